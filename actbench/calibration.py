@@ -1,0 +1,113 @@
+"""Statistics of every feature map, from one pass over the calibration images, computed once and shared by all cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, fx
+
+from actbench.network.trace import TracedNetwork
+from actbench.statistics import MapStatistics, SideStatistics
+
+SAMPLE_BYTES = 1 << 30
+"""The most memory that the kept samples of all maps may take together."""
+
+
+class Statistics(Mapping[str, MapStatistics]):
+    """Statistics by the map's name. The pass is made the first time that one is asked for."""
+
+    def __init__(self, network: TracedNetwork, images: Tensor, batch: int = 64) -> None:
+        self._network = network
+        self._images = images
+        self._batch = batch
+        self._computed: dict[str, MapStatistics] | None = None
+
+    def __getitem__(self, name: str) -> MapStatistics:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(fmap.name for fmap in self._network.maps)
+
+    def __len__(self) -> int:
+        return len(self._network.maps)
+
+    def _all(self) -> dict[str, MapStatistics]:
+        if self._computed is None:
+            self._computed = collect(self._network, self._images, self._batch)
+        return self._computed
+
+
+def collect(network: TracedNetwork, images: Tensor, batch: int = 64) -> dict[str, MapStatistics]:
+    """One pass of all `images` (n, C, H, W) through the network."""
+    kept = _images_to_keep(network, len(images))
+    sums = {name: (_Sums(), _Sums()) for name in network.places}
+    tap = _Tap(network)
+    for start in range(0, len(images), batch):
+        for name, (before, after) in tap.run_batch(images[start : start + batch]).items():
+            sums[name][0].add(before, kept - start)
+            sums[name][1].add(after, kept - start)
+    return {name: MapStatistics(before.finish(), after.finish()) for name, (before, after) in sums.items()}
+
+
+class _Tap(fx.Interpreter):
+    """Runs the network and hands out both sides of every map."""
+
+    def __init__(self, network: TracedNetwork) -> None:
+        super().__init__(network.module)
+        self._maps = network.maps
+        self._places = network.places
+        self._wanted = {name for place in network.places.values() for name in (place.source, place.map)}
+        self._seen: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> object:
+        result = super().run_node(n)
+        if n.name in self._wanted:
+            self._seen[n.name] = result
+        return result
+
+    def run_batch(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        with torch.no_grad():
+            self.run(images)
+        sides = {}
+        for fmap in self._maps:
+            place = self._places[fmap.name]
+            pair = self._seen[place.source], self._seen[place.map]
+            sides[fmap.name] = _channels_first(*pair) if fmap.channels_last else pair
+        self._seen = {}
+        return sides
+
+
+def _channels_first(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    return before.permute(0, 3, 1, 2), after.permute(0, 3, 1, 2)
+
+
+class _Sums:
+    """What is added up over the batches for one side of one map."""
+
+    def __init__(self) -> None:
+        self.total = torch.zeros(())
+        self.products = torch.zeros(())
+        self.count = 0
+        self.minimum, self.maximum = float("inf"), float("-inf")
+        self.sample: list[Tensor] = []
+
+    def add(self, x: Tensor, keep: int) -> None:
+        columns = x.transpose(0, 1).flatten(1).float()
+        self.total = self.total + columns.double().sum(1).cpu()
+        self.products = self.products + (columns @ columns.T).double().cpu()
+        self.count += columns.shape[1]
+        self.minimum = min(self.minimum, float(x.min()))
+        self.maximum = max(self.maximum, float(x.max()))
+        if keep > 0:
+            self.sample.append(x[:keep].float().cpu().clone())
+
+    def finish(self) -> SideStatistics:
+        sample = torch.cat(self.sample)
+        return SideStatistics(sample, self.total, self.products, self.count, self.minimum, self.maximum)
+
+
+def _images_to_keep(network: TracedNetwork, available: int) -> int:
+    """As many images as fit into SAMPLE_BYTES with both sides of all maps, one at least."""
+    elements = sum(fmap.elements + fmap.channels * fmap.source[0] * fmap.source[1] for fmap in network.maps)
+    return max(1, min(available, SAMPLE_BYTES // (4 * max(1, elements))))

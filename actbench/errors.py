@@ -1,0 +1,13 @@
+"""The errors that have a meaning to the harness; everything else is a crash."""
+
+
+class UserError(Exception):
+    """Something the user can mend: one line that says what is wrong and what to do. Exit code 2."""
+
+
+class Unsupported(Exception):
+    """A method cannot do what a cell asks for. The message is the reason that the record gives."""
+
+
+class InvalidCodec(Exception):
+    """A codec broke the rules: what it stored is not what it claimed, or `decode` saw more than the payload."""

@@ -1,0 +1,78 @@
+"""FeatureMap: the description of a tensor that a network writes to memory between layers. No torch needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FLOAT_BITS = 32
+"""Bits of a value in the reference, fp32: every ratio is against it unless it says otherwise."""
+
+Argument = bool | int | float | str | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A parameter-free step between a map's source and the map, for example ReLU or max-pooling, as plain data."""
+
+    name: str
+    arguments: tuple[tuple[str, Argument], ...] = ()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads a map: `operation` is `conv`, `linear` or the name of a function such as `add`."""
+
+    name: str
+    operation: str
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether it is a dense 1×1 convolution (or a linear layer over channels)."""
+        return self.operation in ("conv", "linear") and self.kernel == (1, 1) and self.groups == 1
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """One feature map of one image: C×H×W, named after the first layer that reads it.
+
+    `between` are the steps from the *source* (the tensor before the nonlinearity, of size `source`, H×W) to the map
+    itself: nonlinearity and pooling, in their order. A map that no nonlinearity precedes is its own source.
+    """
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    producer: str
+    readers: tuple[Reader, ...]
+    between: tuple[Operation, ...] = ()
+    source: tuple[int, int] = (0, 0)
+    channels_last: bool = False
+
+    @property
+    def positions(self) -> int:
+        """H·W."""
+        return self.height * self.width
+
+    @property
+    def elements(self) -> int:
+        """C·H·W."""
+        return self.channels * self.positions
+
+    @property
+    def bits(self) -> int:
+        """Bits of the map in fp32."""
+        return self.elements * FLOAT_BITS
+
+    @property
+    def shared(self) -> bool:
+        """Whether several layers read it; it is stored once all the same."""
+        return len(self.readers) > 1
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether its values cannot be negative, so that no code is spent on a sign."""
+        return any(operation.name in ("relu", "relu6", "sigmoid", "hardsigmoid") for operation in self.between)

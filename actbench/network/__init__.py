@@ -1,0 +1,1 @@
+"""The network: its feature maps traced, codecs spliced in, linear ends folded, weights quantised."""

@@ -1,0 +1,130 @@
+"""What the nodes of a traced graph are, whether written as modules, functions or methods."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from actbench.feature_map import Argument, Operation
+from actbench.operations import NONLINEARITIES, POOLINGS
+
+_PASS_THROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout)
+_PASS_THROUGH = {"dropout", "dropout2d", "contiguous", "detach", "clone"}
+_ADDITIONS = {operator.add, operator.iadd, torch.add}
+_IN_PLACE: dict[Any, Any] = {
+    operator.iadd: operator.add,
+    operator.imul: operator.mul,
+    operator.isub: operator.sub,
+    "add_": "add",
+    "mul_": "mul",
+    "relu_": "relu",
+    torch.relu_: torch.relu,
+    F.relu_: F.relu,
+}
+_POOLING_ARGUMENTS = {
+    "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+    "avg_pool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+}
+_NONLINEARITY_ARGUMENTS = {"leaky_relu": ("negative_slope",), "elu": ("alpha",), "gelu": ("approximate",)}
+
+
+def module_of(node: fx.Node) -> nn.Module | None:
+    """The module that a node calls, None where it calls a function."""
+    if node.op != "call_module":
+        return None
+    owner = cast(nn.Module, node.graph.owning_module)
+    return owner.get_submodule(cast(str, node.target))
+
+
+def function_name(node: fx.Node) -> str:
+    """The name of the function or method that a node calls."""
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+
+
+def label(node: fx.Node) -> str:
+    """What to call a node in a report: its module's path, or its function within the path of the calling module."""
+    if node.op in ("call_module", "placeholder"):
+        return str(node.target)
+    stack = node.meta.get("nn_module_stack")
+    path = next(reversed(stack.values()))[0] if stack else ""
+    name = function_name(node).strip("_")
+    return f"{path}.{name}" if path else name
+
+
+def shape(node: fx.Node) -> tuple[int, ...]:
+    """The shape of the tensor that a node gives, batch first; empty where it gives none."""
+    meta = node.meta.get("tensor_meta")
+    return tuple(meta.shape) if hasattr(meta, "shape") else ()
+
+
+def is_convolution(node: fx.Node) -> bool:
+    """Whether a node is a 2-D convolution."""
+    if node.op == "call_module":
+        return isinstance(module_of(node), nn.Conv2d | nn.ConvTranspose2d)
+    return node.op == "call_function" and function_name(node) in ("conv2d", "conv_transpose2d")
+
+
+def is_linear_on_map(node: fx.Node) -> bool:
+    """Whether a node is a linear layer over the last dimension of a four-dimensional tensor."""
+    return isinstance(module_of(node), nn.Linear) and len(shape(node)) == 4
+
+
+def is_addition(node: fx.Node) -> bool:
+    """Whether a node adds two tensors."""
+    named = (node.op == "call_function" and node.target in _ADDITIONS) or (
+        node.op == "call_method" and node.target == "add"
+    )
+    return named and not node.kwargs and len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args)
+
+
+def is_pass_through(node: fx.Node) -> bool:
+    """Whether a node in evaluation mode gives the values that it gets."""
+    if node.op == "call_module":
+        return isinstance(module_of(node), _PASS_THROUGH_MODULES)
+    return node.op in ("call_function", "call_method") and function_name(node) in _PASS_THROUGH
+
+
+def operation_of(node: fx.Node) -> Operation | None:
+    """The nonlinearity or pooling that a node is, None where it is neither."""
+    module = module_of(node)
+    if module is not None:
+        kinds = NONLINEARITIES | POOLINGS
+        name = next((name for name, kind in kinds.items() if type(module) is kind), None)
+        return _operation(name, vars(module)) if name else None
+    if node.op not in ("call_function", "call_method"):
+        return None
+    name = function_name(node).rstrip("_")
+    if name not in NONLINEARITIES and name not in POOLINGS:
+        return None
+    parameters = _parameters(name)
+    positional = dict(zip(parameters, node.args[1:], strict=False))
+    return _operation(name, positional | dict(node.kwargs))
+
+
+def make_functional(module: fx.GraphModule) -> None:
+    """Replaces every in-place operation: a codec may read the tensor that it would overwrite."""
+    for part in module.modules():
+        if hasattr(part, "inplace"):
+            part.inplace = False
+    for node in module.graph.nodes:
+        node.target = _IN_PLACE.get(node.target, node.target)
+        if node.kwargs.get("inplace"):
+            node.kwargs = {**node.kwargs, "inplace": False}
+    module.recompile()
+
+
+def _parameters(name: str) -> tuple[str, ...]:
+    return _POOLING_ARGUMENTS.get(name) or _NONLINEARITY_ARGUMENTS.get(name, ())
+
+
+def _operation(name: str, values: dict[str, Any]) -> Operation | None:
+    arguments = tuple((key, _plain(values[key])) for key in _parameters(name) if values.get(key) is not None)
+    return Operation(name, arguments)
+
+
+def _plain(value: Any) -> Argument:
+    return tuple(value) if isinstance(value, list | tuple) else cast(Argument, value)

@@ -1,0 +1,115 @@
+"""Puts codecs into a traced network, each where it says it stands, and takes nothing else apart."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, fx, nn
+
+from actbench.errors import InvalidCodec
+from actbench.feature_map import FeatureMap
+from actbench.method import Codec
+from actbench.network.trace import TracedNetwork
+from actbench.payload import Payload
+
+Observer = Callable[[Tensor, Payload], None]
+
+
+class Encode(nn.Module):
+    """Encodes one map; `observer`, if there is one, sees what went in and what is stored."""
+
+    def __init__(self, name: str, codec: Codec, *, channels_last: bool = False) -> None:
+        super().__init__()
+        self.name = name
+        self.codec = codec
+        self.channels_last = channels_last
+        self.observer: Observer | None = None
+
+    def forward(self, x: Tensor) -> Payload:
+        """(batch, C, H, W), or channels last, → what is stored."""
+        if self.channels_last:
+            x = x.permute(0, 3, 1, 2)
+        payload = self.codec.encode(x)
+        if type(payload) is not Payload:
+            raise InvalidCodec(f"encode of {self.name} returned {type(payload).__name__}, not a Payload")
+        if self.observer is not None:
+            self.observer(x, payload)
+        return payload
+
+
+class Decode(nn.Module):
+    """Decodes one map, and checks that it has the shape (C, H, W) that its readers expect."""
+
+    def __init__(self, name: str, codec: Codec, shape: tuple[int, int, int] | None, *, channels_last: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.codec = codec
+        self.shape = shape
+        self.channels_last = channels_last
+
+    def forward(self, payload: Payload) -> Tensor:
+        """What is stored → (batch, C, H, W), or channels last."""
+        decoded = self.codec.decode(payload)
+        if self.shape is not None and tuple(decoded.shape) != (payload.batch, *self.shape):
+            raise InvalidCodec(f"decode of {self.name} returned {tuple(decoded.shape)}, not {self.shape} an image")
+        return decoded.permute(0, 2, 3, 1) if self.channels_last else decoded
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """A copy of a network with codecs in place. `encode` holds the name of the node that encodes each map."""
+
+    module: fx.GraphModule
+    encode: Mapping[str, str]
+
+    def codecs(self) -> dict[str, Codec]:
+        """The codecs that are in place, by the map's name."""
+        return {name: stage.codec for name, stage in self.encoders().items()}
+
+    def encoders(self) -> dict[str, Encode]:
+        """The encoding stages, by the map's name."""
+        return {part.name: part for part in self.module.modules() if isinstance(part, Encode)}
+
+    def decoders(self) -> dict[str, Decode]:
+        """The decoding stages, by the map's name."""
+        return {part.name: part for part in self.module.modules() if isinstance(part, Decode)}
+
+
+def splice(network: TracedNetwork, codecs: Mapping[str, Codec]) -> Spliced:
+    """A copy of the network in which every map that has a codec is encoded and decoded. All readers of the map,
+    convolutions and additions alike, then read what was decoded: that is what is in memory."""
+    module = copy.deepcopy(network.module)
+    named = {node.name: node for node in module.graph.nodes}
+    encode: dict[str, str] = {}
+    for fmap in network.maps:
+        if fmap.name in codecs:
+            place = network.places[fmap.name]
+            encode[fmap.name] = _insert(module, named[place.source], named[place.map], fmap, codecs[fmap.name])
+    tidy(module)
+    return Spliced(module, encode)
+
+
+def tidy(module: fx.GraphModule) -> None:
+    """Removes what nothing reads any more, checks the graph and regenerates its code."""
+    module.graph.eliminate_dead_code()
+    module.graph.lint()
+    module.delete_all_unused_submodules()
+    module.recompile()
+
+
+def _insert(module: fx.GraphModule, source: fx.Node, last: fx.Node, fmap: FeatureMap, codec: Codec) -> str:
+    reads = last if codec.side == "after" else source
+    replaces = source if codec.side == "before" else last
+    height, width = fmap.source if codec.side == "before" else (fmap.height, fmap.width)
+    target = "stored." + fmap.name.replace(".", "_")
+    shape = (fmap.channels, height, width)
+    module.add_submodule(f"{target}.encode", Encode(fmap.name, codec, channels_last=fmap.channels_last))
+    module.add_submodule(f"{target}.decode", Decode(fmap.name, codec, shape, channels_last=fmap.channels_last))
+    with module.graph.inserting_after(replaces):
+        encoded = module.graph.call_module(f"{target}.encode", (reads,))
+    with module.graph.inserting_after(encoded):
+        decoded = module.graph.call_module(f"{target}.decode", (encoded,))
+    replaces.replace_all_uses_with(decoded, delete_user_cb=lambda user: user is not encoded)
+    return str(encoded.name)

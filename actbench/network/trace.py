@@ -1,0 +1,198 @@
+"""Finds the feature maps of a model: what its convolutions read, each counted once, the image excluded."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from actbench.errors import UserError
+from actbench.feature_map import FeatureMap, Operation, Reader
+from actbench.network import nodes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a map lives in the graph: the node before its nonlinearity, and the node that its readers read."""
+
+    source: str
+    map: str
+
+
+@dataclass(frozen=True)
+class TracedNetwork:
+    """A model in evaluation mode as a graph, and the feature maps in it.
+
+    `maps`: what is compressed (convention `conv-inputs`). `activations`: every nonlinearity's output before pooling.
+    `input_shape`: (C, H, W) of one image.
+    """
+
+    module: fx.GraphModule
+    maps: tuple[FeatureMap, ...]
+    activations: tuple[FeatureMap, ...]
+    places: dict[str, Place]
+    input_shape: tuple[int, int, int]
+
+    def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.Linear]:
+        """The layers with weights that read a map."""
+        named = dict(self.module.named_modules())
+        found = [named.get(reader.name) for reader in fmap.readers]
+        return [layer for layer in found if isinstance(layer, nn.Conv2d | nn.Linear)]
+
+    @property
+    def parameters(self) -> int:
+        """Number of the model's parameters."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+
+def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> TracedNetwork:
+    """Traces a model and finds its feature maps. Raises UserError, naming the line, where it cannot be traced."""
+    module = _symbolic_trace(model.eval())
+    nodes.make_functional(module)
+    _propagate_shapes(module, input_shape)
+    read = [(node, _map_node(node)) for node in module.graph.nodes if _reads_a_map(node)]
+    computed = _computed_by_layers(module.graph)
+    maps: dict[str, FeatureMap] = {}
+    places: dict[str, Place] = {}
+    seen: set[str] = set()
+    for reader, node in read:
+        if node.name in seen or node not in computed:
+            continue
+        seen.add(node.name)
+        source, between = _source(node)
+        name = _unique(str(reader.target) if reader.op == "call_module" else reader.name, maps)
+        maps[name] = _describe(name, node, source, between, channels_last=nodes.is_linear_on_map(reader))
+        places[name] = Place(source.name, node.name)
+    return TracedNetwork(module, tuple(maps.values()), _activations(module.graph), places, input_shape)
+
+
+def _symbolic_trace(model: nn.Module) -> fx.GraphModule:
+    try:
+        return fx.symbolic_trace(model)
+    except Exception as error:
+        frame = _offending_frame(error)
+        where = f"{Path(frame.filename).name}:{frame.lineno}: {frame.line}" if frame else "an unknown line"
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{type(model).__name__} cannot be traced at `{where}` ({reason}): make what that line does independent "
+            "of the tensors' values, or move it into a function marked with torch.fx.wrap"
+        ) from error
+
+
+def _offending_frame(error: Exception) -> traceback.FrameSummary | None:
+    inside = str(Path(torch.__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(inside)]
+    outside = [frame for frame in frames if frame.filename != __file__ and not frame.filename.startswith("<")]
+    return outside[-1] if outside else None
+
+
+def _propagate_shapes(module: fx.GraphModule, input_shape: tuple[int, int, int]) -> None:
+    parameter = next(module.parameters(), torch.empty(0))
+    image = torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device)
+    try:
+        with torch.no_grad():
+            ShapeProp(module).propagate(image)
+    except RuntimeError as error:
+        size = "×".join(map(str, input_shape))
+        reason = (str(error.__cause__ or error).splitlines() or [""])[0]
+        raise UserError(f"the model does not accept an image of {size}: {reason}") from error
+
+
+def _reads_a_map(node: fx.Node) -> bool:
+    return nodes.is_convolution(node) or nodes.is_linear_on_map(node)
+
+
+def _map_node(reader: fx.Node) -> fx.Node:
+    """The node whose tensor a layer reads, past everything that only hands it on."""
+    node = reader.args[0] if reader.args else reader.kwargs["input"]
+    assert isinstance(node, fx.Node)
+    while nodes.is_pass_through(node):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _computed_by_layers(graph: fx.Graph) -> set[fx.Node]:
+    """Nodes behind at least one layer: whatever comes before is the image, normalised or not."""
+    computed: set[fx.Node] = set()
+    for node in graph.nodes:
+        if _reads_a_map(node) or any(previous in computed for previous in node.all_input_nodes):
+            computed.add(node)
+    return computed
+
+
+def _source(node: fx.Node) -> tuple[fx.Node, tuple[Operation, ...]]:
+    """Walks up past pooling and one nonlinearity."""
+    between: list[Operation] = []
+    while True:
+        operation = nodes.operation_of(node)
+        if operation is not None:
+            between.insert(0, operation)
+        elif not nodes.is_pass_through(node):
+            return node, tuple(between)
+        node = node.all_input_nodes[0]
+        if operation is not None and operation.name in nodes.NONLINEARITIES:
+            return node, tuple(between)
+
+
+def _describe(
+    name: str, node: fx.Node, source: fx.Node, between: tuple[Operation, ...], *, channels_last: bool
+) -> FeatureMap:
+    sizes, source_sizes = nodes.shape(node)[1:], nodes.shape(source)[1:]
+    if channels_last:
+        sizes, source_sizes = (sizes[2], *sizes[:2]), (source_sizes[2], *source_sizes[:2])
+    channels, height, width = sizes
+    readers = tuple(_reader(user) for user in _users(node))
+    return FeatureMap(
+        name, channels, height, width, _producer(source), readers, between, source_sizes[1:3], channels_last
+    )
+
+
+def _users(node: fx.Node) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    for user in node.users:
+        found += _users(user) if nodes.is_pass_through(user) else [user]
+    return found
+
+
+def _reader(node: fx.Node) -> Reader:
+    module = nodes.module_of(node)
+    if isinstance(module, nn.Conv2d):
+        kernel, stride = module.kernel_size, module.stride
+        return Reader(nodes.label(node), "conv", (kernel[0], kernel[1]), (stride[0], stride[1]), module.groups)
+    if isinstance(module, nn.Linear):
+        return Reader(nodes.label(node), "linear")
+    name = type(module).__name__.lower() if module else nodes.function_name(node).strip("_")
+    return Reader(nodes.label(node), name)
+
+
+def _producer(source: fx.Node) -> str:
+    """The layer that computes a map: the convolution under a normalisation, or an addition."""
+    module = nodes.module_of(source)
+    if isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+        return nodes.label(source.all_input_nodes[0])
+    return nodes.label(source)
+
+
+def _activations(graph: fx.Graph) -> tuple[FeatureMap, ...]:
+    found: dict[str, FeatureMap] = {}
+    for node in graph.nodes:
+        operation = nodes.operation_of(node)
+        if operation is None or operation.name not in nodes.NONLINEARITIES or len(nodes.shape(node)) != 4:
+            continue
+        name = _unique(nodes.label(node), found)
+        found[name] = _describe(name, node, node.all_input_nodes[0], (operation,), channels_last=False)
+    return tuple(found.values())
+
+
+def _unique(name: str, taken: dict[str, FeatureMap]) -> str:
+    """A module that is called twice writes or reads two maps: the second is called `name@2`."""
+    count, unique = 1, name
+    while unique in taken:
+        count += 1
+        unique = f"{name}@{count}"
+    return unique

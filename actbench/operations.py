@@ -1,0 +1,38 @@
+"""The steps between a map's source and the map, as modules: what `FeatureMap.between` describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from actbench.feature_map import Operation
+
+NONLINEARITIES: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "hardswish": nn.Hardswish,
+    "hardsigmoid": nn.Hardsigmoid,
+}
+
+POOLINGS: dict[str, type[nn.Module]] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
+
+
+def build(operation: Operation) -> nn.Module:
+    """The module of one step."""
+    kinds = NONLINEARITIES | POOLINGS
+    arguments: dict[str, Any] = dict(operation.arguments)
+    return kinds[operation.name](**arguments)
+
+
+def build_all(operations: Sequence[Operation]) -> nn.Sequential:
+    """The steps one after the other; without any, the identity."""
+    return nn.Sequential(*(build(operation) for operation in operations))

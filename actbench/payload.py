@@ -1,0 +1,111 @@
+"""Payload: what a codec stores for a batch of images, and how many bits that is.
+
+Values are counted by image: the first dimension of every field is the batch, or `lengths` says how many values
+belong to each image. What is not in a field does not reach `decode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from actbench.errors import InvalidCodec
+
+Kind = Literal["unsigned", "signed", "float"]
+
+LENGTH_BITS = 32
+"""What one image's length costs in a field whose number of values depends on the data: decoding needs it too."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One named tensor of a payload.
+
+    `values`: (batch, ...) for a fixed number of values an image, or one-dimensional with `lengths` (batch,) where the
+    number depends on the data. Integers may live in a floating-point tensor, so that gradients pass. `side` marks
+    side information (bit-maps, indices, scales): counted as everything else, and shown in a column of its own.
+    """
+
+    values: Tensor
+    bits: int
+    kind: Kind
+    lengths: Tensor | None = None
+    side: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bits < 1 or self.bits > 64:
+            raise InvalidCodec(f"{self.bits} bits for an element: a field has 1 to 64")
+        if self.lengths is None and self.values.dim() == 0:
+            raise InvalidCodec("a field needs the batch as its first dimension")
+        if self.lengths is not None and (self.values.dim() != 1 or self.values.numel() != int(self.lengths.sum())):
+            raise InvalidCodec("a field with lengths is one-dimensional and as long as their sum")
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        return len(self.values if self.lengths is None else self.lengths)
+
+    def bits_per_image(self) -> Tensor:
+        """(batch,) int64: the bits of this field for each image."""
+        if self.lengths is not None:
+            return self.lengths.to("cpu", torch.int64) * self.bits + LENGTH_BITS
+        elements = self.values[0].numel() if self.batch else 0
+        return torch.full((self.batch,), elements * self.bits, dtype=torch.int64)
+
+
+def unsigned(values: Tensor, bits: int, *, lengths: Tensor | None = None, side: bool = False) -> Field:
+    """A field of integers 0 … 2^bits − 1."""
+    return Field(values, bits, "unsigned", lengths, side)
+
+
+def signed(values: Tensor, bits: int, *, lengths: Tensor | None = None, side: bool = False) -> Field:
+    """A field of integers −2^(bits−1) … 2^(bits−1) − 1."""
+    return Field(values, bits, "signed", lengths, side)
+
+
+def floating(values: Tensor, *, lengths: Tensor | None = None, side: bool = False) -> Field:
+    """A field of floating-point values, stored in the tensor's own type."""
+    return Field(values, values.element_size() * 8, "float", lengths, side)
+
+
+@final
+class Payload:
+    """What is stored for one feature map of a batch of images; the only thing that `decode` sees."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, **fields: Field) -> None:
+        batches = {field.batch for field in fields.values()}
+        if len(batches) > 1:
+            raise InvalidCodec(f"fields of one payload hold different numbers of images: {sorted(batches)}")
+        self.fields = fields
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.fields[name].values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def lengths(self, name: str) -> Tensor:
+        """(batch,) the number of values of each image in a field that depends on the data."""
+        lengths = self.fields[name].lengths
+        if lengths is None:
+            raise KeyError(f"field {name!r} has a fixed number of values an image")
+        return lengths
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        return next((field.batch for field in self.fields.values()), 0)
+
+    def bits_per_image(self, *, side_only: bool = False) -> Tensor:
+        """(batch,) int64: the bits stored for each image, side information included, or that alone."""
+        total = torch.zeros(self.batch, dtype=torch.int64)
+        for field in self.fields.values():
+            if field.side or not side_only:
+                total += field.bits_per_image()
+        return total

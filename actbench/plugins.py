@@ -1,0 +1,158 @@
+"""The plugin manager: finds plugins, keeps a broken one from stopping anybody, and lists what they provide."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pluggy
+
+from actbench import hookspecs
+from actbench.errors import UserError
+from actbench.info import ExecutorInfo, MethodInfo, WorkloadInfo
+
+GROUP = "actbench"
+"""The entry-point group, the same for the reference methods and for third parties."""
+
+RESTRICT = "ACTBENCH_PLUGINS"
+"""Environment variable: names of the entry points to load, separated by commas; all where it is not set."""
+
+BUILT_IN = ("actbench.workloads.registry", "actbench.harness.executors.registry")
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Info = TypeVar("Info", bound=_Named)
+
+
+@dataclass
+class PluginReport:
+    """One plugin as `actbench plugins` lists it. `error` says in one line why it is not usable."""
+
+    name: str
+    source: str
+    version: str = ""
+    error: str = ""
+    provides: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Registry:
+    """Everything that the loaded plugins provide, by name."""
+
+    methods: dict[str, MethodInfo] = field(default_factory=dict)
+    workloads: dict[str, WorkloadInfo] = field(default_factory=dict)
+    executors: dict[str, ExecutorInfo] = field(default_factory=dict)
+    plugins: list[PluginReport] = field(default_factory=list)
+
+    def method(self, name: str) -> MethodInfo:
+        """The method of this name. Raises UserError, with the nearest name, where there is none."""
+        return self._find("method", self.methods, name)
+
+    def workload(self, name: str) -> WorkloadInfo:
+        """The workload of this name. Raises UserError, with the nearest name, where there is none."""
+        return self._find("workload", self.workloads, name)
+
+    def executor(self, name: str) -> ExecutorInfo:
+        """The executor of this name. Raises UserError, with the nearest name, where there is none."""
+        return self._find("executor", self.executors, name)
+
+    def _find(self, kind: str, known: dict[str, Info], name: str) -> Info:
+        if name in known:
+            return known[name]
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        broken = [plugin.name for plugin in self.plugins if plugin.error]
+        failed = f" (plugins that failed to load: {', '.join(broken)})" if broken else ""
+        raise UserError(f"no {kind} {name!r}: {hint}`actbench {kind}s` lists them{failed}")
+
+
+def load_plugins(files: Iterable[Path] = ()) -> Registry:
+    """All plugins: the built-in ones, those installed under the entry-point group, and one-off `files`."""
+    registry = Registry()
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    for name in BUILT_IN:
+        _add(registry, manager, PluginReport(name, "built-in"), EntryPoint(name, name, GROUP).load)
+    for entry in _installed():
+        _add(registry, manager, _report_of(entry), entry.load)
+    for file in files:
+        _add(registry, manager, PluginReport(file.stem, str(file)), lambda file=file: _load_file(file))
+    return registry
+
+
+def _installed() -> list[EntryPoint]:
+    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    allowed = os.environ.get(RESTRICT)
+    if allowed is None:
+        return found
+    names = {name.strip() for name in allowed.split(",") if name.strip()}
+    missing = sorted(names - {entry.name for entry in found})
+    if missing:
+        raise UserError(f"{RESTRICT} names {missing[0]!r}, which is not installed")
+    return [entry for entry in found if entry.name in names]
+
+
+def _report_of(entry: EntryPoint) -> PluginReport:
+    distribution = entry.dist
+    if distribution is None:
+        return PluginReport(entry.name, entry.value)
+    return PluginReport(entry.name, distribution.name, distribution.version)
+
+
+def _add(registry: Registry, manager: pluggy.PluginManager, report: PluginReport, load: Callable[[], Any]) -> None:
+    """Loads one plugin and takes in what it registers; whatever goes wrong is written into its report."""
+    registry.plugins.append(report)
+    try:
+        plugin = load()
+        manager.register(plugin, name=f"{report.name} ({report.source})")
+        manager.check_pending()
+        _collect(registry, manager, plugin, report)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        report.error = f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _collect(registry: Registry, manager: pluggy.PluginManager, plugin: Any, report: PluginReport) -> None:
+    others = [other for other in manager.get_plugins() if other is not plugin]
+    known: dict[str, dict[str, Any]] = {
+        "register_methods": registry.methods,
+        "register_workloads": registry.workloads,
+        "register_executors": registry.executors,
+    }
+    for hook, table in known.items():
+        caller = manager.subset_hook_caller(hook, remove_plugins=others)
+        caller(register=_registrar(table, report))
+
+
+def _registrar(table: dict[str, Any], report: PluginReport) -> Callable[[_Named], None]:
+    def register(info: _Named) -> None:
+        if info.name in table:
+            raise ValueError(f"{info.name!r} is registered already; rename it")
+        table[info.name] = info
+        report.provides.append(info.name)
+
+    return register
+
+
+def _load_file(file: Path) -> Any:
+    if not file.is_file():
+        raise UserError(f"plugin file {str(file)!r} does not exist")
+    spec = spec_from_file_location(f"actbench_plugin_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plugin file {str(file)!r} is not a Python file: give one that ends in .py")
+    module = module_from_spec(spec)
+    sys.modules[module.__name__] = module  # a lazy target "actbench_plugin_<stem>:Class" is found there
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,97 @@
+"""Quantisers: real values to integer codes and back, with straight-through gradients.
+
+One form serves plain quantisation, signed coefficients and PACT (Choi et al., arXiv 1805.06085):
+
+    code = round((clip(x, low, high) − low) / step),   step = (high − low) / (2^width − 1),   x̂ = code·step + low
+
+The gradient passes the rounding unchanged and reaches the clip only where it cuts: ∂x̂/∂high = 1 for x ≥ high,
+∂x̂/∂low = 1 for x ≤ low (PACT equation 2, and its mirror image).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_CANDIDATES = 40
+_SAMPLE = 1 << 16
+
+
+def round_straight_through(x: Tensor) -> Tensor:
+    """round(x), with the gradient of the identity."""
+    return x + (x.round() - x).detach()
+
+
+class UniformQuantizer(nn.Module):
+    """Clipped uniform quantisation with `width`-bit unsigned codes; both ends of the clip can be learned.
+
+    With `nonnegative` the low end is fixed at 0, as after a ReLU: then this is PACT.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, width: int, low: float, high: float, *, nonnegative: bool = False) -> None:
+        super().__init__()
+        self.width = width
+        self.high = nn.Parameter(torch.tensor(float(high)))
+        if nonnegative:
+            self.register_buffer("low", torch.tensor(0.0))
+        else:
+            self.low = nn.Parameter(torch.tensor(float(low)))
+
+    @classmethod
+    def calibrated(cls, width: int, sample: Tensor, *, nonnegative: bool = False) -> UniformQuantizer:
+        """The quantiser whose clip has the least squared error on a sample of the values to come."""
+        low, high = least_squares_clip(sample, width, nonnegative=nonnegative)
+        return cls(width, low, high, nonnegative=nonnegative)
+
+    @property
+    def levels(self) -> int:
+        """2^width − 1, the largest code."""
+        return (1 << self.width) - 1
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Integer codes 0 … 2^width − 1 in a floating-point tensor of x's shape, and of its type where that holds
+        every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
+        exact = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        low, high = self.low.to(exact.dtype), self.high.to(exact.dtype)
+        clipped = torch.minimum(torch.maximum(exact, low), high)
+        codes = round_straight_through((clipped - low.detach()) / self._step().to(exact.dtype))
+        return codes.clamp(0, self.levels).to(x.dtype if self.width <= 8 else exact.dtype)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """The values that codes stand for, in their type."""
+        exact = codes if codes.dtype == torch.float64 else codes.float()
+        return (exact * self._step().to(exact.dtype) + self.low.detach().to(exact.dtype)).to(codes.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """decode(encode(x))"""
+        return self.decode(self.encode(x))
+
+    def _step(self) -> Tensor:
+        return (self.high - self.low).detach().clamp_min(1e-12) / self.levels
+
+
+def least_squares_clip(sample: Tensor, width: int, *, nonnegative: bool = False) -> tuple[float, float]:
+    """(low, high) of the uniform quantiser with the least squared error on `sample` (any shape), by a search over
+    fractions of its range. Constant input gives a clip of width zero about it, which decodes exactly."""
+    values = thin(sample.detach().float().flatten(), _SAMPLE)
+    low = torch.zeros(()) if nonnegative else values.min()
+    high = values.max().clamp_min(0 if nonnegative else float(low))
+    fractions = torch.linspace(1.0, 1.0 / _CANDIDATES, _CANDIDATES)
+    errors = torch.stack([_squared_error(values, low * part, high * part, width) for part in fractions])
+    best = fractions[int(errors.argmin())]
+    return float(low * best), float(high * best)
+
+
+def thin(values: Tensor, most: int) -> Tensor:
+    """At most `most` of a one-dimensional tensor's values, evenly spread over it."""
+    step = -(-len(values) // most)
+    return values[:: max(1, step)]
+
+
+def _squared_error(values: Tensor, low: Tensor, high: Tensor, width: int) -> Tensor:
+    step = ((high - low) / ((1 << width) - 1)).clamp_min(1e-12)
+    decoded = ((values.clamp(low, high) - low) / step).round() * step + low
+    return (decoded - values).square().sum()

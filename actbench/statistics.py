@@ -1,0 +1,54 @@
+"""What calibration knows of one feature map, on either side of its nonlinearity."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+class SideStatistics:
+    """Moments of one tensor over all calibration images, and the tensor itself for the first few of them.
+
+    `sample`: (images, C, H, W) fp32. The moments are sums in fp64 over every position of every image:
+    `total` (C,), `products` (C, C) = Σ x·xᵀ, `count` positions.
+    """
+
+    def __init__(
+        self, sample: Tensor, total: Tensor, products: Tensor, count: int, minimum: float, maximum: float
+    ) -> None:
+        self.sample = sample
+        self.total = total
+        self.products = products
+        self.count = count
+        self.minimum = minimum
+        self.maximum = maximum
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """(C,) fp64: the mean of each channel."""
+        return self.total / self.count
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """(C, C) fp64: second moments E[x·xᵀ] of the channels."""
+        return self.products / self.count
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """(C, C) fp64: E[x·xᵀ] − E[x]·E[x]ᵀ."""
+        return self.gram - torch.outer(self.mean, self.mean)
+
+    def histogram(self, bins: int = 256) -> tuple[Tensor, Tensor]:
+        """Counts and the bins' edges of the sampled values."""
+        counts, edges = torch.histogram(self.sample.flatten(), bins=bins)
+        return counts, edges
+
+
+class MapStatistics:
+    """`before` the nonlinearity (the source, after normalisation and addition) and `after` it: the map as it is read."""
+
+    def __init__(self, before: SideStatistics, after: SideStatistics) -> None:
+        self.before = before
+        self.after = after

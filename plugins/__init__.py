@@ -1,0 +1,1 @@
+"""The reference methods of actbench, one folder each."""

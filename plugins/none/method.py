@@ -1,0 +1,12 @@
+"""Every map as it is."""
+
+from collections.abc import Mapping
+
+from actbench.method import Budget, MapStatistics, Method, Network, Plan, PlainCodec
+
+
+class Uncompressed(Method):
+    """x̂ = x, in C·H·W·32 bits."""
+
+    def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
+        return Plan({fmap.name: PlainCodec(None) for fmap in network.maps})
