@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from actbench.network.trace import TracedNetwork
 from actbench.statistics import MapStatistics, SideStatistics
 
-SAMPLE_BYTES = 1 << 30
+SAMPLE_BYTES = 1 << 28
 """The most memory that the kept samples of all maps may take together."""
 
 
@@ -94,13 +94,13 @@ class _Sums:
 
     def add(self, x: Tensor, keep: int) -> None:
         columns = x.transpose(0, 1).flatten(1).float()
-        self.total = self.total + columns.double().sum(1).cpu()
+        self.total = self.total + columns.sum(1).double().cpu()
         self.products = self.products + (columns @ columns.T).double().cpu()
         self.count += columns.shape[1]
-        self.minimum = min(self.minimum, float(x.min()))
-        self.maximum = max(self.maximum, float(x.max()))
+        low, high = columns.aminmax()
+        self.minimum, self.maximum = min(self.minimum, float(low)), max(self.maximum, float(high))
         if keep > 0:
-            self.sample.append(x[:keep].float().cpu().clone())
+            self.sample.append(x[:keep].float().cpu())
 
     def finish(self) -> SideStatistics:
         sample = torch.cat(self.sample)

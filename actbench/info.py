@@ -44,7 +44,9 @@ class Option:
         try:
             return type(self.default)(text)
         except ValueError:
-            raise UserError(f"option {self.name}={text!r}: give a value of type {type(self.default).__name__}") from None
+            raise UserError(
+                f"option {self.name}={text!r}: give a value of type {type(self.default).__name__}"
+            ) from None
 
 
 @dataclass(frozen=True)

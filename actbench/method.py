@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from actbench.budget import Allowance, Budget
 from actbench.errors import InvalidCodec, Unsupported
@@ -28,8 +29,8 @@ __all__ = [
     "Method",
     "Network",
     "Payload",
-    "Plan",
     "PlainCodec",
+    "Plan",
     "SideStatistics",
     "Unsupported",
 ]
@@ -152,13 +153,16 @@ class PlainCodec(Codec):
             return cls(None)
         return cls(UniformQuantizer.calibrated(width, stats.after.sample, nonnegative=fmap.nonnegative))
 
+    @override
     def encode(self, x: Tensor) -> Payload:
         if self.quantizer is None:
             return Payload(values=floating(x))
         return Payload(codes=unsigned(self.quantizer.encode(x), self.quantizer.width))
 
+    @override
     def decode(self, payload: Payload) -> Tensor:
         return payload["values"] if self.quantizer is None else self.quantizer.decode(payload["codes"])
 
+    @override
     def describe(self) -> dict[str, OptionValue]:
         return {"bits": FLOAT_BITS if self.quantizer is None else self.quantizer.width}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -87,7 +88,7 @@ def load_plugins(files: Iterable[Path] = ()) -> Registry:
     for entry in _installed():
         _add(registry, manager, _report_of(entry), entry.load)
     for file in files:
-        _add(registry, manager, PluginReport(file.stem, str(file)), lambda file=file: _load_file(file))
+        _add(registry, manager, PluginReport(file.stem, str(file)), partial(_load_file, file))
     return registry
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 _CANDIDATES = 40
-_SAMPLE = 1 << 16
+_SAMPLE = 1 << 14
 
 
 def round_straight_through(x: Tensor) -> Tensor:
@@ -78,11 +78,11 @@ def least_squares_clip(sample: Tensor, width: int, *, nonnegative: bool = False)
     fractions of its range. Constant input gives a clip of width zero about it, which decodes exactly."""
     values = thin(sample.detach().float().flatten(), _SAMPLE)
     low = torch.zeros(()) if nonnegative else values.min()
-    high = values.max().clamp_min(0 if nonnegative else float(low))
-    fractions = torch.linspace(1.0, 1.0 / _CANDIDATES, _CANDIDATES)
-    errors = torch.stack([_squared_error(values, low * part, high * part, width) for part in fractions])
-    best = fractions[int(errors.argmin())]
-    return float(low * best), float(high * best)
+    high = values.max().clamp_min(float(low))
+    fractions = torch.linspace(1.0, 1.0 / _CANDIDATES, _CANDIDATES)[:, None]
+    errors = _squared_errors(values, low * fractions, high * fractions, width)
+    best = float(fractions[int(errors.argmin())])
+    return float(low) * best, float(high) * best
 
 
 def thin(values: Tensor, most: int) -> Tensor:
@@ -91,7 +91,8 @@ def thin(values: Tensor, most: int) -> Tensor:
     return values[:: max(1, step)]
 
 
-def _squared_error(values: Tensor, low: Tensor, high: Tensor, width: int) -> Tensor:
+def _squared_errors(values: Tensor, low: Tensor, high: Tensor, width: int) -> Tensor:
+    """`values` (n,), `low` and `high` (candidates, 1) → (candidates,)"""
     step = ((high - low) / ((1 << width) - 1)).clamp_min(1e-12)
     decoded = ((values.clamp(low, high) - low) / step).round() * step + low
-    return (decoded - values).square().sum()
+    return (decoded - values).square().sum(1)

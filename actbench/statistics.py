@@ -47,7 +47,7 @@ class SideStatistics:
 
 
 class MapStatistics:
-    """`before` the nonlinearity (the source, after normalisation and addition) and `after` it: the map as it is read."""
+    """`before` the nonlinearity (the source, after normalisation and addition); `after` it, the map as it is read."""
 
     def __init__(self, before: SideStatistics, after: SideStatistics) -> None:
         self.before = before

@@ -193,7 +193,8 @@ def _filled(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:
 
 
 def _called_once(module: fx.GraphModule, node: fx.Node) -> bool:
-    return sum(other.target == node.target for other in module.graph.nodes if other.op == "call_module") == 1
+    targets = [other.target for other in module.graph.nodes if other.op == "call_module"]
+    return targets.count(node.target) == 1
 
 
 def _call(module: fx.GraphModule, name: str, layer: nn.Module, argument: object) -> fx.Node:

@@ -25,11 +25,15 @@ _IN_PLACE: dict[Any, Any] = {
     torch.relu_: torch.relu,
     F.relu_: F.relu,
 }
-_POOLING_ARGUMENTS = {
+_POOLING_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     "avg_pool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
 }
-_NONLINEARITY_ARGUMENTS = {"leaky_relu": ("negative_slope",), "elu": ("alpha",), "gelu": ("approximate",)}
+_NONLINEARITY_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "leaky_relu": ("negative_slope",),
+    "elu": ("alpha",),
+    "gelu": ("approximate",),
+}
 
 
 def module_of(node: fx.Node) -> nn.Module | None:
@@ -58,7 +62,7 @@ def label(node: fx.Node) -> str:
 def shape(node: fx.Node) -> tuple[int, ...]:
     """The shape of the tensor that a node gives, batch first; empty where it gives none."""
     meta = node.meta.get("tensor_meta")
-    return tuple(meta.shape) if hasattr(meta, "shape") else ()
+    return tuple(meta.shape) if meta is not None and hasattr(meta, "shape") else ()
 
 
 def is_convolution(node: fx.Node) -> bool:
@@ -105,11 +109,17 @@ def operation_of(node: fx.Node) -> Operation | None:
     return _operation(name, positional | dict(node.kwargs))
 
 
+def is_nonlinearity(node: fx.Node) -> bool:
+    """Whether a node is a nonlinearity on a four-dimensional tensor."""
+    operation = operation_of(node)
+    return operation is not None and operation.name in NONLINEARITIES and len(shape(node)) == 4
+
+
 def make_functional(module: fx.GraphModule) -> None:
     """Replaces every in-place operation: a codec may read the tensor that it would overwrite."""
     for part in module.modules():
         if hasattr(part, "inplace"):
-            part.inplace = False
+            vars(part)["inplace"] = False
     for node in module.graph.nodes:
         node.target = _IN_PLACE.get(node.target, node.target)
         if node.kwargs.get("inplace"):
@@ -118,7 +128,7 @@ def make_functional(module: fx.GraphModule) -> None:
 
 
 def _parameters(name: str) -> tuple[str, ...]:
-    return _POOLING_ARGUMENTS.get(name) or _NONLINEARITY_ARGUMENTS.get(name, ())
+    return (_POOLING_ARGUMENTS | _NONLINEARITY_ARGUMENTS).get(name, ())
 
 
 def _operation(name: str, values: dict[str, Any]) -> Operation | None:

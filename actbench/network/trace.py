@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -14,6 +16,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from actbench.errors import UserError
 from actbench.feature_map import FeatureMap, Operation, Reader
 from actbench.network import nodes
+from actbench.operations import NONLINEARITIES
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def _propagate_shapes(module: fx.GraphModule, input_shape: tuple[int, int, int])
     parameter = next(module.parameters(), torch.empty(0))
     image = torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device)
     try:
-        with torch.no_grad():
+        # ShapeProp prints the traceback of what it raises.
+        with torch.no_grad(), redirect_stderr(StringIO()):
             ShapeProp(module).propagate(image)
     except RuntimeError as error:
         size = "×".join(map(str, input_shape))
@@ -135,7 +139,7 @@ def _source(node: fx.Node) -> tuple[fx.Node, tuple[Operation, ...]]:
         elif not nodes.is_pass_through(node):
             return node, tuple(between)
         node = node.all_input_nodes[0]
-        if operation is not None and operation.name in nodes.NONLINEARITIES:
+        if operation is not None and operation.name in NONLINEARITIES:
             return node, tuple(between)
 
 
@@ -147,9 +151,8 @@ def _describe(
         sizes, source_sizes = (sizes[2], *sizes[:2]), (source_sizes[2], *source_sizes[:2])
     channels, height, width = sizes
     readers = tuple(_reader(user) for user in _users(node))
-    return FeatureMap(
-        name, channels, height, width, _producer(source), readers, between, source_sizes[1:3], channels_last
-    )
+    size = (source_sizes[1], source_sizes[2])
+    return FeatureMap(name, channels, height, width, _producer(source), readers, between, size, channels_last)
 
 
 def _users(node: fx.Node) -> list[fx.Node]:
@@ -182,10 +185,9 @@ def _activations(graph: fx.Graph) -> tuple[FeatureMap, ...]:
     found: dict[str, FeatureMap] = {}
     for node in graph.nodes:
         operation = nodes.operation_of(node)
-        if operation is None or operation.name not in nodes.NONLINEARITIES or len(nodes.shape(node)) != 4:
-            continue
-        name = _unique(nodes.label(node), found)
-        found[name] = _describe(name, node, node.all_input_nodes[0], (operation,), channels_last=False)
+        if operation is not None and nodes.is_nonlinearity(node):
+            name = _unique(nodes.label(node), found)
+            found[name] = _describe(name, node, node.all_input_nodes[0], (operation,), channels_last=False)
     return tuple(found.values())
 
 

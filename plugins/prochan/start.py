@@ -8,24 +8,25 @@ from torch import Tensor
 _RIDGE = 1e-9
 
 
-def select_channels(gram: Tensor, count: int) -> Tensor:
-    """Indices (count,) of the channels whose span leaves the least energy of the others, greedily.
+def select_channels(gram: Tensor, importance: Tensor, count: int) -> Tensor:
+    """Indices (count,), ascending, of the channels whose span leaves the least error, chosen greedily.
 
-    Each step takes the channel j that explains most of the residual Gram matrix R, `Σ_i R[i,j]² / R[j,j]`, and removes
-    what it explains: `R ← R − R[:,j] R[j,:] / R[j,j]` (a Cholesky factorisation with this pivot). `gram`: (C, C).
+    With R the Gram matrix of what the chosen channels do not explain, each step takes the channel j that lowers
+    tr(M R) most, `R[j,:] M R[:,j] / R[j,j]`, and removes what it explains: `R ← R − R[:,j] R[j,:] / R[j,j]`, a Cholesky
+    factorisation with this pivot. `gram`, `importance` (M): (C, C).
     """
     residual = gram.clone()
     chosen: list[int] = []
     floor = float(gram.diagonal().sum()) * 1e-12 + 1e-300
     for _ in range(count):
-        diagonal = residual.diagonal()
-        gain = residual.square().sum(0) / diagonal.clamp_min(floor)
-        gain = torch.where(diagonal > floor, gain, diagonal)
+        energy = residual.diagonal()
+        gain = (residual * (importance @ residual)).sum(0) / energy.clamp_min(floor)
+        gain = torch.where(energy > floor, gain, energy)
         gain[chosen] = -torch.inf
         pick = int(gain.argmax())
         chosen.append(pick)
-        if float(diagonal[pick]) > floor:
-            residual = residual - torch.outer(residual[:, pick], residual[pick]) / diagonal[pick]
+        if float(energy[pick]) > floor:
+            residual = residual - torch.outer(residual[:, pick], residual[pick]) / energy[pick]
     return torch.tensor(sorted(chosen))
 
 
@@ -34,4 +35,5 @@ def least_squares_expansion(target: Tensor, stored: Tensor) -> Tensor:
     gram = stored @ stored.T
     ridge = _RIDGE * gram.diagonal().mean().clamp_min(1e-30)
     gram.diagonal().add_(ridge)
-    return torch.linalg.solve(gram, stored @ target.T).T
+    expansion: Tensor = torch.linalg.solve(gram, stored @ target.T).T
+    return expansion

@@ -1,0 +1,60 @@
+"""The command line: one module a verb. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from actbench import __version__
+from actbench.cli import listing, maps, run, show
+from actbench.errors import UserError
+
+app = typer.Typer(
+    name="actbench",
+    help="Compare activation-compression methods under the same ceilings, and publish what was measured.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"actbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show where an error comes from."),
+) -> None:
+    pass
+
+
+app.command("run")(run.run)
+app.command("maps")(maps.maps)
+app.command("show")(show.show)
+app.command("methods")(listing.methods)
+app.command("workloads")(listing.workloads)
+app.command("plugins")(listing.plugins)
+
+
+def main() -> None:
+    """Runs the command line; errors that a user can mend are one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"actbench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("actbench: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output is gone (`| head`): nothing is left to say, and nothing more may be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,65 @@
+"""`actbench methods`, `workloads` and `plugins`: what there is, from registrations alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from actbench.plugins import load_plugins
+
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file with a plugin; may be repeated.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def methods(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
+    """List the methods that can be run."""
+    found = load_plugins(plugin or ()).methods.values()
+    columns = ["method", "title", "tracks", "footprint", "learnable", "options", "version"]
+    rows = (
+        [
+            info.name,
+            info.title,
+            ", ".join(info.tracks),
+            info.guarantee,
+            "yes" if info.learnable else "no",
+            ", ".join(f"{option.name}={option.default}" for option in info.options),
+            info.version,
+        ]
+        for info in found
+    )
+    _show(as_json, [asdict(info) for info in found], columns, rows)
+
+
+def workloads(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
+    """List the workloads."""
+    found = load_plugins(plugin or ()).workloads.values()
+    rows = ([info.name, info.title, info.metric, ", ".join(f"--{need}" for need in info.requires)] for info in found)
+    _show(as_json, [asdict(info) for info in found], ["workload", "title", "metric", "needs"], rows)
+
+
+def plugins(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
+    """List the plugins, what each provides, and why one could not be loaded."""
+    found = load_plugins(plugin or ()).plugins
+    columns = ["plugin", "from", "version", "provides", "error"]
+    rows = ([report.name, report.source, report.version, ", ".join(report.provides), report.error] for report in found)
+    _show(as_json, [asdict(report) for report in found], columns, rows)
+
+
+def _show(as_json: bool, data: list[dict[str, Any]], columns: list[str], rows: Iterable[list[str]]) -> None:
+    if as_json:
+        print(json.dumps(data, indent=1))
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)

@@ -1,0 +1,163 @@
+"""`actbench maps`: the feature maps of a model, and what a ceiling leaves of each."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from actbench.budget import Bits, Budget, Ceiling
+from actbench.cli.listing import AsJson
+from actbench.errors import UserError
+from actbench.feature_map import FLOAT_BITS, FeatureMap
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from actbench.network.trace import TracedNetwork
+
+
+def maps(
+    model: Annotated[str, typer.Option(help="torchvision:NAME, or MODULE:FUNCTION that returns a model.")],
+    input_shape: Annotated[str, typer.Option("--input", help="Channels, height and width of an image.")] = "3,224,224",
+    ceiling: Annotated[str, typer.Option(help="For example 4x, or traffic:4x.")] = "4x",
+    bits: Annotated[str, typer.Option(help="For example w8a8, w8a2-8, or w32a32 for none.")] = "w32a32",
+    convention: Annotated[
+        str, typer.Option("--maps", help="conv-inputs: what layers read. activations: what nonlinearities write.")
+    ] = "conv-inputs",
+    as_json: AsJson = False,
+) -> None:
+    """Print a model's feature maps, and the channels (rank) of each that fit under a ceiling."""
+    from actbench.network.trace import trace
+
+    budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
+    shape = _parse_shape(input_shape)
+    report = describe(trace(build_model(model), shape), budget, convention)
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print(report)
+
+
+def describe(network: TracedNetwork, budget: Budget, convention: str) -> dict[str, Any]:
+    """The report of a network, in bits an image. `rank` is at the widest code that the budget allows."""
+    conventions = {"conv-inputs": network.maps, "activations": network.activations}
+    if convention not in conventions:
+        raise UserError(f"--maps {convention!r}: choose from {', '.join(conventions)}")
+    found = conventions[convention]
+    if not found:
+        raise UserError("the model has no feature map: no convolution reads the output of another layer")
+    rows = [_row(fmap, found, budget) for fmap in found]
+    traffic, stored = sum(fmap.bits for fmap in found), sum(row["stored_bits"] for row in rows)
+    largest = max((fmap.elements for fmap in network.activations), default=0)
+    return {
+        "ceiling": str(budget.ceiling),
+        "bits": str(budget.bits),
+        "limit": budget.ceiling.limit(found),
+        "peak": max(fmap.bits for fmap in found),
+        "traffic": traffic,
+        "stored_peak": max(row["stored_bits"] for row in rows),
+        "stored_traffic": stored,
+        "total_ratio": traffic / stored if stored else None,
+        "parameters": network.parameters,
+        "largest_activation": largest,
+        "largest_activation_share": largest / network.parameters if network.parameters else None,
+        "maps": rows,
+    }
+
+
+def build_model(name: str) -> nn.Module:
+    """The model of a name, without memory for its weights. Raises UserError where there is none."""
+    import torch
+
+    source, separator, function = name.partition(":")
+    if not separator:
+        raise UserError(f"model {name!r}: write torchvision:NAME or MODULE:FUNCTION")
+    with torch.device("meta"):
+        model = _torchvision_model(function) if source == "torchvision" else _own_model(source, function)
+    if not isinstance(model, torch.nn.Module):
+        raise UserError(f"model {name!r} gives {type(model).__name__}, not a torch.nn.Module")
+    return model
+
+
+def _torchvision_model(name: str) -> Any:
+    from actbench.torchvision_import import torchvision
+
+    models = torchvision("torchvision.models")
+    if name not in models.list_models(models):
+        raise UserError(f"torchvision has no classification model {name!r}: see torchvision.models.list_models()")
+    return models.get_model(name, weights=None)
+
+
+def _own_model(module: str, function: str) -> Any:
+    from actbench.info import load_target
+
+    try:
+        return load_target(f"{module}:{function}")()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UserError(f"model {module}:{function}: {error}; give a function that takes no argument") from error
+
+
+def _parse_shape(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"--input {text!r}: write channels, height and width, as in 3,224,224")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def _row(fmap: FeatureMap, found: tuple[FeatureMap, ...], budget: Budget) -> dict[str, Any]:
+    allowance = budget.allowance(fmap, found)
+    width = budget.bits.high
+    rank = fmap.channels if allowance.leaves_alone(fmap) else allowance.rank(fmap.positions, width)
+    return {
+        "name": fmap.name,
+        "channels": fmap.channels,
+        "height": fmap.height,
+        "width": fmap.width,
+        "elements": fmap.elements,
+        "rank": rank,
+        "stored_bits": rank * fmap.positions * width,
+        "producer": fmap.producer,
+        "consumers": [reader.name for reader in fmap.readers],
+        "shared": fmap.shared,
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("map (first reader)", "written by"):
+        table.add_column(column, overflow="fold")
+    for column in ("C", "H", "W", "elements", "rank", "stored bits", "readers"):
+        table.add_column(column, justify="right")
+    for row in report["maps"]:
+        numbers = (row["channels"], row["height"], row["width"], row["elements"], row["rank"], row["stored_bits"])
+        style = "" if row["rank"] == row["channels"] else "bold"
+        cells = [escape(row["name"]), escape(row["producer"]), *(f"{number:,}" for number in numbers)]
+        table.add_row(*cells, str(len(row["consumers"])), style=style)
+    console = Console()
+    console.print(table)
+    console.print()
+    for line in _summary(report):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _summary(report: dict[str, Any]) -> list[str]:
+    ratio = f"{report['total_ratio']:.1f}x" if report["total_ratio"] else "n/a"
+    share = report["largest_activation_share"]
+    lines = [
+        f"ceiling {report['ceiling']} at {report['bits']}: {report['limit']:,} bits "
+        f"({report['limit'] / FLOAT_BITS:,.1f} fp32 values)",
+        f"largest map {report['peak']:,} → {report['stored_peak']:,} bits",
+        f"all maps {report['traffic']:,} → {report['stored_traffic']:,} bits: total ratio {ratio}",
+    ]
+    if share is not None:
+        lines.append(
+            f"largest activation {report['largest_activation']:,} values, "
+            f"{100 * share:.2g} % of the {report['parameters']:,} parameters"
+        )
+    return lines

@@ -1,0 +1,176 @@
+"""`actbench run`: measures every method under the same ceilings, and prints the table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from actbench.budget import Bits, Ceiling
+from actbench.cli.listing import AsJson, PluginFiles
+from actbench.errors import UserError
+from actbench.harness.environment import choose_device
+from actbench.harness.plan import FAILED, PlannedCell, RunRequest, plan_cells, plan_run
+from actbench.info import ExecutorInfo, OptionValue, load_target
+from actbench.plugins import Registry, load_plugins
+from actbench.records.store import Store, read_record
+
+
+def run(
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas, or `all`.")],
+    workload: Annotated[str, typer.Option(help="What to run them on; `actbench workloads` lists them.")] = "shapes",
+    ceilings: Annotated[str, typer.Option(help="Ceilings, as in 8x,16x,traffic:4x.")] = "8x,16x,32x",
+    bits: Annotated[str, typer.Option(help="Weight and code widths, as in w8a8,w8a2-8.")] = "w8a2-8",
+    recover: Annotated[int, typer.Option(min=0, help="Steps of recovery training (open division).")] = 0,
+    seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
+    data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The workload's checkpoint.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on so many images, evenly spread.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="METHOD.NAME=VALUE; may be repeated.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    results: Annotated[Path, typer.Option(help="Where records are kept.")] = Path("results"),
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one cell may take.")] = 1800,
+    retry: Annotated[str | None, typer.Option(help="`failed`: try cells again that crashed or ran out.")] = None,
+    executor: Annotated[str, typer.Option(help="How cells are carried out.")] = "local",
+    plugin: PluginFiles = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run methods on a workload. What has a record already is not run again."""
+    if retry not in (None, "failed"):
+        raise UserError(f"--retry {retry!r}: the one choice is failed")
+    registry = load_plugins(plugin or ())
+    request = RunRequest(
+        workload=workload,
+        methods=tuple(_split("--methods", methods)),
+        ceilings=tuple(map(Ceiling.parse, _split("--ceilings", ceilings))),
+        bits=tuple(map(Bits.parse, _split("--bits", bits))),
+        seeds=_seeds(seeds),
+        recover=recover,
+        device=choose_device(device),
+        data=data,
+        weights=weights,
+        limit=limit,
+        options=_options(option or [], registry),
+    )
+    engine = registry.executor(executor)
+    store = Store(results)
+    planned = plan_run(plan_cells(request, registry), registry, store, retry == "failed")
+    if dry_run:
+        _show_plan(planned, as_json)
+        return
+    try:
+        _carry_out(request, engine, planned, store, timeout, plugin or [])
+    except KeyboardInterrupt:
+        _show_results(planned, store, as_json)
+        raise
+    statuses = _show_results(planned, store, as_json)
+    if any(status in (*FAILED, "invalid") for status in statuses):
+        raise typer.Exit(1)
+
+
+def _carry_out(
+    request: RunRequest,
+    executor: ExecutorInfo,
+    planned: Sequence[PlannedCell],
+    store: Store,
+    timeout: float,
+    plugin_files: Sequence[Path],
+) -> None:
+    from actbench.cli.progress import ProgressBar
+    from actbench.harness.messages import Preparation
+    from actbench.harness.run import carry_out
+
+    left = [plan for plan in planned if plan.status is None]
+    preparation = Preparation(
+        request.workload, request.device, request.data, request.weights, request.limit, tuple(plugin_files)
+    )
+    engine = load_target(executor.target)()
+    with ProgressBar(len(left), Console(stderr=True)) as bar:
+        carry_out(planned, preparation, engine, store, bar, timeout)
+
+
+def _show_plan(planned: Sequence[PlannedCell], as_json: bool) -> None:
+    rows = [(plan.cell, plan.status or ("unsupported" if plan.reason else "to run"), plan.reason) for plan in planned]
+    if as_json:
+        print(
+            json.dumps(
+                [
+                    {"key": cell.key, "spec": cell.canonical(), "state": state, "reason": reason}
+                    for cell, state, reason in rows
+                ],
+                indent=1,
+            )
+        )
+        return
+    table = Table("method", "ceiling", "bits", "division", "seed", "state", "reason", box=None, header_style="bold")
+    for cell, state, reason in rows:
+        shown = state if state in ("to run", "unsupported") else f"cached: {state}"
+        budget = cell.budget
+        row = (cell.method.name, str(budget.ceiling), str(budget.bits), cell.division, str(cell.seed), shown, reason)
+        table.add_row(*map(escape, row))
+    console = Console()
+    console.print(table)
+    counts = Counter(
+        "to run" if state == "to run" else "unsupported" if reason else "cached" for _, state, reason in rows
+    )
+    console.print(", ".join(f"{number} {state}" for state, number in sorted(counts.items())), highlight=False)
+
+
+def _show_results(planned: Sequence[PlannedCell], store: Store, as_json: bool) -> list[str]:
+    """Prints the records of all planned cells that have one, and returns their statuses."""
+    from actbench.cli.table import LEGEND, print_table
+
+    paths = [store.latest(plan.cell.workload.name, plan.cell.key) for plan in planned]
+    records = [read_record(path) for path in paths if path is not None]
+    if as_json:
+        print(json.dumps([record.model_dump(mode="json") for record in records], indent=1))
+    elif records:
+        print_table(records)
+        _say(LEGEND)
+        for record in records:
+            if record.status != "ok":
+                _say(f"{record.cell.method.name} {record.cell.budget}: {record.status}: {record.reason}")
+        _say(f"{len(records)} of {len(planned)} cells have a record in {store.folder}")
+    return [record.status for record in records]
+
+
+def _say(line: str) -> None:
+    Console().print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _split(name: str, text: str) -> list[str]:
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise UserError(f"{name} is empty: name at least one")
+    return parts
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    parts = _split("--seeds", text)
+    if not all(part.isdigit() for part in parts):
+        raise UserError(f"--seeds {text!r}: write whole numbers, as in 0,1,2")
+    return tuple(map(int, parts))
+
+
+def _options(given: Sequence[str], registry: Registry) -> dict[str, dict[str, OptionValue]]:
+    """`METHOD.NAME=VALUE` to values of the options' types."""
+    parsed: dict[str, dict[str, OptionValue]] = {}
+    for text in given:
+        target, equals, value = text.partition("=")
+        method, dot, name = target.partition(".")
+        if not (equals and dot):
+            raise UserError(f"--option {text!r}: write METHOD.NAME=VALUE")
+        info = registry.method(method)
+        known = {option.name: option for option in info.options}
+        if name not in known:
+            raise UserError(f"method {method} has no option {name!r}; its options: {', '.join(known) or 'none'}")
+        parsed.setdefault(method, {})[name] = known[name].parse(value)
+    return parsed

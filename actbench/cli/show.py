@@ -1,0 +1,117 @@
+"""`actbench show`: one record, whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from actbench.cli.listing import AsJson
+from actbench.records.store import read_record
+
+if TYPE_CHECKING:
+    from actbench.records.schema import Measurements, Record
+
+
+def show(
+    record: Annotated[Path, typer.Argument(help="A record's file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a record: what was run, what came out, map by map, and where."""
+    found = read_record(record)
+    if as_json:
+        print(found.model_dump_json(indent=1))
+        return
+    from actbench.cli.table import print_table
+
+    print_table([found])
+    console = Console()
+    for title, values in _sections(found).items():
+        console.print(f"\n[bold]{title}")
+        for name, value in values.items():
+            console.print(escape(f"  {name}: {value}"), highlight=False, soft_wrap=True)
+    if found.measurements.footprint:
+        console.print("\n[bold]feature maps")
+        console.print(_maps(found.measurements), soft_wrap=not console.is_terminal)
+
+
+def _sections(record: Record) -> dict[str, dict[str, object]]:
+    spec = record.spec
+    options = ", ".join(f"{name}={value}" for name, value in spec["method"]["options"].items())
+    sections: dict[str, dict[str, object]] = {
+        "cell": {
+            "key": f"{record.key}, attempt {record.attempt}",
+            "workload": f"{spec['workload']['name']}, {spec['workload']['limit'] or 'all'} images",
+            **{f"digest of {name}": value for name, value in spec["workload"]["digests"].items()},
+            "method": f"{spec['method']['name']} version {spec['method']['version']}"
+            + (f" ({options})" if options else ""),
+            "division": spec["division"] + (f", {spec['recover']} steps" if spec["recover"] else ""),
+            "seed, track, device, protocol": f"{spec['seed']}, {spec['track']}, {spec['device']}, {spec['protocol']}",
+            "status": record.status + (f": {record.reason}" if record.reason else ""),
+            "started": f"{record.started}, took {record.seconds:.1f} s",
+        }
+    }
+    if measured := _measured(record.measurements):
+        sections["measurements"] = measured
+    if record.environment:
+        environment = record.environment
+        sections["environment"] = {**environment.versions, **environment.machine, "revision": environment.revision}
+    if record.warnings:
+        sections["warnings"] = {str(number): text for number, text in enumerate(record.warnings, 1)}
+    return sections
+
+
+def _measured(measured: Measurements) -> dict[str, object]:
+    rows: dict[str, object] = {}
+    if footprint := measured.footprint:
+        limit = f"{footprint.limit:,} allowed" if footprint.limit is not None else "no ceiling"
+        rows["peak"] = f"{footprint.peak.maximum:,} bits of {footprint.reference_peak:,} ({limit})"
+        rows["traffic"] = f"{footprint.traffic.maximum:,} bits of {footprint.reference_traffic:,}"
+        rows["side information, static tables"] = f"{footprint.side_bits:,.0f}, {footprint.static_bits:,} bits"
+        live, activations = footprint.live, footprint.activations
+        rows["alive at once"] = f"{live.peak:,} bits of {live.reference_peak:,}"
+        rows["all activations"] = f"{activations.traffic:,} bits of {activations.reference_traffic:,}"
+    if quality := measured.quality:
+        low, high = quality.difference_interval
+        rows["difference to fp32"] = f"{quality.difference:+.3f} [{low:+.3f}, {high:+.3f}] on {quality.images:,} images"
+    if compute := measured.compute:
+        rows["MACs"] = (
+            f"{compute.macs:,} deployed, {compute.macs_unfolded:,} unfolded, {compute.reference_macs:,} in fp32"
+        )
+        rows["bit operations"] = f"{compute.bit_operations:,} of {compute.reference_bit_operations:,}"
+    if parameters := measured.parameters:
+        rows["parameters"] = f"{parameters.original:,} + {parameters.added:,}, {parameters.deployed:,} deployed"
+    if latency := measured.latency:
+        ours, theirs = 1e3 * latency.subject.median, 1e3 * latency.baseline.median
+        low, high = latency.ratio_quartiles
+        rows["latency"] = (
+            f"{ours:.2f} ms, fp32 {theirs:.2f} ms: {latency.ratio:.2f}x [{low:.2f}, {high:.2f}], batch {latency.batch}"
+        )
+        rows["encode, decode"] = f"{1e3 * latency.encode:.2f}, {1e3 * latency.decode:.2f} ms"
+    if memory := measured.memory:
+        rows["memory"] = f"{memory.peak_bytes:,} bytes, fp32 {memory.reference_peak_bytes:,} ({memory.source})"
+    return rows
+
+
+def _maps(measured: Measurements) -> Table:
+    assert measured.footprint is not None
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("map (first reader)")
+    for column in ("C", "H", "W", "stored bits", "bits/value", "side", "static"):
+        table.add_column(column, justify="right")
+    table.add_column("choices")
+    for row in measured.footprint.maps:
+        choices = ", ".join(f"{name} {value}" for name, value in row.choices.items())
+        bits = (
+            f"{row.bits.maximum:,}",
+            f"{row.bits.mean / row.elements:.2f}",
+            f"{row.side_bits:,.0f}",
+            f"{row.static_bits:,}",
+        )
+        sizes = map(str, (row.channels, row.height, row.width))
+        table.add_row(escape(row.name), *sizes, *bits, escape(choices))
+    return table

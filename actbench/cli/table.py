@@ -1,0 +1,75 @@
+"""The table of a run: one row a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from actbench.records.schema import Measurements, Record
+
+_STYLES = {"ok": "green", "unsupported": "dim", "over_ceiling": "yellow"}
+_NUMBERS = ("Δ to fp32", "peak", "traffic", "bits/value", "MACs", "latency", "memory")
+LEGEND = (
+    "± half of the 95 % bootstrap interval, paired for Δ. peak, traffic: fp32 bits / stored bits, the worst image. "
+    "latency: deployed form / fp32. memory: peak of live tensors, one image."
+)
+
+
+def print_table(records: Sequence[Record]) -> None:
+    """One row a record, in full width even where the terminal is narrower: a number must not be cut."""
+    table = results_table(records)
+    width = Console(width=10_000).measure(table).maximum
+    Console(width=max(Console().width, width)).print(table)
+
+
+def results_table(records: Sequence[Record]) -> Table:
+    """Quality with its 95 % interval; peak and traffic of the footprint as ratios to fp32; latency as a ratio."""
+    seeds = len({record.spec["seed"] for record in records}) > 1
+    measured = [record.measurements.quality for record in records if record.measurements.quality]
+    quality = f"{measured[0].metric} {measured[0].unit}".strip() if measured else "quality"
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("method", "ceiling", "bits", *(["seed"] if seeds else [])):
+        table.add_column(column, no_wrap=True)
+    for column in (escape(quality), *_NUMBERS):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for record in records:
+        spec = record.spec
+        ceiling = "–" if spec["ceiling"] == "1x" else spec["ceiling"]
+        names = (spec["method"]["name"], ceiling, spec["bits"], *([str(spec["seed"])] if seeds else []))
+        status = f"[{_STYLES.get(record.status, 'red')}]{record.status}"
+        table.add_row(*map(escape, names), *_numbers(record.measurements), status)
+    return table
+
+
+def _numbers(measured: Measurements) -> list[str]:
+    quality, footprint, compute = measured.quality, measured.footprint, measured.compute
+    latency, memory = measured.latency, measured.memory
+    if not (quality and footprint and compute and latency and memory):
+        return ["–"] * (1 + len(_NUMBERS))
+    return [
+        f"{quality.value:.2f} ± {_half(quality.interval):.2f}",
+        f"{quality.difference:+.2f} ± {_half(quality.difference_interval):.2f}",
+        f"{footprint.reference_peak / max(1, footprint.peak.maximum):.2f}x",
+        f"{footprint.reference_traffic / max(1, footprint.traffic.maximum):.2f}x",
+        f"{footprint.bits_per_value:.2f}",
+        _scaled(compute.macs),
+        f"{latency.ratio:.2f}x",
+        f"{memory.peak_bytes / 1024:,.0f} KiB",
+    ]
+
+
+def _half(interval: tuple[float, float]) -> float:
+    return (interval[1] - interval[0]) / 2
+
+
+def _scaled(number: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return str(number)

@@ -1,0 +1,156 @@
+"""One warm worker process on this machine; killed, and replaced by a fresh one, where a cell takes too long or dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import IO, Any
+
+from actbench.errors import UserError
+from actbench.harness.executors import CellResult, Listener
+from actbench.harness.messages import Preparation, receive, send
+from actbench.spec import CellSpec
+
+_LOG_TAIL = 2000
+
+
+class Local:
+    """Runs cells one after the other; a fresh worker takes over where one is lost."""
+
+    def run(self, preparation: Preparation, cells: Sequence[CellSpec], listener: Listener, timeout: float) -> None:
+        """See `Executor.run`."""
+        worker: _Process | None = None
+        try:
+            for cell in cells:
+                listener.started(cell)
+                worker = worker or _Process()
+                result = _run_cell(worker, preparation, cell, listener, timeout)
+                if not worker.alive:
+                    worker.kill()
+                    worker = None
+                listener.ended(result)
+        finally:
+            if worker is not None:
+                worker.kill()
+
+
+def _run_cell(
+    worker: _Process, preparation: Preparation, cell: CellSpec, listener: Listener, timeout: float
+) -> CellResult:
+    started, begin = datetime.now(timezone.utc).isoformat(timespec="seconds"), monotonic()
+
+    def result(status: str, reason: str, **more: Any) -> CellResult:
+        seconds = round(monotonic() - begin, 3)
+        return CellResult(cell, status, reason, started, seconds, environment=worker.environment, **more)
+
+    try:
+        if worker.environment is None:
+            listener.step("load", 0, 0)
+            worker.prepare(preparation, timeout)
+            begin = monotonic()
+        outcome = worker.measure(cell, listener, timeout)
+    except TimeoutError:
+        worker.kill()
+        return result("timeout", f"not done after {timeout:g} s; --timeout gives it more")
+    except _WorkerLost as lost:
+        return result("crash", str(lost), warnings=lost.warnings)
+    return result(
+        outcome["status"], outcome["reason"], measurements=outcome["measurements"], warnings=outcome["warnings"]
+    )
+
+
+class _WorkerLost(Exception):
+    """The worker ended without an answer."""
+
+    def __init__(self, reason: str, log: str) -> None:
+        super().__init__(reason)
+        self.warnings = [log] if log else []
+
+
+class _Process:
+    """A worker process and the two pipes to it."""
+
+    def __init__(self) -> None:
+        self.environment: dict[str, Any] | None = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "actbench.harness.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
+        )
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        threading.Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another cell."""
+        return self._process.poll() is None and self.environment is not None
+
+    def prepare(self, preparation: Preparation, timeout: float) -> None:
+        """Loads the workload. Raises UserError where the worker refuses."""
+        self._send(prepare=preparation.to_json())
+        message = self._receive(monotonic() + timeout)
+        if message["event"] == "refused":
+            raise UserError(message["message"])
+        self.environment = message["environment"]
+
+    def measure(self, cell: CellSpec, listener: Listener, timeout: float) -> dict[str, Any]:
+        """The outcome of one cell."""
+        deadline = monotonic() + timeout
+        self._send(cell=cell.canonical())
+        while (message := self._receive(deadline))["event"] == "step":
+            listener.step(message["step"], message["done"], message["total"])
+        outcome: dict[str, Any] = message["outcome"]
+        return outcome
+
+    def kill(self) -> None:
+        """Ends it and everything that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._log.close()
+
+    def _send(self, **message: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            send(self._process.stdin, **message)
+        except BrokenPipeError:
+            raise self._lost() from None
+
+    def _receive(self, deadline: float) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=max(0.0, deadline - monotonic()))
+        except Empty:
+            raise TimeoutError from None
+        if not line:
+            raise self._lost()
+        return receive(line)
+
+    def _lost(self) -> _WorkerLost:
+        code = self._process.wait()
+        if code < 0:
+            reason = f"the worker was killed by {signal.Signals(-code).name}"
+            reason += "; often a sign that memory ran out" if -code == signal.SIGKILL else ""
+        else:
+            reason = f"the worker exited with code {code}"
+        self._log.seek(0)
+        log = self._log.read().decode(errors="replace")[-_LOG_TAIL:].strip()
+        return _WorkerLost(reason, log)
+
+
+def _read(stream: IO[bytes], lines: SimpleQueue[bytes]) -> None:
+    """Hands on the worker's answers; an empty line says that it is gone."""
+    for line in stream:
+        lines.put(line)
+    lines.put(b"")

@@ -1,0 +1,113 @@
+"""From what the user asks for to cells, and to what is left to do. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from actbench.budget import REFERENCE, Bits, Budget, Ceiling
+from actbench.errors import UserError
+from actbench.info import MethodInfo, OptionValue, WorkloadInfo, load_target
+from actbench.plugins import Registry
+from actbench.records.store import Store, read_status
+from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
+
+FAILED = ("oom", "timeout", "crash")
+"""What `--retry failed` tries again."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What `actbench run` was asked for."""
+
+    workload: str
+    methods: tuple[str, ...]
+    ceilings: tuple[Ceiling, ...]
+    bits: tuple[Bits, ...]
+    seeds: tuple[int, ...] = (0,)
+    recover: int = 0
+    device: Literal["cpu", "cuda"] = "cpu"
+    data: Path | None = None
+    weights: Path | None = None
+    limit: int | None = None
+    options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, and where it stands: `status` of the record that is there, None for one to run. `reason`: why a cell
+    is known not to be supported before it runs."""
+
+    cell: CellSpec
+    status: str | None = None
+    reason: str = ""
+
+
+def plan_cells(request: RunRequest, registry: Registry) -> list[CellSpec]:
+    """All cells of a request, baselines first; the reference once a seed, the others at every ceiling and bits."""
+    info = registry.workload(request.workload)
+    methods = _methods(request, registry)
+    workload = WorkloadSpec(info.name, identify(info, request), request.limit)
+    cells = []
+    for method in methods:
+        spec = MethodSpec(method.name, method.version, method.resolve(request.options.get(method.name, {})))
+        for budget in _budgets(method, request):
+            for seed in request.seeds:
+                cells.append(CellSpec(workload, spec, budget, seed, request.recover, "inference", request.device))
+    return cells
+
+
+def plan_run(cells: Sequence[CellSpec], registry: Registry, store: Store, retry: bool) -> list[PlannedCell]:
+    """Which cells have a record already, which are to run, which no method supports."""
+    planned = []
+    for cell in cells:
+        path = store.latest(cell.workload.name, cell.key)
+        status = read_status(path) if path is not None else None
+        if status is not None and not (retry and status in FAILED):
+            planned.append(PlannedCell(cell, status))
+        else:
+            planned.append(PlannedCell(cell, None, unsupported_reason(cell, registry)))
+    return planned
+
+
+def unsupported_reason(cell: CellSpec, registry: Registry) -> str:
+    """Why a method's registration alone rules a cell out; empty where it does not."""
+    info = registry.method(cell.method.name)
+    if cell.track not in info.tracks:
+        return f"{info.name} has no {cell.track} track"
+    if cell.recover and not info.learnable:
+        return f"{info.name} is not learnable: it has no open division"
+    return ""
+
+
+def identify(info: WorkloadInfo, request: RunRequest) -> dict[str, str]:
+    """The digests of a workload's parts. Raises UserError where one is missing."""
+    digests: dict[str, str] = load_target(info.identify)(request.data, request.weights)
+    return digests
+
+
+def _methods(request: RunRequest, registry: Registry) -> list[MethodInfo]:
+    """The baselines, then what was asked for, each once."""
+    unknown_options = sorted(set(request.options) - set(registry.methods))
+    if unknown_options:
+        raise UserError(f"--option names method {unknown_options[0]!r}, which is not there")
+    order = {"reference": 0, "baseline": 1, "method": 2}
+    always = sorted(
+        (info for info in registry.methods.values() if info.role != "method"), key=lambda info: order[info.role]
+    )
+    asked = _asked(request.methods, registry)
+    return list({info.name: info for info in [*always, *asked]}.values())
+
+
+def _asked(names: Sequence[str], registry: Registry) -> list[MethodInfo]:
+    if list(names) == ["all"]:
+        return list(registry.methods.values())
+    return [registry.method(name) for name in names]
+
+
+def _budgets(method: MethodInfo, request: RunRequest) -> list[Budget]:
+    if method.role == "reference":
+        return [REFERENCE]
+    return [Budget(ceiling, bits) for bits in request.bits for ceiling in request.ceilings]

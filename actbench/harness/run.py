@@ -1,0 +1,78 @@
+"""A run: carries out what is left to do and writes a record the moment that each cell ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from actbench.harness.executors import CellResult, Executor, Listener
+from actbench.harness.messages import Preparation
+from actbench.harness.plan import PlannedCell
+from actbench.records.schema import Environment, Measurements, Record
+from actbench.records.store import Store
+from actbench.spec import CellSpec
+
+
+class Observer:
+    """Who watches a run; does nothing unless overridden."""
+
+    def started(self, cell: CellSpec) -> None:
+        """A cell begins."""
+
+    def step(self, step: str, done: int, total: int) -> None:
+        """A step of it is under way, `done` of `total` where that is known."""
+
+    def ended(self, record: Record, path: Path) -> None:
+        """A cell ended, and its record is on disk."""
+
+
+def carry_out(
+    planned: Sequence[PlannedCell],
+    preparation: Preparation,
+    executor: Executor,
+    store: Store,
+    observer: Observer,
+    timeout: float,
+) -> None:
+    """Runs the cells that have no record; those that no method supports get theirs at once."""
+
+    def ended(result: CellResult) -> None:
+        path, record = store.add(to_record(result))
+        observer.ended(record, path)
+
+    to_run = []
+    for plan in planned:
+        if plan.status is None and plan.reason:
+            started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            ended(CellResult(plan.cell, "unsupported", plan.reason, started))
+        elif plan.status is None:
+            to_run.append(plan.cell)
+    if to_run:
+        executor.run(preparation, to_run, Listener(observer.started, observer.step, ended), timeout)
+
+
+def to_record(result: CellResult) -> Record:
+    """A checked record. Measurements that do not have the form of one make the cell `invalid`: nothing is lost, and
+    nothing that is not a number gets into a table."""
+    status, reason, measurements = result.status, result.reason, Measurements()
+    try:
+        measurements = Measurements.model_validate(result.measurements)
+    except ValidationError as error:
+        first = error.errors()[0]
+        status, reason = "invalid", f"measured {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return Record.model_validate(
+        {
+            "key": result.cell.key,
+            "spec": result.cell.canonical(),
+            "status": status,
+            "reason": reason,
+            "started": result.started,
+            "seconds": result.seconds,
+            "measurements": measurements,
+            "environment": result.environment and Environment.model_validate(result.environment),
+            "warnings": result.warnings,
+        }
+    )

@@ -1,0 +1,115 @@
+"""What all cells of a workload share in a worker: the network, its statistics, reference scores and evaluation images.
+
+Each is computed the first time that a cell needs it, and once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from actbench.calibration import Statistics
+from actbench.errors import InvalidCodec
+from actbench.info import WorkloadInfo
+from actbench.measure.compute import NodeCounts, bit_operations, count
+from actbench.measure.memory import Memory, measure_memory
+from actbench.network.conventions import live_peak
+from actbench.network.deploy import deploy
+from actbench.network.splice import Spliced, splice
+from actbench.network.trace import TracedNetwork, trace
+from actbench.workloads.base import ImageSet, Workload
+
+EVALUATION_BATCH = 100
+LATENCY_BATCH = 16
+"""Images in a batch whose latency is measured; it is in the record."""
+
+
+class Workbench:
+    """One workload on one device."""
+
+    def __init__(self, workload: Workload, info: WorkloadInfo, device: torch.device) -> None:
+        self.workload = workload
+        self.info = info
+        self.device = device
+
+    @cached_property
+    def network(self) -> TracedNetwork:
+        """The traced fp32 network."""
+        return trace(self.workload.model().to(self.device), self.workload.input_shape)
+
+    @cached_property
+    def evaluation(self) -> ImageSet:
+        """The evaluation images."""
+        return self.workload.evaluation_set()
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Of every feature map, on the calibration images."""
+        images = self.workload.calibration_set().images(slice(None))
+        return Statistics(self.network, images.to(self.device))
+
+    @cached_property
+    def reference_scores(self) -> Tensor:
+        """(images, K) fp64: the metric's statistics of the fp32 network."""
+        return self.scores(self.network.module)
+
+    @cached_property
+    def reference(self) -> Spliced:
+        """The fp32 network in its deployed form, without codecs: the baseline of latency, memory and compute."""
+        return deploy(splice(self.network, {}), 32, self.image)
+
+    @cached_property
+    def reference_counts(self) -> NodeCounts:
+        """MACs of the fp32 network."""
+        return count(self.reference.module, self.image)
+
+    @cached_property
+    def reference_bit_operations(self) -> int:
+        """Bit operations of the fp32 network."""
+        return bit_operations(self.reference.module, self.reference_counts, {}, 32)
+
+    @cached_property
+    def reference_memory(self) -> Memory:
+        """Memory of one image through the fp32 network."""
+        return self.memory(self.reference)
+
+    @cached_property
+    def reference_live_peak(self) -> int:
+        """Bits alive at once in the fp32 network."""
+        return live_peak(self.network, {fmap.name: fmap.bits for fmap in self.network.maps})
+
+    @cached_property
+    def image(self) -> Tensor:
+        """(1, C, H, W): the first evaluation image."""
+        return self.evaluation.images(slice(0, 1)).to(self.device)
+
+    @cached_property
+    def latency_images(self) -> Tensor:
+        """(LATENCY_BATCH, C, H, W), images repeated where there are too few."""
+        index = torch.arange(LATENCY_BATCH) % len(self.evaluation)
+        return self.evaluation.images(index).to(self.device)
+
+    def memory(self, spliced: Spliced) -> Memory:
+        """Peak memory while one image passes through."""
+
+        def run() -> object:
+            with torch.no_grad():
+                return spliced.module(self.image)
+
+        return measure_memory(run, self.device)
+
+    def scores(self, module: nn.Module, progress: Callable[[int, int], None] = lambda done, total: None) -> Tensor:
+        """(images, K) fp64: the metric's statistics of every evaluation image. Raises InvalidCodec where an output is
+        not finite."""
+        scores: list[Tensor] = []
+        with torch.no_grad():
+            for images, targets in self.evaluation.batches(EVALUATION_BATCH):
+                outputs = module(images.to(self.device)).float().cpu()
+                if not torch.isfinite(outputs).all():
+                    raise InvalidCodec("the network's output is not finite")
+                scores.append(self.workload.metric.per_image(outputs, targets).double())
+                progress(sum(map(len, scores)), len(self.evaluation))
+        return torch.cat(scores)

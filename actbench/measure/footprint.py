@@ -1,0 +1,149 @@
+"""Footprint: the bits that payloads hold, image by image, and whether they are what they claim to be."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actbench.errors import InvalidCodec
+from actbench.feature_map import FeatureMap
+from actbench.method import Codec
+from actbench.network.splice import Spliced
+from actbench.packing import Layout, layout, pack, unpack
+from actbench.payload import Payload
+
+_KEPT_SAMPLES = 20_000
+
+
+class Meter:
+    """Counts the bits of every payload while the network runs. Attach it, run the images, read `report`."""
+
+    def __init__(self, spliced: Spliced) -> None:
+        self._bits: dict[str, list[Tensor]] = {}
+        self._side: dict[str, list[Tensor]] = {}
+        self.layouts: dict[str, Layout] = {}
+        self._encoders = spliced.encoders()
+
+    def __enter__(self) -> Meter:
+        for name, encoder in self._encoders.items():
+            encoder.observer = lambda _, payload, name=name: self._count(name, payload)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for encoder in self._encoders.values():
+            encoder.observer = None
+
+    def _count(self, name: str, payload: Payload) -> None:
+        form = layout(payload)
+        if self.layouts.setdefault(name, form) != form:
+            raise InvalidCodec(f"{name}: the payload's layout changes from image to image, which nobody counts")
+        self._bits.setdefault(name, []).append(payload.bits_per_image())
+        self._side.setdefault(name, []).append(payload.bits_per_image(side_only=True))
+
+    def bits(self, fmap: FeatureMap) -> Tensor:
+        """(images,) int64: the bits stored for a map; a map without a codec is stored in fp32."""
+        return torch.cat(self._bits[fmap.name]) if fmap.name in self._bits else torch.tensor([fmap.bits])
+
+    def side_bits(self, fmap: FeatureMap) -> float:
+        """The mean of the side information's bits."""
+        return float(torch.cat(self._side[fmap.name]).double().mean()) if fmap.name in self._side else 0.0
+
+
+def describe_footprint(
+    maps: tuple[FeatureMap, ...], codecs: Mapping[str, Codec], meter: Meter, limit: int | None
+) -> dict[str, Any]:
+    """The record's footprint, without the other conventions."""
+    bits = torch.stack(torch.broadcast_tensors(*(meter.bits(fmap) for fmap in maps)))
+    rows = [_row(fmap, codecs.get(fmap.name), meter) for fmap in maps]
+    elements = sum(fmap.elements for fmap in maps)
+    traffic = bits.sum(0)
+    return {
+        "limit": limit,
+        "peak": spread(bits.amax(0)),
+        "traffic": spread(traffic),
+        "reference_peak": max(fmap.bits for fmap in maps),
+        "reference_traffic": sum(fmap.bits for fmap in maps),
+        "bits_per_value": float(traffic.double().mean()) / elements,
+        "side_bits": sum(row["side_bits"] for row in rows),
+        "static_bits": sum(row["static_bits"] for row in rows),
+        "maps": rows,
+    }
+
+
+def spread(bits: Tensor) -> dict[str, Any]:
+    """Mean, 99th percentile, maximum; the samples too where they differ."""
+    values = bits.double()
+    constant = bool((bits == bits[0]).all())
+    return {
+        "mean": float(values.mean()),
+        "percentile_99": float(values.quantile(0.99)),
+        "maximum": int(bits.max()),
+        "samples": None if constant or len(bits) > _KEPT_SAMPLES else bits.tolist(),
+    }
+
+
+def _row(fmap: FeatureMap, codec: Codec | None, meter: Meter) -> dict[str, Any]:
+    return {
+        "name": fmap.name,
+        "channels": fmap.channels,
+        "height": fmap.height,
+        "width": fmap.width,
+        "elements": fmap.elements,
+        "producer": fmap.producer,
+        "readers": [reader.name for reader in fmap.readers],
+        "shared": fmap.shared,
+        "choices": codec.describe() if codec else {},
+        "bits": spread(meter.bits(fmap)),
+        "side_bits": meter.side_bits(fmap),
+        "static_bits": codec.static_bits() if codec else 0,
+    }
+
+
+def check_payloads(spliced: Spliced, images: Tensor, others: Tensor) -> None:
+    """Packs what each codec stores for `images`, unpacks it, and decodes it in a copy of the codec that has seen none
+    of them, after the codec itself has encoded `others`. Raises InvalidCodec where bits or values differ.
+    """
+    untouched = {name: copy.deepcopy(codec) for name, codec in spliced.codecs().items()}
+    inputs, more = _inputs(spliced, images), _inputs(spliced, others)
+    for name, codec in spliced.codecs().items():
+        with torch.no_grad():
+            _check(name, codec, untouched[name], inputs[name], more[name])
+
+
+def _inputs(spliced: Spliced, images: Tensor) -> dict[str, Tensor]:
+    """What each codec gets to encode."""
+    seen: dict[str, Tensor] = {}
+    encoders = spliced.encoders()
+    for name, encoder in encoders.items():
+        encoder.observer = lambda x, _, name=name: seen.__setitem__(name, x.clone())
+    try:
+        with torch.no_grad():
+            spliced.module(images)
+    finally:
+        for encoder in encoders.values():
+            encoder.observer = None
+    return seen
+
+
+def _check(name: str, codec: Codec, untouched: Codec, x: Tensor, other: Tensor) -> None:
+    payload = codec.encode(x)
+    form, packed = layout(payload), pack(payload)
+    claimed = payload.bits_per_image().tolist()
+    expected = codec.decode(payload).clone()
+    for image, bits in zip(packed, claimed, strict=True):
+        if not 0 <= len(image) * 8 - bits < 8:
+            raise InvalidCodec(f"{name} claims {bits} bits and packs into {len(image)} bytes")
+    if layout(codec.encode(other)) != form:
+        raise InvalidCodec(f"{name}: the payload's layout changes from image to image, which nobody counts")
+    try:
+        decoded = untouched.decode(unpack(packed, form, x.device))
+    except Exception as error:
+        raise InvalidCodec(
+            f"{name}: decode fails on the packed payload alone: {type(error).__name__}: {error}"
+        ) from error
+    if decoded.shape != expected.shape or not torch.allclose(decoded, expected, rtol=1e-5, atol=1e-6, equal_nan=True):
+        raise InvalidCodec(f"{name}: decode gives other values from the packed payload alone: it uses more than that")

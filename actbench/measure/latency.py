@@ -1,0 +1,167 @@
+"""Time of one call: against a baseline, in interleaved rounds, and inside chosen modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+_FEWEST_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of repeated calls: median, first and third quartile, and every sample in the order it was taken."""
+
+    median: float
+    quartiles: tuple[float, float]
+    samples: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds for one batch of `batch` images, and subject / baseline: the median and quartiles over the rounds of
+    the quotient in each round, so that a machine that slows down for a while slows both."""
+
+    batch: int
+    subject: Timing
+    baseline: Timing
+    ratio: float
+    ratio_quartiles: tuple[float, float]
+
+
+def interleaved(
+    subject: Callable[[], object],
+    baseline: Callable[[], object],
+    *,
+    batch: int,
+    device: torch.device,
+    rounds: int = 15,
+    warmup: int = 3,
+    seconds: float = 2.0,
+) -> Latency:
+    """Times both in turn, the one first that came last in the round before, so that a drift of the machine cancels.
+
+    Stops after `rounds`, or once `seconds` are spent, but not before 5 rounds. `warmup` calls of each come first and
+    count for neither. Raises ValueError for fewer than 5 rounds.
+    """
+    if rounds < _FEWEST_ROUNDS:
+        raise ValueError(f"{rounds} rounds: at least {_FEWEST_ROUNDS} are needed")
+    for _ in range(warmup):
+        subject()
+        baseline()
+    times: list[tuple[float, float]] = []
+    begin = perf_counter()
+    while len(times) < rounds and (len(times) < _FEWEST_ROUNDS or perf_counter() - begin < seconds):
+        times.append(_round(subject, baseline, device, subject_first=len(times) % 2 == 0))
+    ratio = _timing([ours / theirs for ours, theirs in times])
+    subjects, baselines = zip(*times, strict=True)
+    return Latency(batch, _timing(subjects), _timing(baselines), ratio.median, ratio.quartiles)
+
+
+def timed(function: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call: wall time on the CPU; on a GPU between two events on the current stream."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = _mark(device)
+    function()
+    return _seconds(start, _mark(device))
+
+
+class Stopwatch:
+    """Sums the time spent in groups of modules while it is entered: around one call of a network, its share in each.
+
+    `with Stopwatch({"encode": encoders, "decode": decoders}, device) as watch: network(images)`, then `watch.seconds`.
+    A group's clock runs while any of its modules is being called, so that modules inside one another count once.
+    """
+
+    def __init__(self, groups: Mapping[str, Iterable[nn.Module]], device: torch.device) -> None:
+        self._clocks = {name: _Clock(device) for name in groups}
+        self._groups = {name: list(modules) for name, modules in groups.items()}
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> Stopwatch:
+        for name, modules in self._groups.items():
+            clock = self._clocks[name]
+            for module in modules:
+                # Before and after the module's other hooks, and stopped by an exception too.
+                self._handles.append(module.register_forward_pre_hook(clock.start, prepend=True))
+                self._handles.append(module.register_forward_hook(clock.stop, always_call=True))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds by group, over all calls so far; waits for a GPU to finish them."""
+        return {name: clock.seconds() for name, clock in self._clocks.items()}
+
+
+_Mark = Any  # a point in time: a torch.cuda.Event on a GPU, which works behind Python's back; else the clock's seconds
+
+
+class _Clock:
+    """Adds up spans of time. A start within a span opens no second one."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._depth = 0
+        self._begin: _Mark = 0.0
+        self._spans: list[tuple[_Mark, _Mark]] = []
+
+    def start(self, *_: Any) -> None:
+        """A forward pre-hook."""
+        if self._depth == 0:
+            self._begin = _mark(self._device)
+        self._depth += 1
+
+    def stop(self, *_: Any) -> None:
+        """A forward hook."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._spans.append((self._begin, _mark(self._device)))
+
+    def seconds(self) -> float:
+        return sum(_seconds(begin, end) for begin, end in self._spans)
+
+
+def _mark(device: torch.device) -> _Mark:
+    if device.type != "cuda":
+        return perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
+def _seconds(begin: _Mark, end: _Mark) -> float:
+    if isinstance(begin, torch.cuda.Event):
+        end.synchronize()
+        return float(begin.elapsed_time(end)) / 1000  # given in milliseconds
+    return float(end - begin)
+
+
+def _round(
+    subject: Callable[[], object], baseline: Callable[[], object], device: torch.device, *, subject_first: bool
+) -> tuple[float, float]:
+    if subject_first:
+        ours = timed(subject, device)
+        return ours, timed(baseline, device)
+    theirs = timed(baseline, device)
+    return timed(subject, device), theirs
+
+
+def _timing(samples: Iterable[float]) -> Timing:
+    samples = tuple(samples)
+    first, median, third = (float(value) for value in numpy.quantile(samples, [0.25, 0.5, 0.75]))
+    return Timing(median, (first, third), samples)

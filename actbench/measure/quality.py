@@ -1,0 +1,90 @@
+"""How good a network's outputs are, how sure that is, and how far it is from the uncompressed network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Score = Callable[[Tensor], Tensor]
+"""A metric from the mean over a set of images of their sufficient statistics: (..., K) → (...). Accuracy: K = 1, the
+share that is correct. Mean IoU: K = classes², the confusion matrix."""
+
+_TAILS = (0.025, 0.975)
+_CHUNK = 1 << 22  # counts held at one time: 32 MiB
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A metric over all images, beside the reference network's on the same images.
+
+    The intervals hold 95 %: percentile bootstrap over the images (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapter 13).
+    """
+
+    value: float
+    interval: tuple[float, float]
+    reference: float
+    difference: float
+    """value − reference. Its interval is paired: every resample draws the same images for both."""
+    difference_interval: tuple[float, float]
+    images: int
+
+
+def paired_bootstrap(
+    statistics: Tensor, reference: Tensor, score: Score, *, resamples: int = 2000, seed: int = 0
+) -> Quality:
+    """The quality from the statistics (n, K) of each image under the network and under the reference.
+
+    The same seed gives the same intervals. Raises ValueError where shapes differ, nothing is there to resample, or a
+    statistic is not finite.
+    """
+    _check(statistics, reference, resamples)
+    # Copies in fp64: laid out alike, so that equal statistics have equal sums to the last bit.
+    ours, theirs = _fp64(statistics), _fp64(reference)
+    images = len(ours)
+    resampled = [
+        (score(counts @ ours / images), score(counts @ theirs / images))
+        for counts in _resample_counts(images, resamples, torch.Generator().manual_seed(seed))
+    ]
+    values, references = (torch.cat(scores) for scores in zip(*resampled, strict=True))
+    value, reference_value = float(score(ours.mean(0))), float(score(theirs.mean(0)))
+    return Quality(
+        value=value,
+        interval=_interval(values),
+        reference=reference_value,
+        difference=value - reference_value,
+        difference_interval=_interval(values - references),
+        images=images,
+    )
+
+
+def _check(statistics: Tensor, reference: Tensor, resamples: int) -> None:
+    if statistics.dim() != 2 or statistics.shape != reference.shape:
+        shapes = f"{tuple(statistics.shape)} and {tuple(reference.shape)}"
+        raise ValueError(f"statistics of shapes {shapes}: both must be (images, K)")
+    if statistics.numel() == 0 or resamples < 1:
+        raise ValueError(f"nothing to resample: {len(statistics)} images, {resamples} resamples")
+    if not (statistics.isfinite().all() and reference.isfinite().all()):
+        raise ValueError("statistics must be finite")
+
+
+def _fp64(statistics: Tensor) -> Tensor:
+    return statistics.detach().to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format)
+
+
+def _resample_counts(images: int, resamples: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """(rows, images) fp64, `resamples` rows in all: how often each image is drawn, `images` draws a row. Times the
+    statistics this gives their sums over each resample, and costs no copy of them."""
+    rows = max(1, _CHUNK // images)
+    for start in range(0, resamples, rows):
+        drawn = torch.randint(images, (min(rows, resamples - start), images), generator=generator)
+        counts = torch.zeros(drawn.shape, dtype=torch.float64)
+        yield counts.scatter_add_(1, drawn, counts.new_ones(()).expand(drawn.shape))
+
+
+def _interval(resampled: Tensor) -> tuple[float, float]:
+    low, high = torch.quantile(resampled, resampled.new_tensor(_TAILS)).tolist()
+    return low, high

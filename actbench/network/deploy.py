@@ -1,0 +1,81 @@
+"""The deployed form of a compressed network: normalisation and codecs folded, weights quantised, and layers that can
+convolve what is stored reading it directly."""
+
+from __future__ import annotations
+
+import copy
+from typing import cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from actbench.method import Codec
+from actbench.network import nodes
+from actbench.network.fold import fold, fold_batch_norm
+from actbench.network.quantize import quantize_weights
+from actbench.network.splice import Decode, Encode, Spliced, tidy
+from actbench.payload import Payload
+
+
+class StoredConvolution(nn.Module):
+    """A convolution that is computed from the payload, without decoding the map first."""
+
+    def __init__(self, codec: Codec, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.codec = codec
+        self.convolution = convolution
+
+    def forward(self, payload: Payload) -> Tensor:
+        """What is stored → (batch, C_out, H_out, W_out)."""
+        result = self.codec.conv(payload, self.convolution)
+        assert result is not None, "a codec that convolved one payload declined another of the same layout"
+        return result
+
+
+def deploy(spliced: Spliced, weight_bits: int, image: Tensor) -> Spliced:
+    """A copy in its deployed form. `image` (1, C, H, W) finds out which layers can read payloads."""
+    deployed = copy.deepcopy(spliced)
+    deployed.module.eval()
+    fold_batch_norm(deployed.module)
+    fold(deployed)
+    _convolve_stored(deployed, image)
+    quantize_weights(deployed.module, weight_bits)
+    return deployed
+
+
+def _convolve_stored(deployed: Spliced, image: Tensor) -> None:
+    payloads = _payloads(deployed, image)
+    named = {node.name: node for node in deployed.module.graph.nodes}
+    for name, encode_name in deployed.encode.items():
+        encode = named[encode_name]
+        stage = cast(Encode, nodes.module_of(encode))
+        decode = next((user for user in encode.users if isinstance(nodes.module_of(user), Decode)), None)
+        for reader in list(decode.users) if decode is not None and not stage.channels_last else []:
+            _redirect(deployed.module, encode, reader, stage.codec, payloads[name])
+    tidy(deployed.module)
+
+
+def _redirect(module: fx.GraphModule, encode: fx.Node, reader: fx.Node, codec: Codec, payload: Payload) -> None:
+    convolution = nodes.module_of(reader)
+    if not isinstance(convolution, nn.Conv2d):
+        return
+    with torch.no_grad():
+        if codec.conv(payload, convolution) is None:
+            return
+    target = f"stored_{reader.name}"
+    module.add_submodule(target, StoredConvolution(codec, convolution))
+    reader.target = target
+    reader.args = (encode,)
+    reader.kwargs = {}
+
+
+def _payloads(deployed: Spliced, image: Tensor) -> dict[str, Payload]:
+    seen: dict[str, Payload] = {}
+    encoders = deployed.encoders()
+    for name, encoder in encoders.items():
+        encoder.observer = lambda _, payload, name=name: seen.__setitem__(name, payload)
+    with torch.no_grad():
+        deployed.module(image)
+    for encoder in encoders.values():
+        encoder.observer = None
+    return seen

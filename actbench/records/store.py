@@ -1,0 +1,95 @@
+"""The store: one JSON file a record, written atomically and never over another. `<workload>/<key>-<attempt>.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actbench.errors import UserError
+
+if TYPE_CHECKING:
+    from actbench.records.schema import Record
+
+_FOLDER = "records"
+
+
+class Store:
+    """The records of a results folder. Reading it needs no lock: a file is there whole, or not at all."""
+
+    def __init__(self, results: Path) -> None:
+        self.folder = results / _FOLDER
+
+    def add(self, record: Record) -> tuple[Path, Record]:
+        """Writes a record under the next free attempt. The file is on disk, whole, when this returns."""
+        folder = self.folder / record.cell.workload.name
+        folder.mkdir(parents=True, exist_ok=True)
+        attempt = 1 + max((_attempt(path) for path in folder.glob(f"{record.key}-*.json")), default=0)
+        while True:
+            numbered = record.model_copy(update={"attempt": attempt})
+            path = folder / f"{record.key}-{attempt}.json"
+            if _write_once(path, numbered.model_dump_json(indent=1)):
+                return path, numbered
+            attempt += 1
+
+    def latest(self, workload: str, key: str) -> Path | None:
+        """The newest record of a cell, None where it has none."""
+        paths = (self.folder / workload).glob(f"{key}-*.json")
+        return max(paths, key=_attempt, default=None)
+
+    def paths(self) -> Iterator[Path]:
+        """All records, the newest attempt of each cell, in a fixed order."""
+        newest: dict[tuple[str, str], Path] = {}
+        for path in sorted(self.folder.glob("*/*.json"), key=_attempt):
+            newest[path.parent.name, path.stem.rpartition("-")[0]] = path
+        yield from sorted(newest.values())
+
+
+def read_record(path: Path) -> Record:
+    """Reads and checks a record. Raises UserError, in one line, where it is damaged or no record."""
+    from pydantic import ValidationError
+
+    from actbench.records.schema import Record
+
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read record {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        message = f"{path} is no valid record: {first['msg']} ({where}); remove it or restore it"
+        raise UserError(" ".join(message.split())) from error
+
+
+def read_status(path: Path) -> str:
+    """The status of a record, without checking the rest of it. Raises UserError where there is none."""
+    try:
+        return str(json.loads(path.read_bytes())["status"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no valid record: remove it or restore it") from error
+
+
+def _attempt(path: Path) -> int:
+    number = path.stem.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
+
+
+def _write_once(path: Path, text: str) -> bool:
+    """Whether the file is new and now there. A link, unlike a rename, never replaces a file that exists."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True

@@ -1,0 +1,1 @@
+"""Workloads: a model, its checkpoint, data and the metric of quality."""

@@ -1,0 +1,120 @@
+"""Workload: a model, its checkpoint, data and the metric of quality. What a workload's author writes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CALIBRATION_IMAGES = 512
+"""The most training images that a method may look at in the closed division (protocol)."""
+
+
+@dataclass(frozen=True)
+class WorkloadSettings:
+    """What the user says of a workload. `limit`: evaluate on so many images, spread evenly over all."""
+
+    data: Path | None = None
+    weights: Path | None = None
+    limit: int | None = None
+
+
+class Metric(Protocol):
+    """Quality, computed as a function of a mean over images, so that it can be bootstrapped by image."""
+
+    def per_image(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(batch, K) fp64: the statistics of each image."""
+
+    def score(self, means: Tensor) -> Tensor:
+        """(..., K) means of the statistics over a set of images → (...) the metric."""
+
+
+class Accuracy:
+    """Top-1 accuracy in per cent: K = 1, whether the largest output is the label's."""
+
+    def per_image(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(batch, classes) and (batch,) → (batch, 1): 1 where right, 0 where wrong."""
+        return (outputs.argmax(1) == targets).double()[:, None]
+
+    def score(self, means: Tensor) -> Tensor:
+        """(..., 1) → (...) in per cent."""
+        return 100 * means[..., 0]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images in memory as 8-bit pixels, and how a network wants them: `(pixels/255 − mean) / deviation`.
+
+    `pixels` (n, C, H, W) uint8; `targets` (n, ...); `mean` and `deviation` one value a channel.
+    """
+
+    pixels: Tensor
+    targets: Tensor
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def images(self, index: Tensor | slice) -> Tensor:
+        """The normalised images of some indices, (n, C, H, W) fp32."""
+        mean, deviation = (torch.tensor(value).view(-1, 1, 1) for value in (self.mean, self.deviation))
+        return (self.pixels[index].float() / 255 - mean) / deviation
+
+    def spread(self, count: int | None) -> ImageSet:
+        """`count` of the images, evenly spread, so that sorted classes stay balanced; all for None."""
+        if count is None or count >= len(self):
+            return self
+        index = torch.arange(count) * len(self) // count
+        return ImageSet(self.pixels[index], self.targets[index], self.mean, self.deviation)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and targets in order."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield self.images(part), self.targets[part]
+
+    def shuffled(self, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and targets for ever, each epoch in another order that the seed decides."""
+        generator = torch.Generator().manual_seed(seed)
+        size = min(size, len(self))
+        while True:
+            order = torch.randperm(len(self), generator=generator)
+            for index in order[: len(self) // size * size].split(size):
+                yield self.images(index), self.targets[index]
+
+
+class Workload(ABC):
+    """A model, data and a metric. Each is loaded once in a worker and shared by all of the workload's cells."""
+
+    metric: Metric = Accuracy()
+    input_shape: tuple[int, int, int]
+
+    def __init__(self, settings: WorkloadSettings) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """The model with its weights. Raises UserError where they cannot be loaded."""
+
+    @abstractmethod
+    def calibration_set(self) -> ImageSet:
+        """At most CALIBRATION_IMAGES training images."""
+
+    @abstractmethod
+    def training_set(self) -> ImageSet:
+        """Training images for recovery."""
+
+    @abstractmethod
+    def evaluation_set(self) -> ImageSet:
+        """The images on which quality is measured, `limit` of them."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What recovery minimises: cross-entropy, unless the workload says otherwise."""
+        return functional.cross_entropy(outputs, targets)

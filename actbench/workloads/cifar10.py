@@ -1,0 +1,85 @@
+"""`cifar10-resnet20`: from torchvision's download, or from a folder of images in ImageFolder layout."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+from typing_extensions import override
+
+from actbench.errors import UserError
+from actbench.torchvision_import import torchvision
+from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
+from actbench.workloads.files import load_weights
+from actbench.workloads.zoo.resnet_cifar import ResNetCifar
+
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+class Cifar10ResNet20(Workload):
+    """Ten classes of photographs, 3×32×32, top-1 on the 10,000 test images."""
+
+    input_shape = (3, 32, 32)
+
+    @override
+    def model(self) -> nn.Module:
+        model = ResNetCifar()
+        if self.settings.weights is None:
+            raise UserError("workload cifar10-resnet20 needs --weights FILE")
+        load_weights(model, self.settings.weights)
+        return model
+
+    @override
+    def calibration_set(self) -> ImageSet:
+        return _load(self.settings.data, train=True, count=CALIBRATION_IMAGES)
+
+    @override
+    def training_set(self) -> ImageSet:
+        return _load(self.settings.data, train=True, count=None)
+
+    @override
+    def evaluation_set(self) -> ImageSet:
+        return _load(self.settings.data, train=False, count=self.settings.limit)
+
+
+@cache
+def _load(data: Path | None, *, train: bool, count: int | None) -> ImageSet:
+    if data is None or (data / "cifar-10-batches-py").is_dir():
+        return _downloaded(data or _cache_folder(), train=train).spread(count)
+    return _folder(data / ("train" if train else "test"), count)
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "actbench" / "cifar10"
+
+
+def _downloaded(root: Path, *, train: bool) -> ImageSet:
+    datasets = torchvision("torchvision.datasets")
+    try:
+        found = datasets.CIFAR10(str(root), train=train, download=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"CIFAR-10 could not be downloaded ({error}): give --data DIR") from error
+    pixels = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(pixels, torch.tensor(found.targets), MEAN, DEVIATION)
+
+
+def _folder(folder: Path, count: int | None) -> ImageSet:
+    """Reads only the images that are wanted; class indices follow the sorted names of the sub-folders."""
+    datasets = torchvision("torchvision.datasets")
+    functional = torchvision("torchvision.transforms.functional")
+    try:
+        found = datasets.ImageFolder(str(folder))
+    except FileNotFoundError as error:
+        raise UserError(f"no images in {folder}: {str(error).splitlines()[0]}") from error
+    total = len(found)
+    index = [i * total // count for i in range(count)] if count is not None and count < total else range(total)
+    images = [functional.pil_to_tensor(found.loader(found.samples[i][0])) for i in index]
+    if {tuple(image.shape) for image in images} != {(3, 32, 32)}:
+        raise UserError(f"images in {folder} are not all 3×32×32")
+    targets = torch.tensor([found.targets[i] for i in index])
+    return ImageSet(torch.stack(images), targets, MEAN, DEVIATION)

@@ -1,0 +1,40 @@
+"""What each workload is made of, as digests, and whether it is all there. No torch: a run is planned with this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actbench.errors import UserError
+from actbench.workloads.files import file_digest, folder_digest
+
+SHAPES_CHECKPOINT = Path(__file__).parent / "checkpoints" / "shapes.safetensors"
+SHAPES_RENDERER = "1"
+"""The version of `actbench.workloads.rendering`: a test holds the two together."""
+
+CIFAR10_ARCHIVE = "md5:c58f30108f718f92721af3b95e74349a"
+"""The archive that torchvision downloads."""
+
+
+def shapes(data: Path | None, weights: Path | None) -> dict[str, str]:
+    """Digests of `shapes`: the renderer's version and the checkpoint."""
+    if data is not None:
+        raise UserError("workload shapes draws its own images: leave --data out")
+    return {"data": f"renderer:{SHAPES_RENDERER}", "weights": file_digest(weights or SHAPES_CHECKPOINT)}
+
+
+def cifar10(data: Path | None, weights: Path | None) -> dict[str, str]:
+    """Digests of `cifar10-resnet20`: the images and the checkpoint."""
+    if weights is None:
+        raise UserError("workload cifar10-resnet20 needs --weights FILE: a ResNet-20 checkpoint (safetensors or .pt)")
+    return {"data": _cifar10_data(data), "weights": file_digest(weights)}
+
+
+def _cifar10_data(data: Path | None) -> str:
+    if data is None or (data / "cifar-10-batches-py").is_dir():
+        return CIFAR10_ARCHIVE
+    if not data.is_dir():
+        raise UserError(f"data folder {data} does not exist: give the folder that holds train/ and test/")
+    for part in ("train", "test"):
+        if not (data / part).is_dir():
+            raise UserError(f"data folder {data} has no {part}/<class>/: give a folder in ImageFolder layout")
+    return f"sha256:{folder_digest(data)}"

@@ -1,0 +1,34 @@
+"""The workloads that come with actbench."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actbench.hookspecs import hookimpl
+from actbench.info import WorkloadInfo
+
+
+@hookimpl
+def register_workloads(register: Callable[[WorkloadInfo], None]) -> None:
+    """`shapes`, which needs nothing, and `cifar10-resnet20`."""
+    register(
+        WorkloadInfo(
+            name="shapes",
+            title="Rendered objects, ten classes, 64×64; a small residual network (embedded)",
+            target="actbench.workloads.shapes:Shapes",
+            identify="actbench.workloads.identify:shapes",
+            metric="top-1",
+            unit="%",
+        )
+    )
+    register(
+        WorkloadInfo(
+            name="cifar10-resnet20",
+            title="CIFAR-10, ResNet-20 (He et al. 2016, option A shortcuts)",
+            target="actbench.workloads.cifar10:Cifar10ResNet20",
+            identify="actbench.workloads.identify:cifar10",
+            metric="top-1",
+            unit="%",
+            requires=("weights",),
+        )
+    )

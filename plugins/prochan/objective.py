@@ -1,0 +1,59 @@
+"""What a map's reconstruction error costs the layers that read it (ours: the paper's criterion is not known)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from actbench.method import FeatureMap
+
+Layer = nn.Conv2d | nn.Linear
+
+
+def importance(fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
+    """(C, C) fp64: `Σ Wᵀ W` over readers and kernel positions, so that `eᵀ M e` is about what an error e of the map
+    becomes behind them. A reader without weights, an addition say, counts as the mean of the others."""
+    matrix = torch.zeros(fmap.channels, fmap.channels, dtype=torch.float64)
+    for layer in readers:
+        weight = layer.weight.detach().double().cpu()
+        if isinstance(layer, nn.Conv2d) and layer.groups > 1:
+            matrix += torch.diag(_by_input_channel(weight, layer.groups))
+        else:
+            flat = weight.reshape(weight.shape[0], weight.shape[1], -1)
+            matrix += torch.einsum("ocp,odp->cd", flat, flat)
+    if len(readers) < len(fmap.readers) or not readers:
+        mean = matrix.diagonal().mean() if readers else torch.ones((), dtype=torch.float64)
+        matrix += mean * torch.eye(fmap.channels, dtype=torch.float64)
+    return matrix
+
+
+def relative_error(fmap: FeatureMap, readers: Sequence[Layer], x: Tensor, decoded: Tensor) -> float:
+    """The error behind each reader over the variance of its output, added up; `x`, `decoded` (images, C, H, W)."""
+    total = 0.0
+    with torch.no_grad():
+        for layer in readers:
+            # The layer may be on a GPU or in another type; the sample is in fp32 on the CPU.
+            device, dtype = layer.weight.device, layer.weight.dtype
+            output, other = (layer(_layout(fmap, t).to(device, dtype)).float() for t in (x, decoded))
+            total += _ratio(output, other, channels_last=fmap.channels_last)
+        if len(readers) < len(fmap.readers) or not readers:
+            total += _ratio(x, decoded, channels_last=False)
+    return total
+
+
+def _by_input_channel(weight: Tensor, groups: int) -> Tensor:
+    """(out, in/groups, kh, kw) → (in,): the energy of each input channel's weights."""
+    grouped = weight.square().sum((2, 3)).reshape(groups, -1, weight.shape[1])
+    return grouped.sum(1).flatten()
+
+
+def _layout(fmap: FeatureMap, x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1) if fmap.channels_last else x
+
+
+def _ratio(output: Tensor, other: Tensor, *, channels_last: bool) -> float:
+    over = (0, 1, 2) if channels_last else (0, 2, 3)
+    variance = (output - output.mean(over, keepdim=True)).square().sum()
+    return float((output - other).square().sum() / variance.clamp_min(1e-12))

@@ -1,0 +1,20 @@
+"""`wcc`: wavelet compressed convolution, joint top-k of Haar coefficients."""
+
+from collections.abc import Callable
+
+from actbench import MethodInfo, Option, hookimpl
+
+
+@hookimpl
+def register_methods(register: Callable[[MethodInfo], None]) -> None:
+    register(
+        MethodInfo(
+            name="wcc",
+            title="WCC: joint top-k of Haar wavelet coefficients",
+            target="actbench_plugins.wcc.method:WaveletCompression",
+            version="1",
+            paper="Finder, Zohav, Ashkenazi, Treister, NeurIPS 2022, arXiv 2205.12268",
+            learnable=True,
+            options=(Option("levels", 3, "levels of the transform, at most; small maps take fewer"),),
+        )
+    )
