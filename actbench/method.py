@@ -73,6 +73,11 @@ class Codec(nn.Module, ABC):
         """Bit operations that one (C, H, W) image costs beyond the convolutions that a FLOP counter sees."""
         return 0
 
+    def fallbacks(self, payload: Payload) -> Tensor | None:
+        """(batch,) bool: images for which a cheaper setting than the planned one was needed to stay under the ceiling;
+        None for a codec whose bits do not depend on the image."""
+        return None
+
     def fold(self) -> Folded | None:
         """The linear ends that can become part of the convolutions around this map, or None."""
         return None

@@ -63,11 +63,23 @@ def describe(network: TracedNetwork, budget: Budget, convention: str) -> dict[st
         "stored_peak": max(row["stored_bits"] for row in rows),
         "stored_traffic": stored,
         "total_ratio": traffic / stored if stored else None,
+        **_live(network, rows, convention),
         "parameters": network.parameters,
         "largest_activation": largest,
         "largest_activation_share": largest / network.parameters if network.parameters else None,
         "maps": rows,
     }
+
+
+def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -> dict[str, int]:
+    """Bits alive at the same time, a map with the branches and skips beside it; of what layers read only."""
+    from actbench.network.conventions import live_peak
+
+    if convention != "conv-inputs":
+        return {}
+    whole = {fmap.name: fmap.bits for fmap in network.maps}
+    stored = {row["name"]: row["stored_bits"] for row in rows}
+    return {"live_peak": live_peak(network, whole), "stored_live_peak": live_peak(network, stored)}
 
 
 def build_model(name: str) -> nn.Module:
@@ -155,6 +167,8 @@ def _summary(report: dict[str, Any]) -> list[str]:
         f"largest map {report['peak']:,} → {report['stored_peak']:,} bits",
         f"all maps {report['traffic']:,} → {report['stored_traffic']:,} bits: total ratio {ratio}",
     ]
+    if "live_peak" in report:
+        lines.append(f"alive at once {report['live_peak']:,} → {report['stored_live_peak']:,} bits")
     if share is not None:
         lines.append(
             f"largest activation {report['largest_activation']:,} values, "

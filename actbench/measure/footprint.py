@@ -25,6 +25,7 @@ class Meter:
     def __init__(self, spliced: Spliced) -> None:
         self._bits: dict[str, list[Tensor]] = {}
         self._side: dict[str, list[Tensor]] = {}
+        self._fallbacks: dict[str, int] = {}
         self.layouts: dict[str, Layout] = {}
         self._encoders = spliced.encoders()
 
@@ -43,10 +44,17 @@ class Meter:
             raise InvalidCodec(f"{name}: the payload's layout changes from image to image, which nobody counts")
         self._bits.setdefault(name, []).append(payload.bits_per_image())
         self._side.setdefault(name, []).append(payload.bits_per_image(side_only=True))
+        fallen = self._encoders[name].codec.fallbacks(payload)
+        if fallen is not None:
+            self._fallbacks[name] = self._fallbacks.get(name, 0) + int(fallen.sum())
 
     def bits(self, fmap: FeatureMap) -> Tensor:
         """(images,) int64: the bits stored for a map; a map without a codec is stored in fp32."""
         return torch.cat(self._bits[fmap.name]) if fmap.name in self._bits else torch.tensor([fmap.bits])
+
+    def fallbacks(self, fmap: FeatureMap) -> int | None:
+        """Images for which a data-dependent codec had to fall back; None where no codec counts them."""
+        return self._fallbacks.get(fmap.name)
 
     def side_bits(self, fmap: FeatureMap) -> float:
         """The mean of the side information's bits."""
@@ -100,6 +108,7 @@ def _row(fmap: FeatureMap, codec: Codec | None, meter: Meter) -> dict[str, Any]:
         "bits": spread(meter.bits(fmap)),
         "side_bits": meter.side_bits(fmap),
         "static_bits": codec.static_bits() if codec else 0,
+        "fallbacks": meter.fallbacks(fmap),
     }
 
 

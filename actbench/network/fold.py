@@ -33,7 +33,9 @@ class Pointwise(nn.Conv2d):
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor | None) -> Pointwise:
         """With weight (out, in) and bias (out,)."""
-        layer = cls(weight.shape[1], weight.shape[0], 1, bias=bias is not None, dtype=weight.dtype)
+        layer = cls(
+            weight.shape[1], weight.shape[0], 1, bias=bias is not None, device=weight.device, dtype=weight.dtype
+        )
         return _filled(layer, weight[:, :, None, None], bias)
 
     @property

@@ -53,7 +53,8 @@ class Spread(Part):
 
 
 class StoredMap(Part):
-    """One feature map: what it was, and what was stored of it."""
+    """One feature map: what it was, and what was stored of it. `fallbacks`: images for which a data-dependent codec
+    had to take a cheaper setting to stay under the ceiling."""
 
     name: str
     channels: int
@@ -67,6 +68,7 @@ class StoredMap(Part):
     bits: Spread
     side_bits: FiniteFloat
     static_bits: NonNegativeInt
+    fallbacks: NonNegativeInt | None = None
 
 
 class Convention(Part):

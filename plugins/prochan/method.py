@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from actbench_plugins.prochan.codec import ProChanCodec
-from actbench_plugins.prochan.objective import Layer, importance, relative_error
-from actbench_plugins.prochan.start import least_squares_expansion, select_channels
 from torch import Tensor
 
 from actbench.feature_map import FLOAT_BITS
@@ -25,6 +22,9 @@ from actbench.method import (
     Unsupported,
 )
 from actbench.quantizers import UniformQuantizer
+from actbench_plugins.prochan.codec import ProChanCodec
+from actbench_plugins.prochan.objective import Layer, importance, relative_error
+from actbench_plugins.prochan.start import least_squares_expansion, select_channels
 
 _POSITIONS = 8192
 """Positions of the calibration sample on which an expansion is fitted."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-from actbench_plugins.wcc import haar
-from actbench_plugins.wcc.positions import from_field, joint_top, to_field, uses_bitmap
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,6 +11,8 @@ from actbench.info import OptionValue
 from actbench.method import Codec, FeatureMap
 from actbench.payload import Payload, floating, unsigned
 from actbench.quantizers import UniformQuantizer
+from actbench_plugins.wcc import haar
+from actbench_plugins.wcc.positions import from_field, joint_top, to_field, uses_bitmap
 
 OPERATIONS_PER_VALUE = 32
 """Bit operations of one level's forward or inverse transform a value: four additions' worth at 8 bits (derived from the

@@ -61,7 +61,8 @@ def pad(x: Tensor, levels: int) -> Tensor:
     """(batch, C, H, W) with the last row and column repeated up to multiples of 2^levels."""
     height, width = padded_size(x.shape[2], x.shape[3], levels)
     # In this order: `functional.pad` takes the last dimension, the width, first.
-    return functional.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")
+    padded: Tensor = functional.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")
+    return padded
 
 
 def _columns(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from actbench_plugins.wcc import haar
-from actbench_plugins.wcc.codec import WaveletCodec
-from actbench_plugins.wcc.positions import joint_top, side_bits
 
 from actbench.feature_map import FLOAT_BITS
 from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, Unsupported
 from actbench.quantizers import UniformQuantizer
+from actbench_plugins.wcc import haar
+from actbench_plugins.wcc.codec import WaveletCodec
+from actbench_plugins.wcc.positions import joint_top, side_bits
 
 _IMAGES = 16
 """Images of the calibration sample on which candidates are compared."""

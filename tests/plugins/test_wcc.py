@@ -1,0 +1,219 @@
+"""WCC against PyWavelets, against its own formula of bits, and against decode-then-convolve."""
+
+import copy
+
+import pytest
+import pywt
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from actbench.feature_map import FeatureMap
+from actbench.method import Allowance, MapStatistics, SideStatistics, Unsupported
+from actbench.packing import layout, pack, unpack
+from actbench_plugins.wcc import haar
+from actbench_plugins.wcc.codec import WaveletCodec
+from actbench_plugins.wcc.method import WaveletCompression, most_kept
+from actbench_plugins.wcc.positions import from_field, joint_top, side_bits, to_field
+
+sides = st.integers(1, 20)
+
+
+def feature_map(channels: int, height: int, width: int) -> FeatureMap:
+    return FeatureMap("map", channels, height, width, "producer", (), source=(height, width))
+
+
+def statistics(x: torch.Tensor) -> MapStatistics:
+    columns = x.transpose(0, 1).flatten(1).double()
+    side = SideStatistics(
+        x, columns.sum(1), columns @ columns.T, columns.shape[1], float(columns.min()), float(columns.max())
+    )
+    return MapStatistics(side, side)
+
+
+def smooth(count: int, channels: int, height: int, width: int) -> torch.Tensor:
+    """Maps with structure, not negative, as after a ReLU."""
+    small = torch.randn(count, channels, 4, 4, generator=torch.Generator().manual_seed(1))
+    return nn.functional.interpolate(small, size=(height, width), mode="bicubic").relu()
+
+
+def plane(height: int, width: int) -> tuple[int, int]:
+    """Positions of the padded plane, and the narrowest width that is tried."""
+    padded = haar.padded_size(height, width, haar.usable_levels(height, width, 3))
+    return padded[0] * padded[1], 2
+
+
+def planned(x: torch.Tensor, bits: int, widths: tuple[int, ...] = (8, 7, 6, 5, 4, 3, 2)) -> WaveletCodec:
+    codec = WaveletCompression({"levels": 3}).codec(feature_map(*x.shape[1:]), statistics(x), Allowance(bits, widths))
+    assert isinstance(codec, WaveletCodec)
+    return codec
+
+
+@pytest.mark.parametrize(("height", "width", "levels"), [(16, 24, 3), (8, 8, 1), (4, 32, 2), (2, 2, 1)])
+def test_haar_equals_pywavelets(height: int, width: int, levels: int) -> None:
+    x = torch.randn(2, 3, height, width, dtype=torch.float64)
+    low, *details = pywt.wavedec2(x.numpy(), "haar", level=levels)
+    expected = torch.cat([torch.from_numpy(band).flatten(2) for band in (low, *(b for d in details for b in d))], 2)
+    torch.testing.assert_close(haar.forward(x, levels), expected, rtol=0, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sides, sides, st.integers(0, 4))
+def test_transform_restores_and_keeps_energy(height: int, width: int, levels: int) -> None:
+    levels = haar.usable_levels(height, width, levels)
+    x = haar.pad(torch.randn(2, 2, height, width, dtype=torch.float64), levels)
+    assert x.shape[2:] == haar.padded_size(height, width, levels)
+    y = haar.forward(x, levels)
+    torch.testing.assert_close(y.square().sum(), x.square().sum())
+    torch.testing.assert_close(haar.inverse(y, *x.shape[2:], levels), x)
+
+
+def test_padding_repeats_rows_below_and_columns_at_the_right() -> None:
+    padded = haar.pad(torch.arange(6.0).reshape(1, 1, 3, 2), 2)
+    assert padded.shape == (1, 1, 4, 4)
+    assert padded[0, 0].tolist() == [[0, 1, 1, 1], [2, 3, 3, 3], [4, 5, 5, 5], [4, 5, 5, 5]]
+
+
+def test_positions_are_chosen_jointly_over_channels_and_for_each_image() -> None:
+    y = torch.zeros(2, 2, 4)
+    y[0, 0] = torch.tensor([3.0, 0.0, 0.0, 2.9])  # alone, channel 0 would take 0 and 3
+    y[0, 1] = torch.tensor([0.0, 4.0, 0.0, 2.0])  # energies 9, 16, 0, 12.4
+    y[1, 0] = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    assert joint_top(y, 2).tolist() == [[1, 3], [2, 3]]
+
+
+@given(st.integers(1, 300), st.data())
+def test_positions_survive_their_field(positions: int, data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, positions))
+    index = torch.stack([torch.randperm(positions)[:count].sort().values for _ in range(2)])
+    field = to_field(index, positions)
+    assert field.bits_per_image().tolist() == [side_bits(count, positions)] * 2
+    assert torch.equal(from_field(field.values, count, positions), index)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (3, 5, 7), (8, 16, 16), (4, 9, 30)])
+@pytest.mark.parametrize("width", [2, 8, 32])
+def test_stored_bits_are_the_formula_and_decode_from_bytes(size: tuple[int, int, int], width: int) -> None:
+    x = torch.randn(3, *size)
+    codec = planned(x, 40 * x[0].numel(), (width,))
+    payload = codec.encode(x)
+    expected = size[0] * codec.count * width + side_bits(codec.count, codec.positions)
+    assert payload.bits_per_image().tolist() == [expected] * 3
+    packed = pack(payload)
+    assert {len(image) for image in packed} == {-(-expected // 8)}
+    restored = unpack(packed, layout(payload))
+    assert torch.equal(copy.deepcopy(codec).decode(restored), codec.decode(payload))
+
+
+@settings(max_examples=30, deadline=None)
+@given(sides, sides, st.integers(1, 6), st.integers(20, 6000))
+def test_no_allowance_is_exceeded_and_none_is_wasted(height: int, width: int, channels: int, bits: int) -> None:
+    x = torch.randn(2, channels, height, width)
+    if most_kept(channels, *plane(height, width), bits) == 0:
+        with pytest.raises(Unsupported, match=f"{bits} are allowed"):
+            planned(x, bits)
+        return
+    codec = planned(x, bits)
+    stored = int(codec.encode(x).bits_per_image()[0])
+    assert stored <= bits
+    one_more = channels * (codec.count + 1) * codec.describe()["bits"] + side_bits(codec.count + 1, codec.positions)
+    assert codec.count == codec.positions or one_more > bits
+
+
+def test_everything_kept_without_quantisation_is_the_identity() -> None:
+    x = torch.randn(2, 3, 5, 11)
+    torch.testing.assert_close(planned(x, 10**6, (32,))(x), x)
+
+
+def test_dropped_positions_cost_exactly_their_energy() -> None:
+    x = torch.randn(1, 4, 8, 8)
+    codec = planned(x, 4 * 20 * 32 + 64, (32,))
+    energies = haar.forward(x, 3).square().sum(1)[0].sort(descending=True).values
+    torch.testing.assert_close((codec(x) - x).square().sum(), energies[codec.count :].sum())
+
+
+def test_error_does_not_grow_with_the_allowance() -> None:
+    x = smooth(4, 8, 16, 16)
+    with torch.no_grad():
+        errors = [float((planned(x, bits)(x) - x).square().sum()) for bits in (600, 1200, 2400, 4800, 9600)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_top_k_beats_the_same_without_the_transform_on_smooth_maps() -> None:
+    x = smooth(4, 8, 16, 16)
+    codec = planned(x, 8 * 32 * 32 + 256, (32,))
+    energies = x.square().sum(1).flatten(1).sort(1, descending=True).values
+    assert float((codec(x) - x).square().sum()) < 0.5 * float(energies[:, codec.count :].sum())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolving_what_is_stored_equals_decoding_first(bias: bool) -> None:
+    x = smooth(3, 6, 9, 13)
+    codec, convolution = planned(x, 3000), nn.Conv2d(6, 10, 1, bias=bias)
+    payload = codec.encode(x)
+    with torch.no_grad():
+        direct = codec.conv(payload, convolution)
+        torch.testing.assert_close(direct, convolution(codec.decode(payload)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("more", [{"stride": 2}, {"groups": 2}, {"padding": 1}, {"kernel_size": 3}])
+def test_other_convolutions_are_declined(more: dict[str, int]) -> None:
+    x = smooth(1, 6, 8, 8)
+    codec = planned(x, 2000)
+    assert codec.conv(codec.encode(x), nn.Conv2d(6, 4, **({"kernel_size": 1} | more))) is None
+
+
+def test_gradients_reach_kept_positions_only() -> None:
+    x = smooth(1, 2, 8, 8).requires_grad_()
+    codec = planned(x.detach(), 2 * 10 * 8 + 60, (8,))
+    codec(x).square().sum().backward()
+    gradient = haar.forward(x.grad, 3)
+    kept = joint_top(haar.forward(x.detach(), 3), codec.count)
+    dropped = torch.ones(64, dtype=torch.bool)
+    dropped[kept[0]] = False
+    assert gradient[0][:, dropped].abs().max() < 1e-6
+    assert gradient[0][:, kept[0]].abs().max() > 1e-3
+    assert codec.quantizer is not None
+    assert codec.quantizer.high.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_and_is_close(dtype: torch.dtype) -> None:
+    x = smooth(2, 4, 10, 6)
+    codec = planned(x, 1500)
+    decoded = codec.to(dtype)(x.to(dtype))
+    assert decoded.dtype == dtype
+    assert (decoded.float() - x).square().mean() < 0.05 * x.square().mean()
+
+
+def test_memory_layout_does_not_matter() -> None:
+    x = smooth(2, 4, 8, 8)
+    codec = planned(x, 1500)
+    expected = codec(x)
+    assert torch.equal(codec(x.contiguous(memory_format=torch.channels_last)), expected)
+    assert torch.equal(codec(x.transpose(2, 3).contiguous().transpose(2, 3)), expected)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.5])
+def test_constant_maps(value: float) -> None:
+    x = torch.full((2, 3, 8, 8), value)
+    torch.testing.assert_close(planned(x, 1000)(x), x, atol=0.05, rtol=0.05)
+
+
+def test_levels_follow_the_option_and_small_maps_take_fewer() -> None:
+    x = torch.randn(1, 2, 16, 16)
+    codec = WaveletCompression({"levels": 1}).codec(feature_map(2, 16, 16), statistics(x), Allowance(2000, (8,)))
+    assert codec.describe()["levels"] == 1
+    assert planned(torch.randn(1, 2, 3, 16), 2000).levels == 2
+
+
+def test_operations_are_the_papers() -> None:
+    codec = planned(torch.randn(1, 2, 16, 16), 2000)
+    assert codec.operations((2, 16, 16)) == 2 * 42 * 2 * 256
+
+
+def test_most_kept_at_the_bounds() -> None:
+    assert most_kept(4, 64, 8, 31) == 0
+    assert most_kept(4, 64, 8, 4 * 8 + 6) == 1
+    assert most_kept(4, 64, 8, 10**9) == 64

@@ -1,0 +1,48 @@
+"""The package holds what the repository holds."""
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def packages(folder: str, name: str) -> set[str]:
+    found = (path.parent.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("__init__.py"))
+    return {".".join((name, *path.parts)) for path in found}
+
+
+def plugin_folders() -> set[str]:
+    return {path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py")}
+
+
+def test_every_folder_is_packaged() -> None:
+    expected = packages("actbench", "actbench") | packages("plugins", "actbench_plugins")
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == expected
+
+
+def test_every_plugin_has_its_entry_point() -> None:
+    declared = PROJECT["project"]["entry-points"]["actbench"]
+    assert {name: target.rpartition(".")[2] for name, target in declared.items()} == {n: n for n in plugin_folders()}
+    assert plugin_folders() <= {entry.name for entry in entry_points(group="actbench")}
+
+
+def test_every_method_has_a_page() -> None:
+    index = (ROOT / "docs" / "methods" / "index.md").read_text()
+    for name in plugin_folders():
+        assert f"`{name}`" in index
+
+
+def test_the_core_names_no_method() -> None:
+    for path in (ROOT / "actbench").rglob("*.py"):
+        text = path.read_text()
+        for name in plugin_folders() - {"none"}:
+            assert f'"{name}"' not in text, f"{path} names {name}"
