@@ -46,8 +46,8 @@ def forward(x: Tensor, levels: int) -> Tensor:
 def inverse(coefficients: Tensor, height: int, width: int, levels: int) -> Tensor:
     """Flat coefficients (batch, C, H·W) of a map of height × width → (batch, C, H, W)."""
     height, width = height >> levels, width >> levels
-    x, *_ = coefficients.split([height * width, coefficients.shape[2] - height * width], dim=2)
-    x, position = x.unflatten(2, (height, width)), height * width
+    position = height * width
+    x: Tensor = coefficients[:, :, :position].unflatten(2, (height, width))
     for _ in range(levels):
         end = position + 3 * height * width
         down, across, diagonal = coefficients[:, :, position:end].unflatten(2, (3, height, width)).unbind(2)
