@@ -10,6 +10,8 @@ The gradient passes the rounding unchanged and reaches the clip only where it cu
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,9 +19,20 @@ _CANDIDATES = 40
 _SAMPLE = 1 << 14
 
 
+class _Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return gradients[0]
+
+
 def round_straight_through(x: Tensor) -> Tensor:
     """round(x), with the gradient of the identity."""
-    return x + (x.round() - x).detach()
+    rounded: Tensor = _Round.apply(x)
+    return rounded
 
 
 class UniformQuantizer(nn.Module):
@@ -56,9 +69,9 @@ class UniformQuantizer(nn.Module):
         every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
         exact = x if x.dtype in (torch.float32, torch.float64) else x.float()
         low, high = self.low.to(exact.dtype), self.high.to(exact.dtype)
-        clipped = torch.minimum(torch.maximum(exact, low), high)
+        clipped = torch.clamp(exact, low, high)
         codes = round_straight_through((clipped - low.detach()) / self._step().to(exact.dtype))
-        return codes.clamp(0, self.levels).to(x.dtype if self.width <= 8 else exact.dtype)
+        return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:
         """The values that codes stand for, in their type."""
