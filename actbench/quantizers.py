@@ -31,7 +31,7 @@ class _Round(torch.autograd.Function):
 
 def round_straight_through(x: Tensor) -> Tensor:
     """round(x), with the gradient of the identity."""
-    rounded: Tensor = _Round.apply(x)
+    rounded: Tensor = _Round.apply(x)  # type: ignore[no-untyped-call]
     return rounded
 
 

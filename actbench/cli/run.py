@@ -17,10 +17,10 @@ from actbench.budget import Bits, Ceiling
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.errors import UserError
 from actbench.harness.environment import choose_device
-from actbench.harness.plan import FAILED, PlannedCell, RunRequest, plan_cells, plan_run
+from actbench.harness.plan import PlannedCell, RunRequest, plan_cells, plan_run
 from actbench.info import ExecutorInfo, OptionValue, load_target
 from actbench.plugins import Registry, load_plugins
-from actbench.records.store import Store, read_record
+from actbench.records.store import FAILED, Store, read_record
 
 
 def run(

@@ -11,11 +11,8 @@ from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
 from actbench.info import MethodInfo, OptionValue, WorkloadInfo, load_target
 from actbench.plugins import Registry
-from actbench.records.store import Store, read_status
+from actbench.records.store import FAILED, Store, read_status
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
-
-FAILED = ("oom", "timeout", "crash")
-"""What `--retry failed` tries again."""
 
 
 @dataclass(frozen=True)

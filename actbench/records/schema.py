@@ -12,9 +12,6 @@ FORMAT: Literal[1] = 1
 """The version of this form."""
 
 Status = Literal["ok", "over_ceiling", "unsupported", "oom", "timeout", "crash", "invalid"]
-FAILED: tuple[Status, ...] = ("oom", "timeout", "crash")
-"""Statuses that another attempt may change; the others are results."""
-
 Interval = tuple[FiniteFloat, FiniteFloat]
 OptionValue = bool | int | FiniteFloat | str
 

@@ -14,6 +14,9 @@ from actbench.errors import UserError
 if TYPE_CHECKING:
     from actbench.records.schema import Record
 
+FAILED = ("oom", "timeout", "crash")
+"""Statuses that another attempt may change (`--retry failed`); the others are results."""
+
 _FOLDER = "records"
 
 

@@ -1,0 +1,139 @@
+"""Strings of bits for a batch of images: written and read for all images at once, and the zero-value code.
+
+A bit is a uint8 of 0 or 1. The strings of a batch lie one after the other; no operation loops over values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy
+import torch
+from torch import Tensor
+
+_TABLE_WIDTH = 8
+"""Values of up to this width are turned into bits by a table."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Strings of bits for a batch, one after the other: `bits` (total,) uint8 of zeros and ones, `lengths` (batch,)
+    int64."""
+
+    bits: Tensor
+    lengths: Tensor
+
+    @property
+    def starts(self) -> Tensor:
+        """(batch,) where each string begins."""
+        return self.lengths.cumsum(0) - self.lengths
+
+    def strings(self) -> list[Tensor]:
+        """The bits of each image, as views."""
+        return list(self.bits.split(self.lengths.tolist()))
+
+    def select(self, images: Tensor) -> Stream:
+        """The strings of some images, by their indices, in that order."""
+        strings = self.strings()
+        return _gather([strings[i] for i in images.tolist()], self, self.lengths[images])
+
+    def divide(self, lengths: Tensor) -> tuple[Stream, Stream]:
+        """The first `lengths` (batch,) bits of each string, and what follows them."""
+        rest = self.lengths - lengths
+        parts = self.bits.split(torch.stack([lengths, rest], 1).flatten().tolist())
+        return _gather(parts[0::2], self, lengths), _gather(parts[1::2], self, rest)
+
+
+def concatenate(streams: Sequence[Stream]) -> Stream:
+    """The strings of all streams, in their order."""
+    return Stream(torch.cat([s.bits for s in streams]), torch.cat([s.lengths for s in streams]))
+
+
+def join(first: Stream, second: Stream) -> Stream:
+    """For each image its string in `first`, then its string in `second`."""
+    parts = [string for pair in zip(first.strings(), second.strings(), strict=True) for string in pair]
+    return _gather(parts, first, first.lengths + second.lengths)
+
+
+def symbols(values: Tensor, lengths: Tensor, counts: Tensor) -> Stream:
+    """`values` (symbols,) integers, each written in its own number of bits: `lengths` (symbols,), 0 for none.
+    `counts` (batch,): how many of the symbols belong to each image."""
+    longest = max(1, int(lengths.max()) if len(lengths) else 1)
+    bits = to_bits(values << (longest - lengths).to(values.dtype), longest)
+    written = torch.arange(longest, device=values.device) < lengths[:, None]
+    return Stream(bits.flatten()[true_positions(written)], segment_sums(lengths, counts))
+
+
+def to_bits(values: Tensor, width: int) -> Tensor:
+    """Integers (...) → (..., width) bits, the most significant first."""
+    if width <= _TABLE_WIDTH:
+        rows = _bit_table(width).to(values.device).index_select(0, values.flatten().to(torch.int32))
+        return rows.unflatten(0, values.shape) if values.dim() > 1 else rows
+    shifts = torch.arange(width - 1, -1, -1, device=values.device)
+    return ((values.long()[..., None] >> shifts) & 1).to(torch.uint8)
+
+
+def from_bits(bits: Tensor, width: int) -> Tensor:
+    """(..., width) bits, the most significant first → integers (...) of `code_type(width)`."""
+    values = torch.zeros(bits.shape[:-1], dtype=code_type(width), device=bits.device)
+    for plane in range(width):
+        values = (values << 1) | bits[..., plane]
+    return values
+
+
+def code_type(width: int) -> torch.dtype:
+    """The integers that hold unsigned codes of `width` bits: uint8 where they can, int32 up to 31 bits, int64."""
+    if width <= 8:
+        return torch.uint8
+    return torch.int32 if width < 32 else torch.int64
+
+
+def true_positions(mask: Tensor) -> Tensor:
+    """Where a mask is true, as positions in its flat form. On a CPU NumPy finds them an order faster than torch."""
+    flat = mask.flatten()
+    if flat.device.type == "cpu":
+        return torch.from_numpy(numpy.flatnonzero(flat.numpy()))
+    return flat.nonzero()[:, 0]
+
+
+def segment_sums(values: Tensor, counts: Tensor) -> Tensor:
+    """Sums over consecutive segments of `counts` (batch,) elements each → (batch,) int64."""
+    sums = torch.cat([counts.new_zeros(1), values.cumsum(0)])
+    ends = counts.cumsum(0)
+    return sums[ends] - sums[ends - counts]
+
+
+def zero_value_lengths(codes: Tensor, width: int) -> Tensor:
+    """Length of the zero-value code: a bit a value and `width` a non-zero one. `codes` (batch, n) → (batch,) int64."""
+    return codes.shape[1] + width * (codes != 0).sum(1)
+
+
+def zero_value_encode(codes: Tensor, width: int) -> Stream:
+    """Codes (batch, n) → a bit-map of the non-zero ones, then their `width` bits each."""
+    nonzero = codes != 0
+    amounts = torch.full((len(codes),), codes.shape[1], device=codes.device)
+    values = codes.flatten().index_select(0, true_positions(nonzero))
+    return join(
+        Stream(nonzero.view(torch.uint8).flatten(), amounts),
+        Stream(to_bits(values, width).flatten(), nonzero.sum(1) * width),
+    )
+
+
+def zero_value_decode(stream: Stream, count: int, width: int) -> Tensor:
+    """What `zero_value_encode` wrote → codes (batch, count)."""
+    bitmap, values = stream.divide(torch.full_like(stream.lengths, count))
+    codes = torch.zeros(len(bitmap.bits), dtype=code_type(width), device=stream.bits.device)
+    codes[true_positions(bitmap.bits)] = from_bits(values.bits.reshape(-1, width), width)
+    return codes.reshape(len(stream.lengths), count)
+
+
+def _gather(parts: Sequence[Tensor], stream: Stream, lengths: Tensor) -> Stream:
+    return Stream(torch.cat(list(parts)) if parts else stream.bits[:0], lengths)
+
+
+@lru_cache
+def _bit_table(width: int) -> Tensor:
+    shifts = torch.arange(width - 1, -1, -1)
+    return ((torch.arange(1 << width)[:, None] >> shifts) & 1).to(torch.uint8)
