@@ -1,0 +1,110 @@
+"""Cells of the reference methods on `shapes`, measured in this process."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from actbench.budget import Bits, Budget, Ceiling
+from actbench.harness.cell import Outcome, run_cell
+from actbench.harness.executors import CellResult
+from actbench.harness.run import to_record
+from actbench.harness.workbench import Workbench
+from actbench.info import load_target
+from actbench.plugins import load_plugins
+from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
+from actbench.workloads.base import WorkloadSettings
+
+REGISTRY = load_plugins()
+
+
+@pytest.fixture(scope="module")
+def bench() -> Workbench:
+    torch.set_num_threads(1)
+    info = REGISTRY.workload("shapes")
+    return Workbench(load_target(info.target)(WorkloadSettings(limit=100)), info, torch.device("cpu"))
+
+
+def spec(method: str, ceiling: str, bits: str, recover: int = 0) -> CellSpec:
+    budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
+    info = REGISTRY.method(method)
+    return CellSpec(
+        WorkloadSpec("shapes", {"data": "x"}, 100),
+        MethodSpec(method, info.version, info.resolve({})),
+        budget,
+        0,
+        recover,
+    )
+
+
+def measure(bench: Workbench, cell: CellSpec) -> Outcome:
+    return run_cell(bench, cell, REGISTRY.method(cell.method.name), lambda step, done, total: None)
+
+
+def measurements(bench: Workbench, cell: CellSpec) -> dict[str, Any]:
+    outcome = measure(bench, cell)
+    assert outcome.status == "ok", outcome
+    assert outcome.warnings == []
+    return outcome.measurements
+
+
+@pytest.mark.parametrize("method", ["quantize", "prochan", "wcc"])
+@pytest.mark.parametrize(("ceiling", "bits"), [("8x", "w8a2-8"), ("traffic:6x", "w4a2-8")])
+def test_methods_hold_their_ceiling_and_make_a_valid_record(
+    bench: Workbench, method: str, ceiling: str, bits: str
+) -> None:
+    cell = spec(method, ceiling, bits)
+    outcome = measure(bench, cell)
+    record = to_record(
+        CellResult(cell, outcome.status, outcome.reason, "now", 1.0, outcome.measurements, None, outcome.warnings)
+    )
+    assert record.status == "ok", outcome
+    footprint = record.measurements.footprint
+    assert footprint is not None
+    assert footprint.limit is not None
+    stored = footprint.peak if cell.budget.ceiling.kind == "peak" else footprint.traffic
+    assert stored.maximum <= footprint.limit
+    assert sum(row.bits.maximum for row in footprint.maps) == footprint.traffic.maximum
+    assert record.measurements.quality is not None
+    assert record.measurements.quality.value > 70
+
+
+def test_the_reference_changes_nothing(bench: Workbench) -> None:
+    measured = measurements(bench, spec("none", "1x", "w32a32"))
+    assert measured["quality"]["difference"] == 0
+    assert measured["footprint"]["traffic"]["maximum"] == measured["footprint"]["reference_traffic"]
+    assert measured["compute"]["macs"] == measured["compute"]["reference_macs"] == 62_801_152
+    assert measured["compute"]["bit_operations"] == measured["compute"]["reference_bit_operations"]
+
+
+def test_folded_prochan_is_a_smaller_and_faster_network(bench: Workbench) -> None:
+    measured = measurements(bench, spec("prochan", "4x", "w32a32"))
+    assert measured["compute"]["macs"] < 0.6 * measured["compute"]["reference_macs"]
+    assert measured["parameters"]["deployed"] < measured["parameters"]["original"]
+    assert measured["memory"]["peak_bytes"] < measured["memory"]["reference_peak_bytes"]
+    assert measured["latency"]["ratio"] < 0.9
+
+
+def test_wcc_convolves_what_is_stored(bench: Workbench) -> None:
+    measured = measurements(bench, spec("wcc", "32x", "w8a2-8"))
+    assert measured["compute"]["macs"] < measured["compute"]["macs_unfolded"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["prochan", "wcc"])
+def test_recovery_gains(bench: Workbench, method: str) -> None:
+    closed, opened = (measurements(bench, spec(method, "32x", "w8a2-8", steps)) for steps in (0, 60))
+    assert opened["quality"]["value"] > closed["quality"]["value"]
+    assert opened["footprint"]["traffic"] == closed["footprint"]["traffic"]
+
+
+def test_the_same_cell_gives_the_same_numbers(bench: Workbench) -> None:
+    first, second = (measurements(bench, spec("prochan", "16x", "w8a2-8")) for _ in range(2))
+    for part in ("quality", "footprint", "compute", "parameters", "memory"):
+        assert first[part] == second[part]
+
+
+def test_fixed_codes_that_do_not_fit_are_unsupported(bench: Workbench) -> None:
+    outcome = measure(bench, spec("quantize", "8x", "w8a8"))
+    assert outcome.status == "unsupported"
+    assert "262144 bits at 8 bits a value; 196608 are allowed" in outcome.reason
