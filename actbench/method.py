@@ -113,6 +113,9 @@ class Network(Protocol):
     def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.Linear]:
         """The layers with weights that read a map."""
 
+    def loss(self, codecs: Mapping[str, Codec]) -> float:
+        """The task's mean loss on some calibration images with these codecs in place, the other maps in fp32."""
+
 
 @dataclass(frozen=True)
 class Plan:

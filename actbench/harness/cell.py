@@ -84,7 +84,7 @@ def _compress(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Prog
     """The network with the method's codecs in place, recovered where the division allows it."""
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
-    plan = method.plan(bench.network, bench.statistics, cell.budget)
+    plan = method.plan(bench.planning, bench.statistics, cell.budget)
     _check_plan(bench, plan)
     spliced = splice(bench.network, plan.codecs)
     spliced.module.to(bench.device).eval()

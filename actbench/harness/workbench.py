@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from actbench.calibration import Statistics
 from actbench.errors import InvalidCodec
+from actbench.harness.planning import PlanningNetwork
 from actbench.info import WorkloadInfo
 from actbench.measure.compute import NodeCounts, bit_operations, count
 from actbench.measure.memory import Memory, measure_memory
@@ -46,10 +47,19 @@ class Workbench:
         return self.workload.evaluation_set()
 
     @cached_property
+    def calibration(self) -> ImageSet:
+        """The training images that plans may look at."""
+        return self.workload.calibration_set()
+
+    @cached_property
     def statistics(self) -> Statistics:
         """Of every feature map, on the calibration images."""
-        images = self.workload.calibration_set().images(slice(None))
-        return Statistics(self.network, images.to(self.device))
+        return Statistics(self.network, self.calibration.images(slice(None)).to(self.device))
+
+    @cached_property
+    def planning(self) -> PlanningNetwork:
+        """The network as methods see it."""
+        return PlanningNetwork(self.network, self.workload, self.calibration, self.device)
 
     @cached_property
     def reference_scores(self) -> Tensor:

@@ -15,6 +15,15 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             version="1",
             paper="Finder, Zohav, Ashkenazi, Treister, NeurIPS 2022, arXiv 2205.12268",
             learnable=True,
-            options=(Option("levels", 3, "levels of the transform, at most; small maps take fewer"),),
+            options=(
+                Option("levels", 3, "levels of the transform, at most; small maps take fewer"),
+                Option("wavelet", "haar", "haar, another discrete wavelet of PyWavelets (db2, bior2.2, …), or none"),
+                Option(
+                    "selection",
+                    "joint",
+                    "positions kept: joint over channels, for each channel, the coarsest, or random ones",
+                    ("joint", "channel", "low", "random"),
+                ),
+            ),
         )
     )

@@ -1,4 +1,8 @@
-"""Which positions of the transformed plane are kept: chosen jointly over channels, and stored as side information."""
+"""Which positions of the transformed plane are kept, and what it costs to say so.
+
+`joint` is the paper's. The others are controls: `channel` chooses for each channel alone, `low` keeps the coarsest
+coefficients and `random` any, both the same for every image, so that nothing has to be stored.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,30 @@ from torch import Tensor
 
 from actbench.payload import Field, unsigned
 
+SELECTIONS = ("joint", "channel", "low", "random")
+STATIC = ("low", "random")
 
-def joint_top(coefficients: Tensor, count: int) -> Tensor:
-    """(batch, C, positions) → (batch, count) int64, ascending: the positions with the largest `Σ_channels y²`, over
-    all sub-bands and levels together; one set a sample, shared by all channels (Finder et al., section 3)."""
-    energy = coefficients.detach().float().square().sum(1)
-    return energy.topk(count, dim=1, sorted=False).indices.sort(1).values
+
+def choose(selection: str, coefficients: Tensor, count: int) -> Tensor:
+    """(batch, C, positions) → (batch, groups, count) int64, ascending; one group, or one a channel.
+
+    `joint`: the positions with the largest `Σ_channels y²`, over all sub-bands and levels together, one set a sample,
+    shared by all channels (Finder et al., section 3).
+    """
+    if selection in STATIC:
+        fixed = static_positions(selection, coefficients.shape[2], count).to(coefficients.device)
+        return fixed.expand(len(coefficients), 1, -1)
+    energy = coefficients.detach().float().square()
+    if selection == "joint":
+        energy = energy.sum(1, keepdim=True)
+    return energy.topk(count, dim=2, sorted=False).indices.sort(2).values
+
+
+def static_positions(selection: str, positions: int, count: int) -> Tensor:
+    """(count,) ascending: the first, which are the coarsest; or some, the same ones always."""
+    if selection == "low":
+        return torch.arange(count)
+    return torch.randperm(positions, generator=torch.Generator().manual_seed(0))[:count].sort().values
 
 
 def index_bits(positions: int) -> int:
@@ -25,21 +47,24 @@ def uses_bitmap(count: int, positions: int) -> bool:
     return positions <= count * index_bits(positions)
 
 
-def side_bits(count: int, positions: int) -> int:
+def side_bits(selection: str, channels: int, count: int, positions: int) -> int:
     """Bits an image that say which positions are kept."""
-    return positions if uses_bitmap(count, positions) else count * index_bits(positions)
+    if selection in STATIC:
+        return 0
+    groups = channels if selection == "channel" else 1
+    return groups * (positions if uses_bitmap(count, positions) else count * index_bits(positions))
 
 
 def to_field(index: Tensor, positions: int) -> Field:
-    """(batch, count) ascending positions → the field that stores them."""
-    if not uses_bitmap(index.shape[1], positions):
+    """(batch, groups, count) ascending positions → the field that stores them."""
+    if not uses_bitmap(index.shape[2], positions):
         return unsigned(index, index_bits(positions), side=True)
-    bitmap = torch.zeros(len(index), positions, dtype=torch.uint8, device=index.device)
-    return unsigned(bitmap.scatter_(1, index, 1), 1, side=True)
+    bitmap = torch.zeros(*index.shape[:2], positions, dtype=torch.uint8, device=index.device)
+    return unsigned(bitmap.scatter_(2, index, 1), 1, side=True)
 
 
 def from_field(values: Tensor, count: int, positions: int) -> Tensor:
-    """What `to_field` stored → (batch, count) ascending positions."""
+    """What `to_field` stored → (batch, groups, count) ascending positions."""
     if not uses_bitmap(count, positions):
         return values.long()
-    return values.nonzero()[:, 1].reshape(len(values), count)
+    return values.nonzero()[:, 2].reshape(*values.shape[:2], count)

@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from actbench import UserError
 from actbench.feature_map import FeatureMap
 from actbench.method import Allowance, MapStatistics, SideStatistics, Unsupported
 from actbench.packing import layout, pack, unpack
 from actbench_plugins.wcc import haar
 from actbench_plugins.wcc.codec import WaveletCodec
 from actbench_plugins.wcc.method import WaveletCompression, most_kept
-from actbench_plugins.wcc.positions import from_field, joint_top, side_bits, to_field
+from actbench_plugins.wcc.positions import choose, from_field, side_bits, to_field
+from actbench_plugins.wcc.transforms import build
 
 sides = st.integers(1, 20)
 
@@ -44,8 +46,11 @@ def plane(height: int, width: int) -> tuple[int, int]:
     return padded[0] * padded[1], 2
 
 
-def planned(x: torch.Tensor, bits: int, widths: tuple[int, ...] = (8, 7, 6, 5, 4, 3, 2)) -> WaveletCodec:
-    codec = WaveletCompression({"levels": 3}).codec(feature_map(*x.shape[1:]), statistics(x), Allowance(bits, widths))
+def planned(
+    x: torch.Tensor, bits: int, widths: tuple[int, ...] = (8, 7, 6, 5, 4, 3, 2), **more: int | str
+) -> WaveletCodec:
+    options = {"levels": 3, "wavelet": "haar", "selection": "joint"} | more
+    codec = WaveletCompression(options).codec(feature_map(*x.shape[1:]), statistics(x), Allowance(bits, widths))
     assert isinstance(codec, WaveletCodec)
     return codec
 
@@ -80,15 +85,15 @@ def test_positions_are_chosen_jointly_over_channels_and_for_each_image() -> None
     y[0, 0] = torch.tensor([3.0, 0.0, 0.0, 2.9])  # alone, channel 0 would take 0 and 3
     y[0, 1] = torch.tensor([0.0, 4.0, 0.0, 2.0])  # energies 9, 16, 0, 12.4
     y[1, 0] = torch.tensor([0.0, 0.0, 1.0, 1.0])
-    assert joint_top(y, 2).tolist() == [[1, 3], [2, 3]]
+    assert choose("joint", y, 2).tolist() == [[[1, 3]], [[2, 3]]]
 
 
 @given(st.integers(1, 300), st.data())
 def test_positions_survive_their_field(positions: int, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, positions))
-    index = torch.stack([torch.randperm(positions)[:count].sort().values for _ in range(2)])
+    index = torch.stack([torch.randperm(positions)[:count].sort().values for _ in range(2)])[:, None]
     field = to_field(index, positions)
-    assert field.bits_per_image().tolist() == [side_bits(count, positions)] * 2
+    assert field.bits_per_image().tolist() == [side_bits("joint", 3, count, positions)] * 2
     assert torch.equal(from_field(field.values, count, positions), index)
 
 
@@ -98,7 +103,7 @@ def test_stored_bits_are_the_formula_and_decode_from_bytes(size: tuple[int, int,
     x = torch.randn(3, *size)
     codec = planned(x, 40 * x[0].numel(), (width,))
     payload = codec.encode(x)
-    expected = size[0] * codec.count * width + side_bits(codec.count, codec.positions)
+    expected = size[0] * codec.count * width + side_bits("joint", 0, codec.count, codec.transform.positions)
     assert payload.bits_per_image().tolist() == [expected] * 3
     packed = pack(payload)
     assert {len(image) for image in packed} == {-(-expected // 8)}
@@ -110,15 +115,17 @@ def test_stored_bits_are_the_formula_and_decode_from_bytes(size: tuple[int, int,
 @given(sides, sides, st.integers(1, 6), st.integers(20, 6000))
 def test_no_allowance_is_exceeded_and_none_is_wasted(height: int, width: int, channels: int, bits: int) -> None:
     x = torch.randn(2, channels, height, width)
-    if most_kept(channels, *plane(height, width), bits) == 0:
+    if most_kept("joint", channels, *plane(height, width), bits) == 0:
         with pytest.raises(Unsupported, match=f"{bits} are allowed"):
             planned(x, bits)
         return
     codec = planned(x, bits)
     stored = int(codec.encode(x).bits_per_image()[0])
     assert stored <= bits
-    one_more = channels * (codec.count + 1) * codec.describe()["bits"] + side_bits(codec.count + 1, codec.positions)
-    assert codec.count == codec.positions or one_more > bits
+    one_more = channels * (codec.count + 1) * codec.describe()["bits"] + side_bits(
+        "joint", 0, codec.count + 1, codec.transform.positions
+    )
+    assert codec.count == codec.transform.positions or one_more > bits
 
 
 def test_everything_kept_without_quantisation_is_the_identity() -> None:
@@ -169,7 +176,7 @@ def test_gradients_reach_kept_positions_only() -> None:
     codec = planned(x.detach(), 2 * 10 * 8 + 60, (8,))
     codec(x).square().sum().backward()
     gradient = haar.forward(x.grad, 3)
-    kept = joint_top(haar.forward(x.detach(), 3), codec.count)
+    kept = choose("joint", haar.forward(x.detach(), 3), codec.count)[:, 0]
     dropped = torch.ones(64, dtype=torch.bool)
     dropped[kept[0]] = False
     assert gradient[0][:, dropped].abs().max() < 1e-6
@@ -203,9 +210,52 @@ def test_constant_maps(value: float) -> None:
 
 def test_levels_follow_the_option_and_small_maps_take_fewer() -> None:
     x = torch.randn(1, 2, 16, 16)
-    codec = WaveletCompression({"levels": 1}).codec(feature_map(2, 16, 16), statistics(x), Allowance(2000, (8,)))
-    assert codec.describe()["levels"] == 1
-    assert planned(torch.randn(1, 2, 3, 16), 2000).levels == 2
+    assert planned(x, 2000, levels=1).describe()["levels"] == 1
+    assert planned(torch.randn(1, 2, 3, 16), 2000).transform.levels == 2
+
+
+@pytest.mark.parametrize("wavelet", ["db2", "sym4", "coif1", "bior2.2", "haar"])
+@pytest.mark.parametrize("size", [(16, 24), (13, 9), (4, 4)])
+def test_other_wavelets_restore_every_border(wavelet: str, size: tuple[int, int]) -> None:
+    transform = build(wavelet, *size, 3)
+    x = haar.pad(torch.randn(2, 3, *size), transform.levels)
+    torch.testing.assert_close(transform.inverse(transform(x)), x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("wavelet", ["db2", "sym4", "bior2.2"])
+def test_other_wavelets_equal_pywavelets(wavelet: str) -> None:
+    x = torch.randn(1, 2, 32, 16)
+    low, *details = pywt.wavedec2(x.double().numpy(), wavelet, mode="periodization", level=2)
+    expected = torch.cat([torch.from_numpy(band).flatten(2) for band in (low, *(b for d in details for b in d))], 2)
+    torch.testing.assert_close(build(wavelet, 32, 16, 2)(x).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("selection", ["joint", "channel", "low", "random"])
+def test_controls_hold_the_allowance_and_count_their_positions(selection: str) -> None:
+    x = smooth(3, 6, 12, 10)
+    codec = planned(x, 2500, selection=selection)
+    payload = codec.encode(x)
+    width, positions = int(codec.describe()["bits"]), codec.transform.positions
+    expected = 6 * codec.count * width + side_bits(selection, 6, codec.count, positions)
+    assert payload.bits_per_image().tolist() == [expected] * 3
+    assert expected <= 2500
+    assert torch.equal(copy.deepcopy(codec).decode(unpack(pack(payload), layout(payload))), codec.decode(payload))
+
+
+def test_controls_at_equal_count_rank_as_they_must() -> None:
+    """Each channel's own choice has the least error, then the joint one; random has the most."""
+    x = smooth(4, 8, 16, 16)
+    transform = build("haar", 16, 16, 3)
+    errors = {}
+    for selection in ("channel", "joint", "low", "random"):
+        codec = WaveletCodec(feature_map(8, 16, 16), transform, selection, 40, None)
+        errors[selection] = float((codec(x) - x).square().sum())
+    assert errors["channel"] <= errors["joint"] <= errors["low"] < errors["random"]
+
+
+def test_an_unknown_wavelet_is_the_users_error() -> None:
+    with pytest.raises(UserError, match=r"wcc\.wavelet='dbx'"):
+        planned(torch.randn(1, 2, 8, 8), 2000, wavelet="dbx")
 
 
 def test_operations_are_the_papers() -> None:
@@ -214,6 +264,6 @@ def test_operations_are_the_papers() -> None:
 
 
 def test_most_kept_at_the_bounds() -> None:
-    assert most_kept(4, 64, 8, 31) == 0
-    assert most_kept(4, 64, 8, 4 * 8 + 6) == 1
-    assert most_kept(4, 64, 8, 10**9) == 64
+    assert most_kept("joint", 4, 64, 8, 31) == 0
+    assert most_kept("joint", 4, 64, 8, 4 * 8 + 6) == 1
+    assert most_kept("joint", 4, 64, 8, 10**9) == 64
