@@ -83,17 +83,24 @@ def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -
 
 
 def build_model(name: str) -> nn.Module:
-    """The model of a name, without memory for its weights. Raises UserError where there is none."""
+    """The model of a name, without memory for its weights where it can be had so. Raises UserError for an unknown name."""
     import torch
 
     source, separator, function = name.partition(":")
     if not separator:
         raise UserError(f"model {name!r}: write torchvision:NAME or MODULE:FUNCTION")
-    with torch.device("meta"):
-        model = _torchvision_model(function) if source == "torchvision" else _own_model(source, function)
+    try:
+        with torch.device("meta"):
+            model = _model(source, function)
+    except (NotImplementedError, RuntimeError):  # it computes with tensors while it is built
+        model = _model(source, function)
     if not isinstance(model, torch.nn.Module):
         raise UserError(f"model {name!r} gives {type(model).__name__}, not a torch.nn.Module")
     return model
+
+
+def _model(source: str, function: str) -> Any:
+    return _torchvision_model(function) if source == "torchvision" else _own_model(source, function)
 
 
 def _torchvision_model(name: str) -> Any:

@@ -81,8 +81,6 @@ def bit_operations(module: fx.GraphModule, counts: NodeCounts, layouts: Mapping[
 def _read_width(node: fx.Node, layouts: Mapping[str, Layout], weight_bits: int) -> int:
     """The width of the values that a layer reads: walks up to what was stored."""
     source = node.all_input_nodes[0]
-    while nodes.is_pass_through(source):
-        source = source.all_input_nodes[0]
     stage = nodes.module_of(source)
     if isinstance(stage, Encode | Decode):
         return max(part.bits for part in layouts[stage.name] if not part.side)

@@ -43,7 +43,7 @@ def live_peak(network: TracedNetwork, stored: Mapping[str, int]) -> int:
     by_node = {place.map: stored[name] for name, place in network.places.items()}
     kept = [node for node in graph.nodes if node.name in by_node or _waits_for_addition(node, position)]
     sizes = {node: by_node.get(node.name, _fp32_bits(node)) for node in kept}
-    last = {node: max((position[user] for user in _readers(node)), default=position[node]) for node in kept}
+    last = {node: max((position[user] for user in node.users), default=position[node]) for node in kept}
     steps = [position[node] for node in graph.nodes if nodes.is_convolution(node) or nodes.is_linear_on_map(node)]
     return max((sum(sizes[node] for node in kept if position[node] < step <= last[node]) for step in steps), default=0)
 
@@ -51,7 +51,7 @@ def live_peak(network: TracedNetwork, stored: Mapping[str, int]) -> int:
 def _activation_node(named: Mapping[str, fx.Node], name: str) -> str:
     """The nonlinearity under a map's pooling, if there is one."""
     node = named[name]
-    while not nodes.is_nonlinearity(node) and (nodes.operation_of(node) or nodes.is_pass_through(node)):
+    while not nodes.is_nonlinearity(node) and nodes.operation_of(node):
         node = node.all_input_nodes[0]
     return str(node.name)
 
@@ -66,13 +66,6 @@ def _waits_for_addition(node: fx.Node, position: Mapping[fx.Node, int]) -> bool:
         for join in joins
         for other in node.graph.nodes
     )
-
-
-def _readers(node: fx.Node) -> list[fx.Node]:
-    found: list[fx.Node] = []
-    for user in node.users:
-        found += _readers(user) if nodes.is_pass_through(user) else [user]
-    return found
 
 
 def _fp32_bits(node: fx.Node) -> int:

@@ -13,7 +13,7 @@ from actbench.feature_map import Argument, Operation
 from actbench.operations import NONLINEARITIES, POOLINGS
 
 _PASS_THROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout)
-_PASS_THROUGH = {"dropout", "dropout2d", "contiguous", "detach", "clone"}
+_PASS_THROUGH = {"dropout", "dropout2d", "detach", "clone"}
 _ADDITIONS = {operator.add, operator.iadd, torch.add}
 _IN_PLACE: dict[Any, Any] = {
     operator.iadd: operator.add,
@@ -85,7 +85,7 @@ def is_addition(node: fx.Node) -> bool:
     return named and not node.kwargs and len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args)
 
 
-def is_pass_through(node: fx.Node) -> bool:
+def _is_pass_through(node: fx.Node) -> bool:
     """Whether a node in evaluation mode gives the values that it gets."""
     if node.op == "call_module":
         return isinstance(module_of(node), _PASS_THROUGH_MODULES)
@@ -115,15 +115,20 @@ def is_nonlinearity(node: fx.Node) -> bool:
     return operation is not None and operation.name in NONLINEARITIES and len(shape(node)) == 4
 
 
-def make_functional(module: fx.GraphModule) -> None:
-    """Replaces every in-place operation: a codec may read the tensor that it would overwrite."""
+def simplify(module: fx.GraphModule) -> None:
+    """Replaces every in-place operation, as a codec may read the tensor that it would overwrite, and removes what in
+    evaluation mode only hands a tensor on: identities, dropout."""
     for part in module.modules():
         if hasattr(part, "inplace"):
             vars(part)["inplace"] = False
-    for node in module.graph.nodes:
+    for node in list(module.graph.nodes):
         node.target = _IN_PLACE.get(node.target, node.target)
         if node.kwargs.get("inplace"):
             node.kwargs = {**node.kwargs, "inplace": False}
+        if _is_pass_through(node):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            module.graph.erase_node(node)
+    module.delete_all_unused_submodules()
     module.recompile()
 
 

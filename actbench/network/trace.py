@@ -56,9 +56,9 @@ class TracedNetwork:
 def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> TracedNetwork:
     """Traces a model and finds its feature maps. Raises UserError, naming the line, where it cannot be traced."""
     module = _symbolic_trace(model.eval())
-    nodes.make_functional(module)
+    nodes.simplify(module)
     _propagate_shapes(module, input_shape)
-    read = [(node, _map_node(node)) for node in module.graph.nodes if _reads_a_map(node)]
+    read = [(node, node.all_input_nodes[0]) for node in module.graph.nodes if _reads_a_map(node)]
     computed = _computed_by_layers(module.graph)
     maps: dict[str, FeatureMap] = {}
     places: dict[str, Place] = {}
@@ -111,15 +111,6 @@ def _reads_a_map(node: fx.Node) -> bool:
     return nodes.is_convolution(node) or nodes.is_linear_on_map(node)
 
 
-def _map_node(reader: fx.Node) -> fx.Node:
-    """The node whose tensor a layer reads, past everything that only hands it on."""
-    node = reader.args[0] if reader.args else reader.kwargs["input"]
-    assert isinstance(node, fx.Node)
-    while nodes.is_pass_through(node):
-        node = node.all_input_nodes[0]
-    return node
-
-
 def _computed_by_layers(graph: fx.Graph) -> set[fx.Node]:
     """Nodes behind at least one layer: whatever comes before is the image, normalised or not."""
     computed: set[fx.Node] = set()
@@ -136,7 +127,7 @@ def _source(node: fx.Node) -> tuple[fx.Node, tuple[Operation, ...]]:
         operation = nodes.operation_of(node)
         if operation is not None:
             between.insert(0, operation)
-        elif not nodes.is_pass_through(node):
+        else:
             return node, tuple(between)
         node = node.all_input_nodes[0]
         if operation is not None and operation.name in NONLINEARITIES:
@@ -150,16 +141,9 @@ def _describe(
     if channels_last:
         sizes, source_sizes = (sizes[2], *sizes[:2]), (source_sizes[2], *source_sizes[:2])
     channels, height, width = sizes
-    readers = tuple(_reader(user) for user in _users(node))
+    readers = tuple(_reader(user) for user in node.users)
     size = (source_sizes[1], source_sizes[2])
     return FeatureMap(name, channels, height, width, _producer(source), readers, between, size, channels_last)
-
-
-def _users(node: fx.Node) -> list[fx.Node]:
-    found: list[fx.Node] = []
-    for user in node.users:
-        found += _users(user) if nodes.is_pass_through(user) else [user]
-    return found
 
 
 def _reader(node: fx.Node) -> Reader:
