@@ -60,10 +60,12 @@ def join(first: Stream, second: Stream) -> Stream:
 def symbols(values: Tensor, lengths: Tensor, counts: Tensor) -> Stream:
     """`values` (symbols,) integers, each written in its own number of bits: `lengths` (symbols,), 0 for none.
     `counts` (batch,): how many of the symbols belong to each image."""
-    longest = max(1, int(lengths.max()) if len(lengths) else 1)
-    bits = to_bits(values << (longest - lengths).to(values.dtype), longest)
-    written = torch.arange(longest, device=values.device) < lengths[:, None]
-    return Stream(bits.flatten()[true_positions(written)], segment_sums(lengths, counts))
+    longest = max(1, int(lengths.max())) if len(lengths) else 1
+    aligned = (values << (longest - lengths).to(values.dtype)) & ((1 << longest) - 1)
+    column = torch.arange(longest, device=values.device)
+    written = (column < torch.arange(longest + 1, device=values.device)[:, None]).index_select(0, lengths.int())
+    bits = to_bits(aligned, longest).flatten().index_select(0, true_positions(written))
+    return Stream(bits, segment_sums(lengths, counts))
 
 
 def to_bits(values: Tensor, width: int) -> Tensor:
@@ -71,8 +73,8 @@ def to_bits(values: Tensor, width: int) -> Tensor:
     if width <= _TABLE_WIDTH:
         rows = _bit_table(width).to(values.device).index_select(0, values.flatten().to(torch.int32))
         return rows.unflatten(0, values.shape) if values.dim() > 1 else rows
-    shifts = torch.arange(width - 1, -1, -1, device=values.device)
-    return ((values.long()[..., None] >> shifts) & 1).to(torch.uint8)
+    high = to_bits(values >> _TABLE_WIDTH, width - _TABLE_WIDTH)
+    return torch.cat([high, to_bits(values & 255, _TABLE_WIDTH)], dim=-1)
 
 
 def from_bits(bits: Tensor, width: int) -> Tensor:
@@ -107,7 +109,7 @@ def segment_sums(values: Tensor, counts: Tensor) -> Tensor:
 
 def zero_value_lengths(codes: Tensor, width: int) -> Tensor:
     """Length of the zero-value code: a bit a value and `width` a non-zero one. `codes` (batch, n) → (batch,) int64."""
-    return codes.shape[1] + width * (codes != 0).sum(1)
+    return codes.shape[1] + width * (codes != 0).count_nonzero(1)
 
 
 def zero_value_encode(codes: Tensor, width: int) -> Stream:
@@ -117,7 +119,7 @@ def zero_value_encode(codes: Tensor, width: int) -> Stream:
     values = codes.flatten().index_select(0, true_positions(nonzero))
     return join(
         Stream(nonzero.view(torch.uint8).flatten(), amounts),
-        Stream(to_bits(values, width).flatten(), nonzero.sum(1) * width),
+        Stream(to_bits(values, width).flatten(), nonzero.count_nonzero(1) * width),
     )
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, fx
 
+from actbench.feature_map import FeatureMap
+from actbench.method import Codec
+from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
 from actbench.statistics import MapStatistics, SideStatistics
 
@@ -48,6 +52,13 @@ def collect(network: TracedNetwork, images: Tensor, batch: int = 64) -> dict[str
             sums[name][0].add(before, kept - start)
             sums[name][1].add(after, kept - start)
     return {name: MapStatistics(before.finish(), after.finish()) for name, (before, after) in sums.items()}
+
+
+def observe(network: TracedNetwork, fmap: FeatureMap, codecs: Mapping[str, Codec], images: Tensor) -> MapStatistics:
+    """Statistics of one map as it is with codecs in place, themselves not on it."""
+    place = network.places[fmap.name]
+    compressed = replace(network, module=splice(network, codecs).module, maps=(fmap,), places={fmap.name: place})
+    return collect(compressed, images)[fmap.name]
 
 
 class _Tap(fx.Interpreter):

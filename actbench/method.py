@@ -116,6 +116,10 @@ class Network(Protocol):
     def loss(self, codecs: Mapping[str, Codec]) -> float:
         """The task's mean loss on some calibration images with these codecs in place, the other maps in fp32."""
 
+    def observe(self, fmap: FeatureMap, codecs: Mapping[str, Codec], images: int) -> MapStatistics:
+        """Statistics of a map as it is with these codecs in place, on the first `images` calibration images: the same
+        images, in the same order, as in the samples of the fp32 network's statistics."""
+
 
 @dataclass(frozen=True)
 class Plan:

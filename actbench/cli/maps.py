@@ -83,7 +83,7 @@ def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -
 
 
 def build_model(name: str) -> nn.Module:
-    """The model of a name, without memory for its weights where it can be had so. Raises UserError for an unknown name."""
+    """The model of a name, without memory for its weights where that can be. Raises UserError for an unknown name."""
     import torch
 
     source, separator, function = name.partition(":")

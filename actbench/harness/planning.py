@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from actbench.calibration import observe
 from actbench.feature_map import FeatureMap
-from actbench.method import Codec
+from actbench.method import Codec, MapStatistics
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
 from actbench.workloads.base import ImageSet, Workload
 
 LOSS_IMAGES = 128
-"""Calibration images on which a plan may be tried out, evenly spread."""
+"""Calibration images on which a plan may be tried out."""
 
 
 class PlanningNetwork:
@@ -23,7 +24,7 @@ class PlanningNetwork:
     def __init__(self, network: TracedNetwork, workload: Workload, calibration: ImageSet, device: torch.device) -> None:
         self._network = network
         self._workload = workload
-        self._images = calibration.spread(LOSS_IMAGES)
+        self._calibration = calibration
         self._device = device
 
     @property
@@ -38,9 +39,13 @@ class PlanningNetwork:
     def loss(self, codecs: Mapping[str, Codec]) -> float:
         """The task's mean loss on LOSS_IMAGES calibration images."""
         module = splice(self._network, codecs).module.to(self._device).eval()
-        total = 0.0
+        images = self._calibration.images(slice(0, LOSS_IMAGES)).to(self._device)
+        targets = self._calibration.targets[:LOSS_IMAGES].to(self._device)
         with torch.no_grad():
-            for images, targets in self._images.batches(64):
-                loss = self._workload.loss(module(images.to(self._device)), targets.to(self._device))
-                total += float(loss) * len(images)
-        return total / len(self._images)
+            return float(self._workload.loss(module(images), targets))
+
+    def observe(self, fmap: FeatureMap, codecs: Mapping[str, Codec], images: int) -> MapStatistics:
+        """Statistics of a map as it is with codecs in place, on the first calibration images."""
+        for codec in codecs.values():
+            codec.to(self._device)
+        return observe(self._network, fmap, codecs, self._calibration.images(slice(0, images)).to(self._device))

@@ -49,7 +49,7 @@ class Workbench:
     @cached_property
     def calibration(self) -> ImageSet:
         """The training images that plans may look at."""
-        return self.workload.calibration_set()
+        return self.workload.calibration_set().permuted(seed=0)
 
     @cached_property
     def statistics(self) -> Statistics:

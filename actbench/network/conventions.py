@@ -19,7 +19,9 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
     """
     bits = {fmap.name: fmap.bits for fmap in network.activations}
     named = {node.name: node for node in network.module.graph.nodes}
-    names = {_activation_node(named, place.map): name for name, place in network.places.items()}
+    # A nonlinearity's output can be a map and be pooled into another: the map itself comes last, and counts.
+    places = sorted(network.places.items(), key=lambda item: _activation_node(named, item[1].map) == item[1].map)
+    names = {_activation_node(named, place.map): name for name, place in places}
     order = [node.name for node in network.module.graph.nodes]
     activations = [name for name in order if nodes.is_nonlinearity(named[name])]
     for node_name, fmap in zip(activations, network.activations, strict=True):
@@ -28,9 +30,9 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
             continue
         positions = next(other.positions for other in network.maps if other.name == name)
         pooled = fmap.positions != positions
-        if not pooled or sides[name] == "before":
+        if not pooled or sides.get(name) == "before":
             bits[fmap.name] = stored[name]
-        elif sides[name] == "around":
+        elif sides.get(name) == "around":
             bits[fmap.name] = stored[name] * fmap.positions // positions
     return list(bits.values())
 
@@ -40,8 +42,9 @@ def live_peak(network: TracedNetwork, stored: Mapping[str, int]) -> int:
     written before and is still to be read. What is no map is counted in fp32."""
     graph = network.module.graph
     position = {node: index for index, node in enumerate(graph.nodes)}
-    by_node = {place.map: stored[name] for name, place in network.places.items()}
-    kept = [node for node in graph.nodes if node.name in by_node or _waits_for_addition(node, position)]
+    by_node = {place.map: stored[name] for name, place in network.places.items() if name in stored}
+    maps = {place.map for place in network.places.values()}
+    kept = [node for node in graph.nodes if node.name in maps or _waits_for_addition(node, position)]
     sizes = {node: by_node.get(node.name, _fp32_bits(node)) for node in kept}
     last = {node: max((position[user] for user in node.users), default=position[node]) for node in kept}
     steps = [position[node] for node in graph.nodes if nodes.is_convolution(node) or nodes.is_linear_on_map(node)]

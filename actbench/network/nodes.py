@@ -78,11 +78,19 @@ def is_linear_on_map(node: fx.Node) -> bool:
 
 
 def is_addition(node: fx.Node) -> bool:
-    """Whether a node adds two tensors."""
-    named = (node.op == "call_function" and node.target in _ADDITIONS) or (
-        node.op == "call_method" and node.target == "add"
-    )
-    return named and not node.kwargs and len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args)
+    """Whether a node adds two maps of one size; see `mark_additions`."""
+    return bool(node.meta.get("adds_maps"))
+
+
+def mark_additions(graph: fx.Graph) -> None:
+    """Marks the additions of two tensors of the same four-dimensional shape, while all shapes are known: adding a
+    parameter, or anything that is broadcast, is not joining two branches."""
+    for node in graph.nodes:
+        function, method = node.op == "call_function", node.op == "call_method"
+        adds = (function and node.target in _ADDITIONS) or (method and node.target == "add")
+        if adds and not node.kwargs and len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args):
+            shapes = {shape(operand) for operand in node.args}
+            node.meta["adds_maps"] = len(shapes) == 1 and len(shapes.pop()) == 4
 
 
 def _is_pass_through(node: fx.Node) -> bool:
@@ -109,6 +117,11 @@ def operation_of(node: fx.Node) -> Operation | None:
     return _operation(name, positional | dict(node.kwargs))
 
 
+def is_channels_last(node: fx.Node) -> bool:
+    """Whether a map's channels are its last dimension: a linear layer over them writes or reads it."""
+    return any(is_linear_on_map(other) for other in (*node.all_input_nodes, *node.users))
+
+
 def is_nonlinearity(node: fx.Node) -> bool:
     """Whether a node is a nonlinearity on a four-dimensional tensor."""
     operation = operation_of(node)
@@ -118,18 +131,36 @@ def is_nonlinearity(node: fx.Node) -> bool:
 def simplify(module: fx.GraphModule) -> None:
     """Replaces every in-place operation, as a codec may read the tensor that it would overwrite, and removes what in
     evaluation mode only hands a tensor on: identities, dropout."""
-    for part in module.modules():
-        if hasattr(part, "inplace"):
-            vars(part)["inplace"] = False
-    for node in list(module.graph.nodes):
+    order = {node: index for index, node in enumerate(module.graph.nodes)}
+    for node in order:
+        if _works_in_place(node):
+            # Whoever reads the overwritten tensor afterwards reads the result.
+            overwritten = node.all_input_nodes[0]
+            overwritten.replace_all_uses_with(node, delete_user_cb=lambda user, node=node: order[user] > order[node])
         node.target = _IN_PLACE.get(node.target, node.target)
         if node.kwargs.get("inplace"):
             node.kwargs = {**node.kwargs, "inplace": False}
+    for part in module.modules():
+        if hasattr(part, "inplace"):
+            vars(part)["inplace"] = False
+    for node in order:
         if _is_pass_through(node):
             node.replace_all_uses_with(node.all_input_nodes[0])
             module.graph.erase_node(node)
     module.delete_all_unused_submodules()
     module.recompile()
+
+
+def asks_for_size(node: fx.Node) -> bool:
+    """Whether a node asks for a tensor's shape and not for its values."""
+    named = node.op in ("call_function", "call_method") and function_name(node) in ("size", "dim")
+    return named or (node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim"))
+
+
+def _works_in_place(node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(module_of(node), "inplace", False))
+    return node.target in _IN_PLACE or bool(node.kwargs.get("inplace"))
 
 
 def _parameters(name: str) -> tuple[str, ...]:

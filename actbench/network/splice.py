@@ -12,6 +12,7 @@ from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
 from actbench.method import Codec
 from actbench.network.trace import TracedNetwork
+from actbench.operations import build_all
 from actbench.payload import Payload
 
 Observer = Callable[[Tensor, Payload], None]
@@ -83,10 +84,11 @@ def splice(network: TracedNetwork, codecs: Mapping[str, Codec]) -> Spliced:
     module = copy.deepcopy(network.module)
     named = {node.name: node for node in module.graph.nodes}
     encode: dict[str, str] = {}
-    for fmap in network.maps:
+    for index, fmap in enumerate(network.maps):
         if fmap.name in codecs:
-            place = network.places[fmap.name]
-            encode[fmap.name] = _insert(module, named[place.source], named[place.map], fmap, codecs[fmap.name])
+            place, target = network.places[fmap.name], f"stored.{index}_" + fmap.name.replace(".", "_")
+            nodes = named[place.source], named[place.map]
+            encode[fmap.name] = _insert(module, nodes, fmap, codecs[fmap.name], target)
     tidy(module)
     return Spliced(module, encode)
 
@@ -99,17 +101,21 @@ def tidy(module: fx.GraphModule) -> None:
     module.recompile()
 
 
-def _insert(module: fx.GraphModule, source: fx.Node, last: fx.Node, fmap: FeatureMap, codec: Codec) -> str:
+def _insert(module: fx.GraphModule, place: tuple[fx.Node, fx.Node], fmap: FeatureMap, codec: Codec, target: str) -> str:
+    source, last = place
     reads = last if codec.side == "after" else source
-    replaces = source if codec.side == "before" else last
     height, width = fmap.source if codec.side == "before" else (fmap.height, fmap.width)
-    target = "stored." + fmap.name.replace(".", "_")
     shape = (fmap.channels, height, width)
     module.add_submodule(f"{target}.encode", Encode(fmap.name, codec, channels_last=fmap.channels_last))
     module.add_submodule(f"{target}.decode", Decode(fmap.name, codec, shape, channels_last=fmap.channels_last))
-    with module.graph.inserting_after(replaces):
+    with module.graph.inserting_after(last):
         encoded = module.graph.call_module(f"{target}.encode", (reads,))
     with module.graph.inserting_after(encoded):
         decoded = module.graph.call_module(f"{target}.decode", (encoded,))
-    replaces.replace_all_uses_with(decoded, delete_user_cb=lambda user: user is not encoded)
+    if codec.side == "before":
+        # Steps of its own: another map may have the same source and another codec, or none.
+        module.add_submodule(f"{target}.between", build_all(fmap.between))
+        with module.graph.inserting_after(decoded):
+            decoded = module.graph.call_module(f"{target}.between", (decoded,))
+    last.replace_all_uses_with(decoded, delete_user_cb=lambda user: user not in (encoded, decoded))
     return str(encoded.name)

@@ -58,6 +58,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> TracedNetwork:
     module = _symbolic_trace(model.eval())
     nodes.simplify(module)
     _propagate_shapes(module, input_shape)
+    nodes.mark_additions(module.graph)
     read = [(node, node.all_input_nodes[0]) for node in module.graph.nodes if _reads_a_map(node)]
     computed = _computed_by_layers(module.graph)
     maps: dict[str, FeatureMap] = {}
@@ -141,7 +142,7 @@ def _describe(
     if channels_last:
         sizes, source_sizes = (sizes[2], *sizes[:2]), (source_sizes[2], *source_sizes[:2])
     channels, height, width = sizes
-    readers = tuple(_reader(user) for user in node.users)
+    readers = tuple(_reader(user) for user in node.users if not nodes.asks_for_size(user))
     size = (source_sizes[1], source_sizes[2])
     return FeatureMap(name, channels, height, width, _producer(source), readers, between, size, channels_last)
 
@@ -171,7 +172,9 @@ def _activations(graph: fx.Graph) -> tuple[FeatureMap, ...]:
         operation = nodes.operation_of(node)
         if operation is not None and nodes.is_nonlinearity(node):
             name = _unique(nodes.label(node), found)
-            found[name] = _describe(name, node, node.all_input_nodes[0], (operation,), channels_last=False)
+            source = node.all_input_nodes[0]
+            last = nodes.is_channels_last(node)
+            found[name] = _describe(name, node, source, (operation,), channels_last=last)
     return tuple(found.values())
 
 

@@ -74,6 +74,12 @@ class ImageSet:
         index = torch.arange(count) * len(self) // count
         return ImageSet(self.pixels[index], self.targets[index], self.mean, self.deviation)
 
+    def permuted(self, seed: int) -> ImageSet:
+        """The same images in an order that the seed decides: then the first few stand for all, however a data set is
+        sorted."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return ImageSet(self.pixels[order], self.targets[order], self.mean, self.deviation)
+
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and targets in order."""
         for start in range(0, len(self), size):

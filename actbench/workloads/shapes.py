@@ -7,10 +7,10 @@ from functools import cache
 from torch import nn
 from typing_extensions import override
 
-from actbench.workloads import rendering
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 from actbench.workloads.files import load_weights
 from actbench.workloads.identify import SHAPES_CHECKPOINT
+from actbench.workloads.rendering import DEVIATION, EVALUATION_SEED, MEAN, TRAINING_SEED, render
 from actbench.workloads.zoo.residual import ResidualNetwork
 
 EVALUATION_IMAGES = 2000
@@ -30,20 +30,20 @@ class Shapes(Workload):
 
     @override
     def calibration_set(self) -> ImageSet:
-        return _rendered(CALIBRATION_IMAGES, rendering.TRAINING_SEED)
+        return _rendered(CALIBRATION_IMAGES, TRAINING_SEED)
 
     @override
     def training_set(self) -> ImageSet:
-        return _rendered(TRAINING_IMAGES, rendering.TRAINING_SEED)
+        return _rendered(TRAINING_IMAGES, TRAINING_SEED)
 
     @override
     def evaluation_set(self) -> ImageSet:
         # The renderer's first n images do not depend on how many follow: no need to draw more than are used.
-        return _rendered(min(self.settings.limit or EVALUATION_IMAGES, EVALUATION_IMAGES), rendering.EVALUATION_SEED)
+        return _rendered(min(self.settings.limit or EVALUATION_IMAGES, EVALUATION_IMAGES), EVALUATION_SEED)
 
 
 @cache
 def _rendered(count: int, seed: int) -> ImageSet:
-    scenes = rendering.render(count, seed)
+    scenes = render(count, seed)
     pixels = (scenes.images * 255).round().byte()
-    return ImageSet(pixels, scenes.labels, (rendering.MEAN,) * 3, (rendering.DEVIATION,) * 3)
+    return ImageSet(pixels, scenes.labels, (MEAN,) * 3, (DEVIATION,) * 3)

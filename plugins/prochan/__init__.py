@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from actbench import MethodInfo, hookimpl
+from actbench import MethodInfo, Option, hookimpl
 
 
 @hookimpl
@@ -15,5 +15,13 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             version="1",
             paper="Rossigneux, Kucher, Lorrain, Casseau, ICCV Workshops 2023 (form derived from the abstract)",
             learnable=True,
+            options=(
+                Option(
+                    "start",
+                    "selection",
+                    "where the projection starts",
+                    ("selection", "pca", "orthonormal", "default"),
+                ),
+            ),
         )
     )

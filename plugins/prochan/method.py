@@ -1,4 +1,4 @@
-"""ProChan: which channels of which map, and in which width."""
+"""ProChan: which projection of which map, and in which width."""
 
 from __future__ import annotations
 
@@ -21,34 +21,24 @@ from actbench.method import (
     Plan,
     Unsupported,
 )
+from actbench.operations import build_all
 from actbench.quantizers import UniformQuantizer
 from actbench_plugins.prochan.codec import ProChanCodec
 from actbench_plugins.prochan.objective import Layer, importance, relative_error
-from actbench_plugins.prochan.start import least_squares_expansion, select_channels
+from actbench_plugins.prochan.start import default_weights, least_squares_expansion, projection
 
-_POSITIONS = 8192
-"""Positions of the calibration sample on which an expansion is fitted."""
-
-_IMAGES = 16
-"""Images of the calibration sample on which candidates are compared."""
+_IMAGES = 32
+"""Images of the calibration sample on which expansions are fitted and candidates compared."""
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    channels: Tensor
+class Candidate:
+    """`project` (k, C), `expand` (C, k), and `decoded`, what it makes of the sample."""
+
+    project: Tensor
     expand: Tensor
     quantizer: UniformQuantizer | None
-
-    def codec(self, fmap: FeatureMap) -> ProChanCodec:
-        select = torch.eye(fmap.channels)[self.channels]
-        return ProChanCodec(fmap, select, self.expand.float(), self.quantizer)
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """What the codec makes of a map: a selection commutes with the nonlinearity, so the map itself will do."""
-        hidden = x[:, self.channels]
-        if self.quantizer is not None:
-            hidden = self.quantizer(hidden)
-        return torch.einsum("ck,nkhw->nchw", self.expand.float(), hidden)
+    decoded: Tensor
 
 
 class ProChan(Method):
@@ -56,49 +46,68 @@ class ProChan(Method):
 
     P selects channels at the start: a selection commutes with the nonlinearity and with pooling, so that E is an
     ordinary least-squares problem and k = C is exact. E is fitted on the quantised h, and takes up part of the
-    quantisation's error. Rank and width are the pair with the least error behind the layers that read the map.
+    quantisation's error. Maps are planned from input to output, each on what the ones before it leave of the network,
+    and fitted to the map of the fp32 network: errors do not build up. Rank and width are the pair with the least error
+    behind the layers that read the map.
     """
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         codecs: dict[str, Codec] = {}
         for fmap in network.maps:
             allowance = budget.allowance(fmap, network.maps)
+            target = stats[fmap.name].after.sample[:_IMAGES]
+            current = network.observe(fmap, codecs, len(target))
             if allowance.leaves_alone(fmap):
-                codecs[fmap.name] = PlainCodec.calibrated(fmap, stats[fmap.name], allowance.widths[0])
+                codecs[fmap.name] = PlainCodec.calibrated(fmap, current, allowance.widths[0])
             else:
-                codecs[fmap.name] = _best(fmap, stats[fmap.name], allowance, network.readers(fmap)).codec(fmap)
+                weights = importance(fmap, network.readers(fmap))
+                candidates = self._candidates(fmap, current, target, weights, allowance)
+                best = least_error(fmap, network.readers(fmap), target, candidates)
+                codecs[fmap.name] = ProChanCodec(fmap, best.project.float(), best.expand.float(), best.quantizer)
         return Plan(codecs)
 
+    def _candidates(
+        self, fmap: FeatureMap, current: MapStatistics, target: Tensor, weights: Tensor, allowance: Allowance
+    ) -> list[Candidate]:
+        """One for each width that leaves at least one channel."""
+        start = str(self.options["start"])
+        ranks = {width: min(fmap.channels, allowance.rank(fmap.positions, width)) for width in allowance.widths}
+        if not any(ranks.values()):
+            needed = fmap.positions * allowance.widths[-1]
+            raise Unsupported(f"{fmap.name}: one channel needs {needed} bits; {allowance.bits} are allowed")
+        return [
+            _candidate(
+                fmap, projection(start, current, weights, rank), current, target, width, fitted=start != "default"
+            )
+            for width, rank in ranks.items()
+            if rank > 0
+        ]
 
-def _best(fmap: FeatureMap, stats: MapStatistics, allowance: Allowance, readers: Sequence[Layer]) -> _Candidate:
-    """The candidate with the least error among the widths that leave at least one channel."""
-    weights, columns = importance(fmap, readers), _columns(stats.after.sample)
-    ranks = {width: min(fmap.channels, allowance.rank(fmap.positions, width)) for width in allowance.widths}
-    candidates = [
-        _candidate(fmap, columns, select_channels(stats.after.gram, weights, rank), width)
-        for width, rank in ranks.items()
-        if rank > 0
-    ]
-    if not candidates:
-        needed = fmap.positions * allowance.widths[-1]
-        raise Unsupported(f"{fmap.name}: one channel needs {needed} bits; {allowance.bits} are allowed")
-    images = stats.after.sample[:_IMAGES]
-    with torch.no_grad():
-        errors = [relative_error(fmap, readers, images, candidate.reconstruct(images)) for candidate in candidates]
+
+def least_error(
+    fmap: FeatureMap, readers: Sequence[Layer], target: Tensor, candidates: Sequence[Candidate]
+) -> Candidate:
+    """The candidate with the least error behind the layers that read the map."""
+    errors = [relative_error(fmap, readers, target, candidate.decoded) for candidate in candidates]
     return candidates[min(range(len(errors)), key=errors.__getitem__)]
 
 
-def _candidate(fmap: FeatureMap, columns: Tensor, channels: Tensor, width: int) -> _Candidate:
-    hidden, quantizer = columns[channels], None
-    if width != FLOAT_BITS:
-        quantizer = UniformQuantizer.calibrated(width, hidden, nonnegative=fmap.nonnegative)
-        with torch.no_grad():
+def _candidate(
+    fmap: FeatureMap, project: Tensor, current: MapStatistics, target: Tensor, width: int, *, fitted: bool
+) -> Candidate:
+    quantizer = None
+    with torch.no_grad():
+        hidden = build_all(fmap.between)(torch.einsum("kc,nchw->nkhw", project.float(), current.before.sample))
+        if width != FLOAT_BITS:
+            quantizer = UniformQuantizer.calibrated(width, hidden, nonnegative=fmap.nonnegative)
             hidden = quantizer(hidden)
-    return _Candidate(channels, least_squares_expansion(columns, hidden), quantizer)
+    if fitted:
+        expand = least_squares_expansion(_columns(target), _columns(hidden))
+    else:
+        expand = default_weights(fmap.channels, len(project))
+    return Candidate(project, expand, quantizer, torch.einsum("ck,nkhw->nchw", expand.float(), hidden))
 
 
-def _columns(sample: Tensor) -> Tensor:
-    """(images, C, H, W) → (C, positions) fp64, thinned evenly."""
-    columns = sample.transpose(0, 1).flatten(1)
-    step = max(1, -(-columns.shape[1] // _POSITIONS))
-    return columns[:, ::step].double()
+def _columns(x: Tensor) -> Tensor:
+    """(images, C, H, W) → (C, positions) fp64"""
+    return x.transpose(0, 1).flatten(1).double()

@@ -1,11 +1,39 @@
-"""Where ProChan starts: channels selected, and the expansion that reconstructs the others with least squared error."""
+"""Where ProChan starts: a projection, and the expansion that reconstructs the map with least squared error."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
+from actbench.method import MapStatistics
+
+STARTS = ("selection", "pca", "orthonormal", "default")
+
 _RIDGE = 1e-9
+
+
+def projection(start: str, stats: MapStatistics, importance: Tensor, rank: int) -> Tensor:
+    """P (rank, C) fp64. `selection` commutes with the nonlinearity; the others are there to be compared with: principal
+    components of the tensor before it, random orthonormal rows, and what PyTorch gives a linear layer."""
+    channels = len(importance)
+    if start == "selection":
+        return torch.eye(channels, dtype=torch.float64)[select_channels(stats.after.gram, importance, rank)]
+    if start == "pca":
+        components: Tensor = torch.linalg.eigh(stats.before.covariance).eigenvectors
+        return components.flip(1)[:, :rank].T.contiguous()
+    random = torch.randn(channels, channels, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    if start == "orthonormal":
+        rows: Tensor = torch.linalg.qr(random).Q
+        return rows[:rank]
+    return default_weights(rank, channels)
+
+
+def default_weights(rows: int, columns: int) -> Tensor:
+    """(rows, columns) fp64, uniform within ±1/√columns: `nn.Linear`'s own start, from a seed of its own."""
+    generator = torch.Generator().manual_seed(rows)
+    return (2 * torch.rand(rows, columns, generator=generator, dtype=torch.float64) - 1) / math.sqrt(columns)
 
 
 def select_channels(gram: Tensor, importance: Tensor, count: int) -> Tensor:

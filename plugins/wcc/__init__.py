@@ -16,7 +16,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             paper="Finder, Zohav, Ashkenazi, Treister, NeurIPS 2022, arXiv 2205.12268",
             learnable=True,
             options=(
-                Option("levels", 3, "levels of the transform, at most; small maps take fewer"),
+                Option("levels", 3, "levels of the transform, at most; small maps take fewer", tuple(range(9))),
                 Option("wavelet", "haar", "haar, another discrete wavelet of PyWavelets (db2, bior2.2, …), or none"),
                 Option(
                     "selection",

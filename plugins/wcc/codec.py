@@ -19,6 +19,9 @@ from actbench_plugins.wcc.transforms import Transform
 class WaveletCodec(Codec):
     """`y = T(pad(x))`; stored: y at the k positions of largest Σ_channels y², in `width`-bit codes with one clip, and
     the positions: `C·k·width + min(positions, k·⌈log2 positions⌉)` bits. `x̂ = crop(T⁻¹(y, zero elsewhere))`.
+
+    Coefficients are computed in fp32 (fp64 where the map is): one of the coarsest band is up to 2^levels times as large
+    as the map's values, too large for half precision where the map itself is not.
     """
 
     def __init__(
@@ -35,16 +38,19 @@ class WaveletCodec(Codec):
         exact = x if x.dtype == torch.float64 else x.float()
         coefficients = self.transform(haar.pad(exact, self.transform.levels))
         index = choose(self.selection, coefficients, self.count)
-        kept = coefficients.gather(2, index.expand(-1, coefficients.shape[1], -1)).to(x.dtype)
+        kept = coefficients.gather(2, index.expand(-1, coefficients.shape[1], -1))
         fields: dict[str, Field] = {}
         if self.selection not in STATIC:
             fields["where"] = to_field(index, self.transform.positions)
         if self.quantizer is None:
-            return Payload(kept=floating(kept), **fields)
-        return Payload(kept=unsigned(self.quantizer.encode(kept), self.quantizer.width), **fields)
+            return Payload(kept=floating(kept.to(x.dtype)), **fields)
+        codes = self.quantizer.encode(kept)
+        # The codes' type tells `decode` the map's; half precision holds codes exactly up to 8 bits.
+        codes = codes.to(x.dtype) if self.quantizer.width <= 8 else codes
+        return Payload(kept=unsigned(codes, self.quantizer.width), **fields)
 
     def decode(self, payload: Payload) -> Tensor:
-        return self._restore(self._kept(payload), payload)
+        return self._restore(self._kept(payload), payload).to(payload["kept"].dtype)
 
     def conv(self, payload: Payload, convolution: nn.Conv2d) -> Tensor | None:
         """A 1×1 convolution commutes with the transform: it needs the kept coefficients only, where all channels keep
@@ -52,8 +58,9 @@ class WaveletCodec(Codec):
         plain = convolution.kernel_size == convolution.stride == (1, 1) and convolution.groups == 1
         if not plain or convolution.padding != (0, 0) or self.selection == "channel":
             return None
-        kept = functional.conv1d(self._kept(payload), convolution.weight[:, :, :, 0])
-        result = self._restore(kept, payload)
+        kept, weight = self._kept(payload), convolution.weight
+        kept = functional.conv1d(kept, weight[:, :, :, 0].to(kept.dtype))
+        result = self._restore(kept, payload).to(weight.dtype)
         return result if convolution.bias is None else result + convolution.bias[:, None, None]
 
     def describe(self) -> dict[str, OptionValue]:
@@ -71,8 +78,10 @@ class WaveletCodec(Codec):
         return self.transform.operations(shape[0])
 
     def _kept(self, payload: Payload) -> Tensor:
-        """(batch, C, count) the coefficients' values."""
-        return payload["kept"] if self.quantizer is None else self.quantizer.decode(payload["kept"])
+        """(batch, C, count) the coefficients' values, in fp32 or fp64."""
+        stored = payload["kept"]
+        exact = stored if stored.dtype == torch.float64 else stored.float()
+        return exact if self.quantizer is None else self.quantizer.decode(exact)
 
     def _index(self, payload: Payload) -> Tensor:
         """(batch, groups, count) the coefficients' positions."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from actbench.feature_map import FLOAT_BITS
 from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, Unsupported
-from actbench.quantizers import UniformQuantizer
+from actbench.quantizers import UniformQuantizer, least_squares_clip
 from actbench_plugins.wcc import haar
 from actbench_plugins.wcc.codec import WaveletCodec
 from actbench_plugins.wcc.positions import choose, side_bits
@@ -57,8 +57,22 @@ def most_kept(selection: str, channels: int, positions: int, width: int, bits: i
 
 
 def _quantizer(coefficients: Tensor, selection: str, count: int, width: int) -> UniformQuantizer | None:
-    """One clip for all sub-bands and channels, calibrated on the coefficients that are kept."""
+    """One clip for all sub-bands and channels, calibrated on the coefficients that are kept, with a code for zero."""
     if width == FLOAT_BITS:
         return None
     index = choose(selection, coefficients, count).expand(-1, coefficients.shape[1], -1)
-    return UniformQuantizer.calibrated(width, coefficients.gather(2, index))
+    low, high = least_squares_clip(coefficients.gather(2, index), width)
+    return UniformQuantizer(width, *zero_on_grid(low, high, width))
+
+
+def zero_on_grid(low: float, high: float, width: int) -> tuple[float, float]:
+    """The clip moved by half a step at most, so that one of its codes decodes to zero.
+
+    At a position that all channels share, most channels are close to zero: without a code for it, each of them costs
+    up to half a step. A clip on one side of zero stays as it is: then no coefficient is zero.
+    """
+    if not low < 0 < high:
+        return low, high
+    step = (high - low) / ((1 << width) - 1)
+    moved = round(low / step) * step
+    return moved, moved + high - low

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ from actbench.cli.maps import build_model, describe
 from actbench.errors import UserError
 from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.trace import TracedNetwork, trace
+from actbench.operations import build_all
 
 
 class Residual(nn.Module):
@@ -158,3 +161,95 @@ def test_torchvisions_models_can_be_traced(model: str) -> None:
     assert len(network.maps) >= 4
     assert found["stored_peak"] <= found["limit"]
     assert found["live_peak"] >= found["peak"]
+
+
+class Two(nn.Module):
+    """conv1 → something → conv2, on images 3×8×8."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 3)
+        self.between = between
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.between(self.conv1(x)))
+
+
+@pytest.mark.parametrize(
+    ("between", "steps"),
+    [
+        (lambda x: F.max_pool2d(F.relu6(x), 2), ["relu6", "max_pool2d"]),
+        (lambda x: F.avg_pool2d(torch.sigmoid(x), 3, 2, 1, False, False), ["sigmoid", "avg_pool2d"]),
+        (nn.Sequential(nn.ReLU(), nn.AvgPool2d(2, padding=1, count_include_pad=False)), ["relu", "avg_pool2d"]),
+        (nn.Sequential(nn.Hardswish(), nn.MaxPool2d(3, 2, ceil_mode=True)), ["hardswish", "max_pool2d"]),
+        (lambda x: F.leaky_relu(x, 0.3), ["leaky_relu"]),
+        (lambda x: F.elu(x, alpha=0.5), ["elu"]),
+        (nn.GELU(approximate="tanh"), ["gelu"]),
+        (nn.PReLU(), []),
+    ],
+)
+def test_the_steps_lead_from_the_source_to_the_map(between: Callable[[Tensor], Tensor], steps: list[str]) -> None:
+    network = trace(Two(between), (3, 8, 8))
+    (fmap,) = network.maps
+    assert [operation.name for operation in fmap.between] == steps
+    if not steps:
+        return
+    x = 4 * torch.randn(2, 3, 8, 8)
+    built = build_all(fmap.between)(network.module.conv1(x))
+    torch.testing.assert_close(network.module.conv2(built), network.module(x))
+
+
+@pytest.mark.parametrize("between", [lambda x: F.relu(x, True), lambda x: F.leaky_relu(x, 0.1, True)])
+def test_nothing_overwrites_a_source(between: Callable[[Tensor], Tensor]) -> None:
+    """`inplace` may be handed over by its position, too."""
+    network = trace(Two(between), (3, 8, 8))
+    interpreter = torch.fx.Interpreter(network.module, garbage_collect_values=False)
+    interpreter.run(torch.randn(1, 3, 8, 8))
+    source = {node.name: value for node, value in interpreter.env.items()}[network.places["conv2"].source]
+    assert torch.equal(source, network.module.conv1(interpreter.env[next(iter(interpreter.env))]))
+
+
+def test_an_overwritten_tensor_that_is_read_again_is_read_as_it_was_written() -> None:
+    class Aliasing(Two):
+        def forward(self, x: Tensor) -> Tensor:
+            before = self.conv1(x)
+            after = F.relu(before, inplace=True)
+            return self.conv2(after + before)
+
+    model, x = Aliasing(nn.Identity()).eval(), torch.randn(2, 3, 8, 8)
+    expected = model(x)
+    torch.testing.assert_close(trace(model, (3, 8, 8)).module(x), expected)
+
+
+def test_asking_for_a_size_is_not_reading() -> None:
+    class Flattening(Two):
+        def forward(self, x: Tensor) -> Tensor:
+            y = F.relu(self.conv1(x))
+            return self.conv2(y).reshape(y.shape[0], -1, y.size(3) - 2)
+
+    (fmap,) = trace(Flattening(nn.Identity()), (3, 8, 11)).maps
+    assert [reader.name for reader in fmap.readers] == ["conv2"]
+
+
+def test_an_activation_with_channels_last() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.up, self.down = nn.Conv2d(3, 6, 1), nn.Linear(6, 12), nn.Linear(12, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.down(F.gelu(self.up(self.conv(x).permute(0, 2, 3, 1))))
+
+    (activation,) = trace(Last(), (3, 8, 10)).activations
+    assert (activation.channels, activation.height, activation.width) == (12, 8, 10)
+
+
+def test_a_depthwise_reader_is_not_pointwise() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU6(), nn.Conv2d(8, 8, 1, groups=8), nn.ReLU6(), nn.Conv2d(8, 4, 1))
+    depthwise, pointwise = (fmap.readers[0] for fmap in trace(model, (3, 8, 8)).maps)
+    assert (depthwise.groups, depthwise.pointwise, pointwise.pointwise) == (8, False, True)
+
+
+def test_an_image_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(UserError, match="does not accept an image of 4×8×8: .*4 channels"):
+        trace(Two(nn.ReLU()), (4, 8, 8))

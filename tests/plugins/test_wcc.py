@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from actbench import UserError
+from actbench import MethodInfo, UserError
 from actbench.feature_map import FeatureMap
 from actbench.method import Allowance, MapStatistics, SideStatistics, Unsupported
 from actbench.packing import layout, pack, unpack
-from actbench_plugins.wcc import haar
+from actbench_plugins.wcc import haar, register_methods
 from actbench_plugins.wcc.codec import WaveletCodec
-from actbench_plugins.wcc.method import WaveletCompression, most_kept
+from actbench_plugins.wcc.method import WaveletCompression, most_kept, zero_on_grid
 from actbench_plugins.wcc.positions import choose, from_field, side_bits, to_field
 from actbench_plugins.wcc.transforms import build
 
@@ -53,31 +53,6 @@ def planned(
     codec = WaveletCompression(options).codec(feature_map(*x.shape[1:]), statistics(x), Allowance(bits, widths))
     assert isinstance(codec, WaveletCodec)
     return codec
-
-
-@pytest.mark.parametrize(("height", "width", "levels"), [(16, 24, 3), (8, 8, 1), (4, 32, 2), (2, 2, 1)])
-def test_haar_equals_pywavelets(height: int, width: int, levels: int) -> None:
-    x = torch.randn(2, 3, height, width, dtype=torch.float64)
-    low, *details = pywt.wavedec2(x.numpy(), "haar", level=levels)
-    expected = torch.cat([torch.from_numpy(band).flatten(2) for band in (low, *(b for d in details for b in d))], 2)
-    torch.testing.assert_close(haar.forward(x, levels), expected, rtol=0, atol=1e-12)
-
-
-@settings(max_examples=40, deadline=None)
-@given(sides, sides, st.integers(0, 4))
-def test_transform_restores_and_keeps_energy(height: int, width: int, levels: int) -> None:
-    levels = haar.usable_levels(height, width, levels)
-    x = haar.pad(torch.randn(2, 2, height, width, dtype=torch.float64), levels)
-    assert x.shape[2:] == haar.padded_size(height, width, levels)
-    y = haar.forward(x, levels)
-    torch.testing.assert_close(y.square().sum(), x.square().sum())
-    torch.testing.assert_close(haar.inverse(y, *x.shape[2:], levels), x)
-
-
-def test_padding_repeats_rows_below_and_columns_at_the_right() -> None:
-    padded = haar.pad(torch.arange(6.0).reshape(1, 1, 3, 2), 2)
-    assert padded.shape == (1, 1, 4, 4)
-    assert padded[0, 0].tolist() == [[0, 1, 1, 1], [2, 3, 3, 3], [4, 5, 5, 5], [4, 5, 5, 5]]
 
 
 def test_positions_are_chosen_jointly_over_channels_and_for_each_image() -> None:
@@ -126,6 +101,17 @@ def test_no_allowance_is_exceeded_and_none_is_wasted(height: int, width: int, ch
         "joint", 0, codec.count + 1, codec.transform.positions
     )
     assert codec.count == codec.transform.positions or one_more > bits
+
+
+@pytest.mark.parametrize("widths", [(8,), (4,), (2,), (32,), (8, 7, 6, 5, 4, 3, 2)])
+@pytest.mark.parametrize("factor", [6, 16, 50])
+def test_every_image_holds_the_allowance_and_its_bytes_are_the_bits(factor: int, widths: tuple[int, ...]) -> None:
+    x = smooth(3, 8, 10, 14)
+    allowed = x[0].numel() * 32 // factor
+    payload = planned(x, allowed, widths).encode(x)
+    bits = payload.bits_per_image().tolist()
+    assert max(bits) <= allowed
+    assert [len(image) for image in pack(payload)] == [-(-image // 8) for image in bits]
 
 
 def test_everything_kept_without_quantisation_is_the_identity() -> None:
@@ -194,6 +180,38 @@ def test_half_precision_stays_and_is_close(dtype: torch.dtype) -> None:
     assert (decoded.float() - x).square().mean() < 0.05 * x.square().mean()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_holds_where_its_coefficients_would_overflow(dtype: torch.dtype) -> None:
+    x = 9000 + 3000 * smooth(2, 4, 16, 16).clamp_max(1)  # in the coarsest band 8 times that, and fp16 ends at 65504
+    codec = planned(x, 10**5, (8,))
+    convolution = nn.Conv2d(4, 3, 1).to(dtype)
+    with torch.no_grad():
+        payload = codec.encode(x.to(dtype))
+        decoded, direct = codec.decode(payload), codec.conv(payload, convolution)
+        assert direct is not None
+        assert decoded.dtype == direct.dtype == dtype
+        assert (decoded.float() - x).abs().max() < 0.05 * x.max()
+        expected = convolution.float()(decoded.float())
+        assert (direct.float() - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+@pytest.mark.parametrize("width", [2, 3, 4, 8])
+def test_the_quantised_zero_decodes_to_zero(width: int) -> None:
+    x = smooth(4, 8, 16, 16)
+    quantizer = planned(x, 8 * 64 * width + 256, (width,)).quantizer
+    assert quantizer is not None
+    span = float((quantizer.high - quantizer.low).detach())
+    assert span > 1
+    assert abs(float(quantizer(torch.zeros(1)).detach())) < 1e-6 * span
+
+
+def test_a_clip_moves_by_half_a_step_at_most_and_not_where_it_has_no_zero() -> None:
+    low, high = zero_on_grid(-1.4, 1.6, 2)  # step 1: codes at -1.4, -0.4, 0.6 and 1.6
+    assert (low, high) == pytest.approx((-1, 2))
+    assert zero_on_grid(0.5, 3.0, 2) == (0.5, 3.0)
+    assert zero_on_grid(-2.0, -2.0, 2) == (-2.0, -2.0)
+
+
 def test_memory_layout_does_not_matter() -> None:
     x = smooth(2, 4, 8, 8)
     codec = planned(x, 1500)
@@ -251,6 +269,15 @@ def test_controls_at_equal_count_rank_as_they_must() -> None:
         codec = WaveletCodec(feature_map(8, 16, 16), transform, selection, 40, None)
         errors[selection] = float((codec(x) - x).square().sum())
     assert errors["channel"] <= errors["joint"] <= errors["low"] < errors["random"]
+
+
+def test_levels_are_checked_before_a_run() -> None:
+    registered: list[MethodInfo] = []
+    register_methods(registered.append)
+    levels = next(option for option in registered[0].options if option.name == "levels")
+    assert levels.parse("0") == 0
+    with pytest.raises(UserError, match="levels"):
+        levels.parse("-1")
 
 
 def test_an_unknown_wavelet_is_the_users_error() -> None:

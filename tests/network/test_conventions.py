@@ -1,0 +1,112 @@
+"""Other ways of counting, against hand counts on networks small enough to count."""
+
+from collections.abc import Mapping
+
+import pytest
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from actbench.network.conventions import activation_bits, live_peak
+from actbench.network.trace import TracedNetwork, trace
+
+PIXELS = 8 * 8
+
+
+class Chain(nn.Module):
+    """conv → ReLU → conv → ReLU → pool → conv → ReLU; 4, 5 and 6 channels at 8×8, 8×8 and 4×4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.Conv2d(4, 5, 3, padding=1),
+            nn.Conv2d(5, 6, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.c(F.max_pool2d(F.relu(self.b(F.relu(self.a(x)))), 2)))
+
+
+class Skips(nn.Module):
+    """A strided block as torchvision writes it: the skip's convolution comes after the branch; 4 and 8 channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.conv1, self.conv2 = nn.Conv2d(4, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.skip = nn.Conv2d(4, 8, 1, 2)
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        y = self.conv2(F.relu(self.conv1(x)))
+        return self.head(F.relu(y + self.skip(x)))
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.up, self.down = nn.Conv2d(3, 4, 1), nn.Linear(4, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(self.stem(x).permute(0, 2, 3, 1))))
+
+
+class Forked(nn.Module):
+    """One ReLU, read as it is and pooled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.plain, self.pooled = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.relu(self.stem(x))
+        return self.plain(x), self.pooled(F.max_pool2d(x, 2))
+
+
+def whole(network: TracedNetwork) -> dict[str, int]:
+    return {fmap.name: fmap.bits for fmap in network.maps}
+
+
+def activations(network: TracedNetwork, stored: Mapping[str, int], side: str) -> list[int]:
+    return activation_bits(network, whole(network) | stored, dict.fromkeys(stored, side))
+
+
+@pytest.mark.parametrize(
+    ("side", "pooled"), [("after", 5 * PIXELS * 32), ("before", 100), ("around", 4 * 100)]
+)  # fmt: skip
+def test_activations_of_a_chain(side: str, pooled: int) -> None:
+    """The last nonlinearity's output is no map: nothing compresses it."""
+    network = trace(Chain(), (3, 8, 8))
+    assert activations(network, {"b": 70, "c": 100}, side) == [70, pooled, 6 * 16 * 32]
+
+
+@pytest.mark.parametrize("model", [Chain, Skips, ChannelsLast, Forked])
+def test_activations_without_codecs_are_fp32(model: type[nn.Module]) -> None:
+    """A plan may leave maps out: they are stored as they are."""
+    network = trace(model(), (3, 8, 8))
+    assert activations(network, {}, "after") == [fmap.bits for fmap in network.activations]
+
+
+def test_an_activation_with_channels_last_is_a_map() -> None:
+    assert activations(trace(ChannelsLast(), (3, 8, 8)), {"down": 50}, "after") == [50]
+
+
+def test_an_activation_that_is_read_as_it_is_and_pooled() -> None:
+    assert activations(trace(Forked(), (3, 8, 8)), {"plain": 50, "pooled": 20}, "after") == [50]
+
+
+def test_live_peak_of_a_chain_is_the_largest_map() -> None:
+    network = trace(Chain(), (3, 8, 8))
+    assert live_peak(network, whole(network)) == 4 * PIXELS * 32
+    assert live_peak(network, {"b": 70, "c": 100}) == 100
+
+
+def test_live_peak_of_a_block_adds_what_waits() -> None:
+    """conv2 computes while the block's input waits for the skip; the skip while conv2's output waits for the sum."""
+    network = trace(Skips(), (3, 8, 8))
+    maps = whole(network)
+    assert maps == {"conv1": 4 * PIXELS * 32, "conv2": 8 * 16 * 32, "head": 8 * 16 * 32}
+    assert live_peak(network, maps) == maps["conv1"] + maps["conv2"]
+    assert live_peak(network, maps | {"conv1": 10}) == 10 + 8 * 16 * 32
+    assert live_peak(network, {"conv1": 10, "conv2": 5, "head": 7}) == 10 + 8 * 16 * 32
