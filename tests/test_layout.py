@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from actbench.plugins import load_plugins
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -37,8 +39,11 @@ def test_every_plugin_has_its_entry_point() -> None:
 
 def test_every_method_has_a_page() -> None:
     index = (ROOT / "docs" / "methods" / "index.md").read_text()
-    for name in plugin_folders():
-        assert f"`{name}`" in index
+    for name in load_plugins().methods:
+        row = next((line for line in index.splitlines() if f"`{name}`" in line), "")
+        page = row.rpartition("](")[2].partition(")")[0]
+        assert page, f"{name} has no row in the index"
+        assert f"`{name}`" in (ROOT / "docs" / "methods" / page).read_text()
 
 
 def test_the_core_names_no_method() -> None:

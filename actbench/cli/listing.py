@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from actbench.cli.tables import new_table, print_whole
 from actbench.plugins import load_plugins
 
 PluginFiles = Annotated[
@@ -59,7 +58,9 @@ def _show(as_json: bool, data: list[dict[str, Any]], columns: list[str], rows: I
     if as_json:
         print(json.dumps(data, indent=1))
         return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = new_table()
+    for column in columns:
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    Console().print(table)
+    print_whole(table)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.cli.listing import AsJson
+from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap
 
@@ -148,9 +148,9 @@ def _row(fmap: FeatureMap, found: tuple[FeatureMap, ...], budget: Budget) -> dic
 
 
 def _print(report: dict[str, Any]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = new_table()
     for column in ("map (first reader)", "written by"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for column in ("C", "H", "W", "elements", "rank", "stored bits", "readers"):
         table.add_column(column, justify="right")
     for row in report["maps"]:
@@ -158,8 +158,8 @@ def _print(report: dict[str, Any]) -> None:
         style = "" if row["rank"] == row["channels"] else "bold"
         cells = [escape(row["name"]), escape(row["producer"]), *(f"{number:,}" for number in numbers)]
         table.add_row(*cells, str(len(row["consumers"])), style=style)
+    print_whole(table)
     console = Console()
-    console.print(table)
     console.print()
     for line in _summary(report):
         console.print(line, highlight=False, soft_wrap=True)

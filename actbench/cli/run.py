@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from actbench.budget import Bits, Ceiling
 from actbench.cli.listing import AsJson, PluginFiles
+from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.harness.environment import choose_device
 from actbench.harness.plan import PlannedCell, RunRequest, plan_cells, plan_run
@@ -110,23 +110,24 @@ def _show_plan(planned: Sequence[PlannedCell], as_json: bool) -> None:
             )
         )
         return
-    table = Table("method", "ceiling", "bits", "division", "seed", "state", "reason", box=None, header_style="bold")
+    table = new_table()
+    for column in ("method", "ceiling", "bits", "division", "seed", "state", "reason"):
+        table.add_column(column, no_wrap=True)
     for cell, state, reason in rows:
         shown = state if state in ("to run", "unsupported") else f"cached: {state}"
         budget = cell.budget
         row = (cell.method.name, str(budget.ceiling), str(budget.bits), cell.division, str(cell.seed), shown, reason)
         table.add_row(*map(escape, row))
-    console = Console()
-    console.print(table)
+    print_whole(table)
     counts = Counter(
         "to run" if state == "to run" else "unsupported" if reason else "cached" for _, state, reason in rows
     )
-    console.print(", ".join(f"{number} {state}" for state, number in sorted(counts.items())), highlight=False)
+    Console().print(", ".join(f"{number} {state}" for state, number in sorted(counts.items())), highlight=False)
 
 
 def _show_results(planned: Sequence[PlannedCell], store: Store, as_json: bool) -> list[str]:
     """Prints the records of all planned cells that have one, and returns their statuses."""
-    from actbench.cli.table import LEGEND, print_table
+    from actbench.cli.results import LEGEND, print_table
 
     paths = [store.latest(plan.cell.workload.name, plan.cell.key) for plan in planned]
     records = [read_record(path) for path in paths if path is not None]

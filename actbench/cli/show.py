@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from actbench.cli.listing import AsJson
+from actbench.cli.tables import new_table, print_whole
 from actbench.records.store import read_record
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def show(
     if as_json:
         print(found.model_dump_json(indent=1))
         return
-    from actbench.cli.table import print_table
+    from actbench.cli.results import print_table
 
     print_table([found])
     console = Console()
@@ -36,7 +37,7 @@ def show(
             console.print(escape(f"  {name}: {value}"), highlight=False, soft_wrap=True)
     if found.measurements.footprint:
         console.print("\n[bold]feature maps")
-        console.print(_maps(found.measurements), soft_wrap=not console.is_terminal)
+        print_whole(_maps(found.measurements))
 
 
 def _sections(record: Record) -> dict[str, dict[str, object]]:
@@ -99,7 +100,7 @@ def _measured(measured: Measurements) -> dict[str, object]:
 
 def _maps(measured: Measurements) -> Table:
     assert measured.footprint is not None
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = new_table()
     table.add_column("map (first reader)")
     for column in ("C", "H", "W", "stored bits", "bits/value", "side", "static"):
         table.add_column(column, justify="right")

@@ -251,5 +251,5 @@ def test_a_depthwise_reader_is_not_pointwise() -> None:
 
 
 def test_an_image_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(UserError, match="does not accept an image of 4×8×8: .*4 channels"):
+    with pytest.raises(UserError, match=r"does not accept an image of 4×8×8: .*4 channels"):
         trace(Two(nn.ReLU()), (4, 8, 8))

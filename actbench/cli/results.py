@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from actbench.cli.tables import new_table, print_whole
 
 if TYPE_CHECKING:
     from actbench.records.schema import Measurements, Record
@@ -21,10 +22,8 @@ LEGEND = (
 
 
 def print_table(records: Sequence[Record]) -> None:
-    """One row a record, in full width even where the terminal is narrower: a number must not be cut."""
-    table = results_table(records)
-    width = Console(width=10_000).measure(table).maximum
-    Console(width=max(Console().width, width)).print(table)
+    """One row a record."""
+    print_whole(results_table(records))
 
 
 def results_table(records: Sequence[Record]) -> Table:
@@ -32,7 +31,7 @@ def results_table(records: Sequence[Record]) -> Table:
     seeds = len({record.spec["seed"] for record in records}) > 1
     measured = [record.measurements.quality for record in records if record.measurements.quality]
     quality = f"{measured[0].metric} {measured[0].unit}".strip() if measured else "quality"
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = new_table()
     for column in ("method", "ceiling", "bits", *(["seed"] if seeds else [])):
         table.add_column(column, no_wrap=True)
     for column in (escape(quality), *_NUMBERS):

@@ -1,0 +1,160 @@
+"""EBPC, extended bit-plane compression (Cavigelli, Rutishauser, Benini, arXiv 1810.03979 and 1908.11645).
+
+A string is the run-length code of which values are zero, then the non-zero values in blocks of 8. Of a block are
+stored the first value in `width` bits, and the 7 differences of neighbours as `width` + 1 bit-planes of 7 bits (DBP,
+the sign's plane first), each by its difference to the plane before (DBX = DBP XOR that plane; the first as it is):
+
+    0 1 and ⌈log2 width⌉ bits    a run of at least 2 all-zero DBX: its length − 2
+    0 0 1                        one all-zero DBX
+    0 0 0 0 0                    DBX all ones
+    0 0 0 0 1                    DBP = 0 (and DBX ≠ 0)
+    0 0 0 1 0 and 3 bits         two adjacent ones: the position of the first, counted from the plane's last bit
+    0 0 0 1 1 and 3 bits         a single one: its position, likewise
+    1 and 7 bits                 any other DBX
+
+An image's last block is filled up by repeating its last value, whose differences cost a run of zeros at most. The first
+values of all blocks stand before all symbols, which changes no length and leaves a pure prefix code to be read.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from actbench.rate_control import Stream, code_type, from_bits, join, symbols, to_bits, true_positions
+from actbench_plugins.coding.coder import Coder, peek, symbol_starts
+from actbench_plugins.coding.gaps import offsets_within
+from actbench_plugins.coding.run_length import decode_runs, encode_runs
+
+BLOCK = 8
+_ALL = 0b1111111
+
+
+class BitPlane(Coder):
+    """Run-length code of zero or not, and bit-planes of the non-zero values' differences in blocks of 8."""
+
+    def encode(self, codes: Tensor, width: int) -> Stream:
+        blocks, counts = _blocks(codes)
+        first = Stream(to_bits(blocks[0], width).flatten(), counts * width)
+        values, lengths = _symbols(_planes(blocks, width), width)
+        planes = symbols(values.flatten(), lengths.flatten(), counts * (width + 1))
+        return join(encode_runs(codes, 0), join(first, planes))
+
+    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+        nonzero, lengths = decode_runs(stream, stream.bits, count, 0)
+        amounts = nonzero.count_nonzero(1)
+        blocks = -(-amounts // BLOCK)
+        first, planes = stream.divide(lengths)[1].divide(blocks * width)
+        values = _restore(from_bits(first.bits.reshape(-1, width), width), _read_planes(planes, width), width)
+        places = (BLOCK * (blocks.cumsum(0) - blocks)).repeat_interleave(amounts) + offsets_within(amounts)
+        codes = torch.zeros(nonzero.shape, dtype=code_type(width), device=nonzero.device)
+        codes.view(-1)[true_positions(nonzero)] = values.flatten()[places].to(codes.dtype)
+        return codes
+
+
+def run_bits(width: int) -> int:
+    """⌈log2 width⌉."""
+    return (width - 1).bit_length()
+
+
+def _blocks(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """The non-zero values, (8, blocks), and how many blocks each image (batch,) has."""
+    nonzero = codes != 0
+    amounts = nonzero.count_nonzero(1)
+    values = codes.flatten().index_select(0, true_positions(nonzero)).split(amounts.tolist())
+    filled = [part for own in values for part in (own, own[-1:].expand(-len(own) % BLOCK))]
+    joined = torch.cat(filled) if filled else codes.flatten()
+    return joined.reshape(-1, BLOCK).T, -(-amounts // BLOCK)
+
+
+def _planes(blocks: Tensor, width: int) -> Tensor:
+    """(8, blocks) values → DBP, (width + 1, blocks), 7 bits each, the sign's plane first."""
+    wide = blocks.to(torch.int16 if width < 16 else torch.int32)
+    differences = wide[1:] - wide[:-1]
+    planes = torch.zeros(width + 1, blocks.shape[1], dtype=torch.uint8, device=blocks.device)
+    for number, plane in enumerate(planes):
+        bits = ((differences >> (width - number)) & 1).to(torch.uint8)
+        for row in bits:
+            plane.mul_(2).add_(row)
+    return planes
+
+
+def _symbols(planes: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """DBP (width + 1, blocks) → symbols and their lengths, (blocks, width + 1); length 0 inside a run."""
+    changes = planes.clone()
+    changes[1:] ^= planes[:-1]
+    index = changes.flatten().int()
+    values, lengths = (table.to(index.device).index_select(0, index).view_as(planes) for table in _tables())
+    cleared = (planes == 0) & (changes != 0) & (changes != _ALL)
+    values[cleared], lengths[cleared] = 0b00001, 5
+    _write_runs(changes == 0, values, lengths, width)
+    return values.T, lengths.T
+
+
+def _write_runs(zero: Tensor, values: Tensor, lengths: Tensor, width: int) -> None:
+    """Replaces the symbols of all-zero DBX, where `zero` (width + 1, blocks), in place."""
+    run = torch.zeros_like(values[0])
+    for number in range(width, -1, -1):
+        run = (run + 1) * zero[number]
+        begins = zero[number] if number == 0 else zero[number] & ~zero[number - 1]
+        several = (1 << run_bits(width)) | (run - 2)
+        values[number] = torch.where(zero[number], torch.where(run > 1, several, 1), values[number])
+        lengths[number] = torch.where(zero[number], torch.where(run > 1, 2 + run_bits(width), 3), lengths[number])
+        lengths[number] *= begins | ~zero[number]
+
+
+def _read_planes(stream: Stream, width: int) -> Tensor:
+    """The symbols of all images → DBP (width + 1, blocks)."""
+    window = peek(stream.bits, 8)
+    lengths, kinds, changes, runs = (table.to(window.device) for table in _reading_tables(width))
+    begin = window[symbol_starts(lengths[window.int()], stream)].int()
+    each = runs[begin].long()
+    kind = kinds[begin].repeat_interleave(each).reshape(-1, width + 1).T
+    change = changes[begin].repeat_interleave(each).reshape(-1, width + 1).T
+    planes = torch.zeros_like(change)
+    previous = torch.zeros_like(change[0]) if len(change) else change
+    for number in range(width + 1):
+        previous = torch.where(kind[number] == 1, 0, change[number] ^ previous)
+        planes[number] = previous
+    return planes
+
+
+def _restore(first: Tensor, planes: Tensor, width: int) -> Tensor:
+    """First values (blocks,) and DBP (width + 1, blocks) → values (blocks, 8)."""
+    differences = torch.zeros(BLOCK - 1, len(first), dtype=torch.int32, device=first.device)
+    for plane in planes:
+        bits = (plane.int() >> torch.arange(BLOCK - 2, -1, -1, device=plane.device, dtype=torch.int32)[:, None]) & 1
+        differences = (differences << 1) | bits
+    differences -= (differences >> width) << (width + 1)
+    return torch.cat([first.int()[None], differences]).cumsum(0).T
+
+
+@lru_cache
+def _tables() -> tuple[Tensor, Tensor]:
+    """The symbol of each DBX and its length, where neither the planes around it nor DBP matter."""
+    values, lengths = torch.arange(128, dtype=torch.uint8) | 128, torch.full((128,), 8, dtype=torch.uint8)
+    for position in range(BLOCK - 1):
+        values[1 << position] = 0b00011000 | position
+        if position:
+            values[0b11 << (position - 1)] = 0b00010000 | position
+    values[_ALL], lengths[_ALL] = 0, 5
+    return values, lengths
+
+
+@lru_cache
+def _reading_tables(width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For the next 8 bits: the symbol's length, whether it says DBP = 0, its DBX, and how many planes it stands for."""
+    window = torch.arange(256)
+    lengths, kinds, changes, runs = torch.full((256,), 8), torch.zeros(256), window & _ALL, torch.ones(256)
+    written, alone = window >> 6 == 0b01, window >> 5 == 0b001
+    lengths[written], changes[written | alone] = 2 + run_bits(width), 0
+    runs[written] = 2.0 + ((window[written] & 63) >> (6 - run_bits(width)))
+    lengths[alone] = 3
+    ones, cleared = window >> 3 == 0b00000, window >> 3 == 0b00001
+    lengths[ones | cleared], changes[ones], kinds[cleared] = 5, _ALL, 1
+    single, pair = window >> 3 == 0b00011, window >> 3 == 0b00010
+    changes[single] = 1 << (window[single] & 7)
+    changes[pair] = (0b11 << (window[pair] & 7)) >> 1
+    return lengths.int(), kinds.to(torch.uint8), (changes & _ALL).to(torch.uint8), runs.to(torch.uint8)

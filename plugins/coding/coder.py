@@ -1,0 +1,66 @@
+"""What the lossless coders have in common: codes in, strings of bits out, and the reading of prefix codes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from actbench.rate_control import Stream, true_positions
+
+
+class Coder(ABC):
+    """A lossless code for unsigned integers of `width` bits; zeros should be frequent."""
+
+    @abstractmethod
+    def encode(self, codes: Tensor, width: int) -> Stream:
+        """Codes (batch, n), uint8 or wider → one string of bits an image."""
+
+    @abstractmethod
+    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+        """What `encode` wrote → codes (batch, count)."""
+
+    def fitted(self, codes: Tensor, width: int) -> Coder:
+        """This code with its parameters chosen for codes of the calibration images; without any, itself."""
+        return self
+
+    def describe(self) -> dict[str, int]:
+        """The parameters, for the record."""
+        return {}
+
+
+def symbol_starts(symbol_lengths: Tensor, stream: Stream) -> Tensor:
+    """Positions at which the symbols of a prefix code begin, in rising order.
+
+    `symbol_lengths` (total,): how long the symbol would be that begins at each bit. From each bit there is one jump
+    to the next symbol. The jumps are followed from all strings' first bits at once by pointer doubling: after r rounds
+    the positions within 2^r jumps are known, and each jump goes over 2^r symbols. Jumps stay within their string, so
+    that strings may hold more bits behind the symbols: the caller drops the positions that are too many.
+    """
+    total = len(stream.bits)
+    here = torch.arange(total + 1, device=stream.bits.device, dtype=torch.int32)
+    ends = stream.lengths.cumsum(0).to(torch.int32).repeat_interleave(stream.lengths)
+    jumps = here.clone()
+    jumps[:-1] = torch.minimum(here[:-1] + symbol_lengths, ends)
+    reached = torch.zeros(total + 1, dtype=torch.uint8, device=stream.bits.device)
+    reached[stream.starts] = 1
+    longest = int(stream.lengths.max()) if len(stream.lengths) else 0
+    for _ in range(longest.bit_length()):
+        reached[jumps.index_select(0, true_positions(reached)).long()] = 1
+        jumps = jumps.index_select(0, jumps)
+    return true_positions(reached[:total])
+
+
+def peek(bits: Tensor, count: int) -> Tensor:
+    """(total,) for each bit the number that it and the `count` − 1 bits behind it are; zeros follow the last bit."""
+    padded = torch.cat([bits, bits.new_zeros(count - 1)])
+    values = torch.zeros(len(bits), dtype=torch.uint8 if count <= 8 else torch.int32, device=bits.device)
+    for offset in range(count):
+        values = (values << 1) | padded[offset : offset + len(bits)]
+    return values
+
+
+def images_of(positions: Tensor, stream: Stream) -> Tensor:
+    """The image to which each bit belongs."""
+    return torch.searchsorted(stream.lengths.cumsum(0), positions, right=True)

@@ -1,0 +1,68 @@
+"""Sparse exponential Golomb coding (Georgiadis, CVPR 2019, arXiv 1812.04056)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actbench.rate_control import Stream, code_type, symbols
+from actbench_plugins.coding.coder import Coder, peek, symbol_starts
+
+
+@dataclass(frozen=True)
+class SparseExponentialGolomb(Coder):
+    """A zero is `0`; x > 0 is `1` and the exponential Golomb code of order k of y = x − 1:
+
+    m zeros, q = (y >> k) + 1 in m + 1 bits, and the k low bits of y, with m = ⌊log2 q⌋: `2m + 1 + k` bits.
+    """
+
+    order: int = 0
+
+    def lengths(self, codes: Tensor) -> Tensor:
+        """The length of each code's symbol, in the shape of `codes`."""
+        return torch.where(codes == 0, 1, 2 * _log2(self._quotients(codes)) + self.order + 2)
+
+    def encode(self, codes: Tensor, width: int) -> Stream:
+        low = (codes.long() - 1) & ((1 << self.order) - 1)
+        lengths = self.lengths(codes)
+        tail = (self._quotients(codes) << self.order) | low
+        values = torch.where(codes == 0, 0, (1 << (lengths - 1).clamp(min=0)) | tail)
+        counts = torch.full((len(codes),), codes.shape[1], device=codes.device)
+        return symbols(values.flatten(), lengths.flatten(), counts)
+
+    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+        bits = stream.bits
+        zeros = _next_one(bits) - torch.arange(1, len(bits) + 1, device=bits.device)
+        lengths = torch.where(bits == 0, 1, 2 * zeros + self.order + 2)
+        starts = symbol_starts(lengths.to(torch.int32), stream)
+        # The tail of a symbol has at most `longest` bits: q and the low bits, less what they can be at this width.
+        longest = ((1 << width) >> self.order).bit_length() + self.order
+        sizes = zeros[starts] + 1 + self.order
+        tails = peek(bits, longest)[(starts + 1 + zeros[starts]).clamp(max=len(bits) - 1)] >> (longest - sizes)
+        values = tails.long() - (1 << self.order) + 1
+        return torch.where(bits[starts] == 0, 0, values).to(code_type(width)).reshape(len(stream.lengths), count)
+
+    def fitted(self, codes: Tensor, width: int) -> SparseExponentialGolomb:
+        """The order with the fewest bits on the calibration images."""
+        coders = [SparseExponentialGolomb(order) for order in range(width)]
+        return min(coders, key=lambda coder: int(coder.lengths(codes).sum()))
+
+    def describe(self) -> dict[str, int]:
+        return {"order": self.order}
+
+    def _quotients(self, codes: Tensor) -> Tensor:
+        return ((codes.long() - 1).clamp(min=0) >> self.order) + 1
+
+
+def _log2(values: Tensor) -> Tensor:
+    """⌊log2⌋ of positive integers below 2^24: exact in fp32, whose exponent it is."""
+    return torch.frexp(values.float())[1].long() - 1
+
+
+def _next_one(bits: Tensor) -> Tensor:
+    """For each bit, the position of the first 1 behind it; the end where there is none."""
+    places = torch.where(bits != 0, torch.arange(len(bits), device=bits.device), len(bits))
+    following = torch.cat([places[1:], places.new_full((min(1, len(bits)),), len(bits))])
+    return following.flip(0).cummin(0).values.flip(0) if len(bits) else following

@@ -1,0 +1,99 @@
+"""One method for each code: the finest quantiser whose coded map fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from actbench.info import OptionValue
+from actbench.method import Allowance, FeatureMap, MapStatistics
+from actbench.quantizers import UniformQuantizer
+from actbench.rate_control import LadderMethod, Rung, Stream, code_type
+from actbench_plugins.coding.bit_plane import BitPlane
+from actbench_plugins.coding.coder import Coder
+from actbench_plugins.coding.exponential_golomb import SparseExponentialGolomb
+from actbench_plugins.coding.run_length import RunLength
+from actbench_plugins.coding.sparse_column import SparseColumn
+from actbench_plugins.coding.zero_value import ZeroValue
+
+_IMAGES = 32
+"""Images of the calibration sample to which a code's parameters are fitted."""
+
+
+class CodedMap(Rung):
+    """A map in quantiser codes, written by a lossless coder."""
+
+    def __init__(self, fmap: FeatureMap, quantizer: UniformQuantizer, coder: Coder) -> None:
+        super().__init__()
+        self.shape = (fmap.channels, fmap.height, fmap.width)
+        self.quantizer = quantizer
+        self.coder = coder
+
+    @override
+    def encode(self, x: Tensor) -> Stream:
+        return self.coder.encode(quantised(self.quantizer, x), self.quantizer.width)
+
+    @override
+    def decode(self, stream: Stream) -> Tensor:
+        count = self.shape[0] * self.shape[1] * self.shape[2]
+        codes = self.coder.decode(stream, count, self.quantizer.width).float()
+        values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
+        return values.reshape(-1, *self.shape)
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        return {"bits": self.quantizer.width, **self.coder.describe()}
+
+
+class Coding(LadderMethod):
+    """The widest codes whose lossless coding fits on the calibration images; coarser ones for images that need them."""
+
+    coder: ClassVar[Coder]
+
+    @override
+    def families(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Sequence[Sequence[Rung]]:
+        return [[self._coded(fmap, stats.after.sample, width) for width in allowance.widths]]
+
+    def _coded(self, fmap: FeatureMap, sample: Tensor, width: int) -> CodedMap:
+        quantizer = UniformQuantizer.calibrated(width, sample, nonnegative=fmap.nonnegative)
+        return CodedMap(fmap, quantizer, self.coder.fitted(quantised(quantizer, sample[:_IMAGES]), width))
+
+
+def quantised(quantizer: UniformQuantizer, x: Tensor) -> Tensor:
+    """(batch, C, H, W) → integer codes (batch, C·H·W)."""
+    with torch.no_grad():
+        return quantizer.encode(x).flatten(1).to(code_type(quantizer.width))
+
+
+class ZeroValueCoding(Coding):
+    """`zvc`"""
+
+    coder = ZeroValue()
+
+
+class RunLengthCoding(Coding):
+    """`rle`"""
+
+    coder = RunLength()
+
+
+class SparseColumnCoding(Coding):
+    """`csc`"""
+
+    coder = SparseColumn()
+
+
+class BitPlaneCoding(Coding):
+    """`ebpc`"""
+
+    coder = BitPlane()
+
+
+class ExponentialGolombCoding(Coding):
+    """`seg`"""
+
+    coder = SparseExponentialGolomb()

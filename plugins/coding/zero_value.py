@@ -1,0 +1,18 @@
+"""ZVC, zero-value compression: a bit a value says whether it is zero; `width` bits a non-zero value follow."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from actbench.rate_control import Stream, zero_value_decode, zero_value_encode
+from actbench_plugins.coding.coder import Coder
+
+
+class ZeroValue(Coder):
+    """`n + width·non-zeros` bits: a bit-map, then the non-zero values (Rhu et al., HPCA 2018, arXiv 1705.01626)."""
+
+    def encode(self, codes: Tensor, width: int) -> Stream:
+        return zero_value_encode(codes, width)
+
+    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+        return zero_value_decode(stream, count, width)

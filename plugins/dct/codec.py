@@ -1,0 +1,126 @@
+"""The codes of a transformed map: low frequencies over groups of channels, quantised about zero, zero-value coding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from actbench.feature_map import FeatureMap
+from actbench.info import OptionValue
+from actbench.rate_control import (
+    Rung,
+    Stream,
+    code_type,
+    zero_value_decode,
+    zero_value_encode,
+    zero_value_lengths,
+)
+from actbench_plugins.dct import transform
+
+_CANDIDATES = 40
+
+
+class CenteredQuantizer(nn.Module):
+    """`q = round(y / step)` in `width` bits, so that zero has a code of its own: `−2^(width−1) … 2^(width−1) − 1`
+    (two's complement), or `0 … 2^width − 1` for values that are not negative."""
+
+    step: Tensor
+
+    def __init__(self, width: int, step: float, *, nonnegative: bool) -> None:
+        super().__init__()
+        self.width = width
+        self.nonnegative = nonnegative
+        self.register_buffer("step", torch.tensor(step))
+
+    @classmethod
+    def calibrated(cls, values: Tensor, width: int, *, nonnegative: bool) -> CenteredQuantizer:
+        """With the step of least squared error on some values, by a search over fractions of the widest."""
+        high = (1 << width) - 1 if nonnegative else max(1, (1 << (width - 1)) - 1)
+        widest = max(float(values.abs().max()), 1e-12) / high
+        steps = [widest * number / _CANDIDATES for number in range(1, _CANDIDATES + 1)]
+        candidates = [cls(width, step, nonnegative=nonnegative) for step in steps]
+        return min(candidates, key=lambda quantizer: float((quantizer(values) - values).square().sum()))
+
+    def encode(self, values: Tensor) -> Tensor:
+        """Values → unsigned codes: of q its `width` low bits."""
+        low = 0 if self.nonnegative else -(1 << (self.width - 1))
+        q = (values / self.step.float()).round().clamp(low, low + (1 << self.width) - 1)
+        return (q.int() & ((1 << self.width) - 1)).to(code_type(self.width))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Unsigned codes → the values `q·step` in fp32."""
+        q = codes.int()
+        if not self.nonnegative:
+            q = q - ((q >> (self.width - 1)) << self.width)
+        return q * self.step.float()
+
+    def forward(self, values: Tensor) -> Tensor:
+        """decode(encode(values))"""
+        return self.decode(self.encode(values))
+
+
+class MaskedTransform(Rung):
+    """`y = D x` over groups of B channels; stored: `q = round(y / step)` of the first k of the B rows of D, by
+    zero-value coding; `x̂ = Dᵀ(q·step)`, with a ReLU for maps that are not negative.
+
+    Bits: `C·k/B·H·W + width·non-zeros`, or with `whole_bitmap` (the literal reading of the paper's abstract)
+    `C·H·W + width·non-zeros`. With D = (1), the identity, this is zero-value coding of the map itself.
+    """
+
+    matrix: Tensor
+    order: Tensor | None
+
+    def __init__(
+        self,
+        fmap: FeatureMap,
+        matrix: Tensor,
+        quantizer: CenteredQuantizer,
+        *,
+        order: Tensor | None = None,
+        whole_bitmap: bool = False,
+    ) -> None:
+        super().__init__()
+        self.shape = (fmap.channels, fmap.height, fmap.width)
+        self.nonnegative = fmap.nonnegative
+        self.quantizer = quantizer
+        self.whole_bitmap = whole_bitmap
+        self.register_buffer("matrix", matrix)
+        self.register_buffer("order", order)
+
+    @property
+    def coded(self) -> tuple[int, int, int]:
+        """Groups, coefficients of each that have a bit in the bit-map, and positions."""
+        kept, size = self.matrix.shape
+        return self.shape[0] // size, size if self.whole_bitmap else kept, self.shape[1] * self.shape[2]
+
+    @override
+    def encode(self, x: Tensor) -> Stream:
+        return zero_value_encode(self._codes(x), self.quantizer.width)
+
+    @override
+    def decode(self, stream: Stream) -> Tensor:
+        groups, rows, positions = self.coded
+        codes = zero_value_decode(stream, groups * rows * positions, self.quantizer.width)
+        coefficients = self.quantizer.decode(codes).unflatten(1, self.coded)[:, :, : len(self.matrix)]
+        x = transform.inverse(coefficients, self.matrix.float())
+        x = x if self.order is None else x[:, self.order.argsort()]
+        x = x.relu() if self.nonnegative else x
+        return x.reshape(-1, *self.shape).to(self.matrix.dtype)
+
+    @override
+    def lengths(self, x: Tensor) -> Tensor:
+        return zero_value_lengths(self._codes(x), self.quantizer.width)
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        kept, size = self.matrix.shape
+        return {"bits": self.quantizer.width, "group": size, "kept": kept, "transform": size > 1}
+
+    @torch.no_grad()
+    def _codes(self, x: Tensor) -> Tensor:
+        """(batch, C, H, W) → (batch, values) unsigned codes; those that the mask drops are zero."""
+        x = x.float() if self.order is None else x.float()[:, self.order]
+        codes = self.quantizer.encode(transform.forward(x.flatten(2), self.matrix.float()))
+        dropped = self.coded[1] - codes.shape[2]
+        return torch.nn.functional.pad(codes, (0, 0, 0, dropped)).flatten(1)

@@ -1,0 +1,19 @@
+"""`fatrelu`: forced activation threshold, then zero-value coding."""
+
+from collections.abc import Callable
+
+from actbench import MethodInfo, hookimpl
+
+
+@hookimpl
+def register_methods(register: Callable[[MethodInfo], None]) -> None:
+    register(
+        MethodInfo(
+            name="fatrelu",
+            title="FATReLU: thresholds, and zero-value coding",
+            target="actbench_plugins.fatrelu.method:ThresholdedCoding",
+            version="1",
+            paper="Kurtz et al., ICML 2020",
+            guarantee="data-dependent",
+        )
+    )

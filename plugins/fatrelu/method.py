@@ -1,0 +1,102 @@
+"""FATReLU: which threshold and width for which map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from actbench.info import OptionValue
+from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, PlainCodec, Unsupported
+from actbench.quantizers import UniformQuantizer
+from actbench.rate_control import (
+    MARGIN,
+    LadderMethod,
+    Rung,
+    Stream,
+    code_type,
+    zero_value_decode,
+    zero_value_encode,
+    zero_value_lengths,
+)
+
+SHARES = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
+"""Of the non-zero values that a plan has room for, what each rung's threshold leaves on calibration images."""
+
+_IMAGES = 256
+"""Images of the calibration sample on which thresholds are searched."""
+
+
+class ThresholdedMap(Rung):
+    """`x·[x ≥ T]` in quantiser codes, by zero-value coding: `C·H·W + width·non-zeros` bits."""
+
+    threshold: Tensor
+
+    def __init__(self, fmap: FeatureMap, threshold: float, quantizer: UniformQuantizer) -> None:
+        super().__init__()
+        self.shape = (fmap.channels, fmap.height, fmap.width)
+        self.quantizer = quantizer
+        self.register_buffer("threshold", torch.tensor(threshold))
+
+    @override
+    def encode(self, x: Tensor) -> Stream:
+        return zero_value_encode(self._codes(x), self.quantizer.width)
+
+    @override
+    def decode(self, stream: Stream) -> Tensor:
+        count = self.shape[0] * self.shape[1] * self.shape[2]
+        codes = zero_value_decode(stream, count, self.quantizer.width).float()
+        values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
+        return values.reshape(-1, *self.shape)
+
+    @override
+    def lengths(self, x: Tensor) -> Tensor:
+        return zero_value_lengths(self._codes(x), self.quantizer.width)
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        return {"bits": self.quantizer.width, "threshold": round(float(self.threshold), 6)}
+
+    @torch.no_grad()
+    def _codes(self, x: Tensor) -> Tensor:
+        codes: Tensor = self.quantizer.encode(x * (x >= self.threshold))
+        return codes.flatten(1).to(code_type(self.quantizer.width))
+
+
+class ThresholdedCoding(LadderMethod):
+    """For each width the least threshold that leaves as many non-zero values as fit; of these the pair with the least
+    error. Images that do not fit take a higher threshold at the same width."""
+
+    @override
+    def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        if fmap.nonnegative:
+            return super().codec(fmap, stats, allowance)
+        width = allowance.plain_width(fmap)
+        if width is None:
+            raise Unsupported(f"{fmap.name} has negative values: FATReLU takes the place of a ReLU")
+        return PlainCodec.calibrated(fmap, stats, width)
+
+    @override
+    def families(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Sequence[Sequence[Rung]]:
+        sample = stats.after.sample
+        ordered = sample[:_IMAGES].flatten(1).sort(1, descending=True).values
+        return [self._rungs(fmap, sample, ordered, width, allowance.bits) for width in allowance.widths]
+
+    def _rungs(self, fmap: FeatureMap, sample: Tensor, ordered: Tensor, width: int, bits: int) -> list[Rung]:
+        """Rising thresholds at one width; none where the bit-map alone does not fit."""
+        room = (bits / MARGIN - fmap.elements) / width
+        if room < 0:
+            return []
+        quantizer = UniformQuantizer.calibrated(width, sample, nonnegative=True)
+        thresholds = [least_threshold(ordered, int(room * share)) for share in SHARES]
+        return [ThresholdedMap(fmap, threshold, quantizer) for threshold in thresholds]
+
+
+def least_threshold(ordered: Tensor, most: int) -> float:
+    """The least T ≥ 0 for which no image has more than `most` values ≥ T. `ordered` (images, n), falling."""
+    if most >= ordered.shape[1]:
+        return 0.0
+    dropped = ordered[:, most].max()
+    return float(torch.nextafter(dropped, dropped.new_tensor(torch.inf))) if dropped > 0 else 0.0

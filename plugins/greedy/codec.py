@@ -1,0 +1,67 @@
+"""Principal components of the tensor before the nonlinearity, quantised."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from actbench.feature_map import FLOAT_BITS
+from actbench.info import OptionValue
+from actbench.method import Codec, Folded, PlainCodec
+from actbench.payload import Payload
+from actbench.quantizers import UniformQuantizer
+from actbench_plugins.greedy.components import Components
+
+
+class StoredComponents(Codec):
+    """What remains when the projection is part of the convolution before: `Q(z)` is stored, `x̂ = E z + μ` is read."""
+
+    side = "before"
+
+    def __init__(self, expand: nn.Conv2d, quantizer: UniformQuantizer | None) -> None:
+        super().__init__()
+        self.expand = expand
+        self.plain = PlainCodec(quantizer)
+
+    def encode(self, x: Tensor) -> Payload:
+        return self.plain.encode(x)
+
+    def decode(self, payload: Payload) -> Tensor:
+        return self.expand(self.plain.decode(payload))  # type: ignore[no-any-return]
+
+
+class ComponentCodec(Codec):
+    """`z = D x − D μ`, `x̂ = E Q(z) + μ` before the nonlinearity: K·H·W·width bits, H and W before pooling.
+
+    `project`: D (K, C) with bias, which folds into the convolution before. `expand`: E (C, K) with bias μ, which stays:
+    the nonlinearity stands between it and the next convolution.
+    """
+
+    side = "before"
+
+    def __init__(self, components: Components, quantizer: UniformQuantizer | None) -> None:
+        super().__init__()
+        self.project = _pointwise(components.project, -components.project @ components.mean)
+        self.core = StoredComponents(_pointwise(components.expand, components.mean), quantizer)
+
+    def encode(self, x: Tensor) -> Payload:
+        return self.core.encode(self.project(x))
+
+    def decode(self, payload: Payload) -> Tensor:
+        return self.core.decode(payload)
+
+    def fold(self) -> Folded:
+        return Folded(self.core, project=self.project)
+
+    def describe(self) -> dict[str, OptionValue]:
+        quantizer = self.core.plain.quantizer
+        return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
+
+
+def _pointwise(matrix: Tensor, bias: Tensor) -> nn.Conv2d:
+    """The 1×1 convolution of a (out, in) matrix and a bias (out,)."""
+    layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1)
+    with torch.no_grad():
+        layer.weight.copy_(matrix[:, :, None, None])
+        layer.bias.copy_(bias)  # type: ignore[union-attr]
+    return layer

@@ -1,0 +1,75 @@
+"""Greedy compression-aware projection: how many components of which map, and in which width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from actbench.feature_map import FLOAT_BITS
+from actbench.method import Budget, Codec, FeatureMap, MapStatistics, Method, Network, PlainCodec, Plan
+from actbench.quantizers import UniformQuantizer
+from actbench_plugins.greedy.allocation import Ladder, Rung, allocate, efficient, fit
+from actbench_plugins.greedy.codec import ComponentCodec
+from actbench_plugins.greedy.components import (
+    Components,
+    Distortion,
+    energy_weights,
+    quantization_errors,
+    reader_weights,
+)
+from actbench_plugins.greedy.metrics import METRICS
+
+_STEPS = 16
+"""Steps from all of a map's components to none, under a traffic ceiling."""
+
+
+class GreedyProjection(Method):
+    """Stores K principal components of the tensor before the nonlinearity in b bits, `K·H·W·b` bits.
+
+    Under a peak ceiling each map has the K and b of least predicted error that fit. Under a traffic ceiling all maps
+    start whole and take steps of C/16 components, or to narrower codes, the best in `metric` first, until they fit.
+    """
+
+    def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
+        limit = budget.ceiling.limit(network.maps)
+        components = {fmap.name: Components.of(stats[fmap.name].before) for fmap in network.maps}
+        ladders = {
+            fmap.name: self._ladder(fmap, network, components[fmap.name], stats[fmap.name], budget)
+            for fmap in network.maps
+        }
+        if budget.ceiling.kind == "traffic":
+            chosen = allocate(ladders, limit, METRICS[str(self.options["metric"])](ladders))
+        else:
+            chosen = {name: fit(name, ladder, limit) for name, ladder in ladders.items()}
+        return Plan({f.name: _codec(f, stats[f.name], components[f.name], chosen[f.name]) for f in network.maps})
+
+    def _ladder(
+        self, fmap: FeatureMap, network: Network, components: Components, stats: MapStatistics, budget: Budget
+    ) -> Ladder:
+        """The map as it is in the widest codes, then the efficient pairs of K and b."""
+        weights = energy_weights(components)
+        if self.options["metric"] != "energy":
+            weights = reader_weights(components, fmap, network.readers(fmap))
+        widths = budget.bits.widths
+        error = Distortion(weights, quantization_errors(components, stats.before.sample, widths))
+        step = max(1, fmap.channels // _STEPS) if budget.ceiling.kind == "traffic" else 1
+        positions = fmap.source[0] * fmap.source[1]
+        return efficient(
+            Rung(None, widths[0], fmap.elements * widths[0], error(fmap.channels, widths[0])),
+            (
+                Rung(rank, width, rank * positions * width, error(rank, width))
+                for rank in {1, *range(fmap.channels, 0, -step)}
+                for width in widths
+            ),
+        )
+
+
+def _codec(fmap: FeatureMap, stats: MapStatistics, components: Components, rung: Rung) -> Codec:
+    if rung.rank is None:
+        return PlainCodec.calibrated(fmap, stats, rung.width)
+    leading = components.leading(rung.rank)
+    if rung.width == FLOAT_BITS:
+        return ComponentCodec(leading, None)
+    z: Tensor = leading.of_images(stats.before.sample)
+    return ComponentCodec(leading, UniformQuantizer.calibrated(rung.width, z))

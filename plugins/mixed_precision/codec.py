@@ -1,0 +1,91 @@
+"""Groups of principal components, each in codes of its own width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from actbench.feature_map import FLOAT_BITS
+from actbench.info import OptionValue
+from actbench.method import Codec, Folded
+from actbench.payload import Field, Payload, floating, unsigned
+from actbench.quantizers import UniformQuantizer
+from actbench_plugins.mixed_precision.components import Components
+
+Quantizers = Sequence[UniformQuantizer | None]
+"""One for each group, None where it is stored in floating point."""
+
+
+class StoredGroups(Codec):
+    """What remains when the projection is part of the convolution before: one field a group, `x̂ = E z + μ`."""
+
+    side = "before"
+
+    def __init__(self, expand: nn.Conv2d, sizes: Sequence[int], quantizers: Quantizers) -> None:
+        super().__init__()
+        self.expand = expand
+        self.sizes = list(sizes)
+        self.quantizers = nn.ModuleList(nn.Identity() if q is None else q for q in quantizers)
+
+    @property
+    def widths(self) -> list[int]:
+        """Each group's width."""
+        return [q.width if isinstance(q, UniformQuantizer) else FLOAT_BITS for q in self.quantizers]
+
+    def encode(self, x: Tensor) -> Payload:
+        groups = zip(self.quantizers, x.split(self.sizes, dim=1), strict=True)
+        return Payload(**{f"group{index}": _field(quantizer, z) for index, (quantizer, z) in enumerate(groups)})
+
+    def decode(self, payload: Payload) -> Tensor:
+        z = [
+            quantizer.decode(payload[name]) if isinstance(quantizer, UniformQuantizer) else payload[name]
+            for name, quantizer in zip(payload, self.quantizers, strict=True)
+        ]
+        return self.expand(torch.cat(z, 1))  # type: ignore[no-any-return]
+
+
+class GroupCodec(Codec):
+    """`z = D x − D μ`, `x̂ = E Q(z) + μ` before the nonlinearity: `H·W·Σ_g n_g·b_g` bits, H and W before pooling.
+
+    Group g has the next n_g = `sizes[g]` of the `components`, in b_g bits. `project`, D with bias, folds into the
+    convolution before; `expand`, E with bias μ, stays: the nonlinearity stands between it and the next convolution.
+    """
+
+    side = "before"
+
+    def __init__(self, components: Components, sizes: Sequence[int], quantizers: Quantizers) -> None:
+        super().__init__()
+        self.project = _pointwise(components.project, -components.project @ components.mean)
+        self.core = StoredGroups(_pointwise(components.expand, components.mean), sizes, quantizers)
+
+    def encode(self, x: Tensor) -> Payload:
+        return self.core.encode(self.project(x))
+
+    def decode(self, payload: Payload) -> Tensor:
+        return self.core.decode(payload)
+
+    def fold(self) -> Folded:
+        return Folded(self.core, project=self.project)
+
+    def describe(self) -> dict[str, OptionValue]:
+        sizes, widths = self.core.sizes, self.core.widths
+        mean = sum(size * width for size, width in zip(sizes, widths, strict=True)) / self.project.in_channels
+        groups = " ".join(f"{size}x{width}" for size, width in zip(sizes, widths, strict=True))
+        return {"rank": sum(sizes), "groups": groups, "mean_bits": round(mean, 4)}
+
+
+def _field(quantizer: nn.Module, z: Tensor) -> Field:
+    if isinstance(quantizer, UniformQuantizer):
+        return unsigned(quantizer.encode(z), quantizer.width)
+    return floating(z)
+
+
+def _pointwise(matrix: Tensor, bias: Tensor) -> nn.Conv2d:
+    """The 1×1 convolution of a (out, in) matrix and a bias (out,)."""
+    layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1)
+    with torch.no_grad():
+        layer.weight.copy_(matrix[:, :, None, None])
+        layer.bias.copy_(bias)  # type: ignore[union-attr]
+    return layer

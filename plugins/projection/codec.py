@@ -1,0 +1,49 @@
+"""The linear bottleneck after a nonlinearity, and its foldable ends."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from actbench.feature_map import FLOAT_BITS
+from actbench.info import OptionValue
+from actbench.method import Codec, Folded, PlainCodec
+from actbench.payload import Payload
+from actbench.quantizers import UniformQuantizer
+
+
+class ProjectionCodec(Codec):
+    """`z = Q(V x)`, `x̂ = U z`: k of C channels are stored, k·H·W·width bits (Price & Tanner).
+
+    `project`: V (k, C), `expand`: U (C, k), both without bias, so that U folds exactly into convolutions with zero
+    padding. z takes either sign: both ends of the quantiser's clip are free.
+    """
+
+    side = "after"
+
+    def __init__(self, project: Tensor, expand: Tensor, quantizer: UniformQuantizer | None) -> None:
+        super().__init__()
+        self.project = _pointwise(project)
+        self.expand = _pointwise(expand)
+        self.core = PlainCodec(quantizer)
+
+    def encode(self, x: Tensor) -> Payload:
+        return self.core.encode(self.project(x))
+
+    def decode(self, payload: Payload) -> Tensor:
+        return self.expand(self.core.decode(payload))  # type: ignore[no-any-return]
+
+    def fold(self) -> Folded:
+        return Folded(self.core, self.project, self.expand)
+
+    def describe(self) -> dict[str, OptionValue]:
+        quantizer = self.core.quantizer
+        return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
+
+
+def _pointwise(matrix: Tensor) -> nn.Conv2d:
+    """The 1×1 convolution of a (out, in) matrix."""
+    layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(matrix[:, :, None, None])
+    return layer

@@ -1,0 +1,56 @@
+"""Projections along channels: how many channels of which map, and in which width."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from actbench.feature_map import FLOAT_BITS
+from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, Unsupported
+from actbench.quantizers import UniformQuantizer
+from actbench_plugins.projection.codec import ProjectionCodec
+from actbench_plugins.projection.start import Projections, default, principal
+
+_IMAGES = 16
+"""Images of the calibration sample on which candidates are compared."""
+
+
+class Projection(Method):
+    """Stores `V x` of k channels in `width` bits, `k = floor(bits / (H·W·width))`; `x̂ = U V x`.
+
+    Rank and width are the pair with the least squared error of the principal components on the calibration sample,
+    whatever the projections start with.
+    """
+
+    def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        images = stats.after.sample[:_IMAGES]
+        candidates = [
+            _codec(principal(stats.after.gram, rank), width, images) for width, rank in _ranks(fmap, allowance).items()
+        ]
+        with torch.no_grad():
+            errors = [float((candidate(images) - images).square().sum()) for candidate in candidates]
+        best = candidates[min(range(len(errors)), key=errors.__getitem__)]
+        if self.options["start"] == "pca":
+            return best
+        quantizer = best.core.quantizer
+        width = quantizer.width if quantizer else FLOAT_BITS
+        return _codec(default(fmap.channels, best.project.out_channels), width, images)
+
+
+def _ranks(fmap: FeatureMap, allowance: Allowance) -> dict[int, int]:
+    """How many channels fit in each width, where one does at least."""
+    ranks = {width: min(fmap.channels, allowance.rank(fmap.positions, width)) for width in allowance.widths}
+    possible = {width: rank for width, rank in ranks.items() if rank > 0}
+    if not possible:
+        needed = fmap.positions * allowance.widths[-1]
+        raise Unsupported(f"{fmap.name}: one channel needs {needed} bits; {allowance.bits} are allowed")
+    return possible
+
+
+def _codec(projections: Projections, width: int, images: Tensor) -> ProjectionCodec:
+    """With the clip calibrated on the images' projections."""
+    project, expand = projections
+    if width == FLOAT_BITS:
+        return ProjectionCodec(project, expand, None)
+    projected = torch.einsum("kc,nchw->nkhw", project, images)
+    return ProjectionCodec(project, expand, UniformQuantizer.calibrated(width, projected))

@@ -1,0 +1,290 @@
+"""The lossless codes against hand-computed strings, plain reference implementations, and themselves backwards."""
+
+import copy
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actbench.feature_map import FeatureMap, Operation
+from actbench.method import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.packing import layout, pack, unpack
+from actbench.rate_control import Ladder
+from actbench_plugins.coding import method
+from actbench_plugins.coding.bit_plane import BitPlane
+from actbench_plugins.coding.coder import Coder
+from actbench_plugins.coding.exponential_golomb import SparseExponentialGolomb
+from actbench_plugins.coding.run_length import RunLength
+from actbench_plugins.coding.sparse_column import SparseColumn
+from actbench_plugins.coding.zero_value import ZeroValue
+
+WIDTHS = (8, 7, 6, 5, 4, 3, 2)
+
+
+def binary(value: int, width: int) -> str:
+    return f"{value:0{width}b}" if width else ""
+
+
+def zero_value(values: list[int], width: int) -> str:
+    return "".join("01"[v != 0] for v in values) + "".join(binary(v, width) for v in values if v)
+
+
+def run_length(values: list[int], width: int) -> str:
+    text, zeros = "", 0
+    for place, value in enumerate(values):
+        zeros += value == 0
+        if zeros and (value or zeros == 16):
+            text, zeros = text + "0" + binary(zeros - 1, 4), 0
+        if value:
+            text += "1" + (binary(value, width) if width else "")
+        if zeros and place == len(values) - 1:
+            text += "0" + binary(zeros - 1, 4)
+    return text
+
+
+def sparse_column(values: list[int], width: int) -> str:
+    text, zeros = "", 0
+    for value in values:
+        if not value:
+            zeros += 1
+            continue
+        while zeros > 15:
+            text, zeros = text + "1111" + "0" * width, zeros - 16
+        text, zeros = text + binary(zeros, 4) + binary(value, width), 0
+    return text
+
+
+def golomb(values: list[int], width: int, order: int = 1) -> str:
+    text = ""
+    for value in values:
+        if not value:
+            text += "0"
+            continue
+        quotient = ((value - 1) >> order) + 1
+        low = binary((value - 1) % (1 << order), order)
+        text += "1" + "0" * int(math.log2(quotient)) + f"{quotient:b}" + low
+    return text
+
+
+def block_symbols(block: list[int], width: int) -> str:
+    block = block + block[-1:] * (8 - len(block))
+    differences = [(b - a) % (1 << (width + 1)) for a, b in itertools.pairwise(block)]
+    text, previous, run = "", 0, 0
+
+    def finish(run: int) -> str:
+        if run == 1:
+            return "001"
+        return "01" + binary(run - 2, math.ceil(math.log2(width))) if run else ""
+
+    for plane in range(width, -1, -1):
+        dbp = int("".join(str(d >> plane & 1) for d in differences), 2)
+        dbx, previous = dbp ^ previous, dbp
+        ones = [place for place in range(7) if dbx >> place & 1]
+        if not ones:
+            run += 1
+            continue
+        text, run = text + finish(run), 0
+        if len(ones) == 7:
+            text += "00000"
+        elif dbp == 0:
+            text += "00001"
+        elif len(ones) == 2 and ones[1] == ones[0] + 1:
+            text += "00010" + binary(ones[1], 3)
+        elif len(ones) == 1:
+            text += "00011" + binary(ones[0], 3)
+        else:
+            text += "1" + binary(dbx, 7)
+    return text + finish(run)
+
+
+def bit_plane(values: list[int], width: int) -> str:
+    nonzero = [v for v in values if v]
+    blocks = [nonzero[i : i + 8] for i in range(0, len(nonzero), 8)]
+    first = "".join(binary(block[0], width) for block in blocks)
+    return run_length(values, 0) + first + "".join(block_symbols(block, width) for block in blocks)
+
+
+CODES: dict[str, tuple[Coder, Callable[[list[int], int], str]]] = {
+    "zvc": (ZeroValue(), zero_value),
+    "rle": (RunLength(), run_length),
+    "csc": (SparseColumn(), sparse_column),
+    "ebpc": (BitPlane(), bit_plane),
+    "seg": (SparseExponentialGolomb(1), golomb),
+}
+each_code = pytest.mark.parametrize("name", CODES)
+
+
+def text_of(coder: Coder, values: list[int], width: int) -> str:
+    stream = coder.encode(torch.tensor([values]), width)
+    assert stream.lengths.tolist() == [len(stream.bits)]
+    return "".join(map(str, stream.bits.tolist()))
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[list[list[int]], int]:
+    """Images of 0 to 70 values: sparse, dense, all zero, all at the largest code, or slowly rising."""
+    width, count = draw(st.integers(1, 8)), draw(st.one_of(st.integers(0, 1), st.integers(2, 70)))
+    top = (1 << width) - 1
+    rows = [
+        draw(st.lists(st.integers(0, top), min_size=count, max_size=count)),
+        [0] * count,
+        [top] * count,
+        [place * draw(st.booleans()) for place in range(1, count + 1)],
+    ]
+    return [[value & top for value in row] for row in draw(st.permutations(rows))], width
+
+
+@each_code
+@settings(max_examples=60, deadline=None)
+@given(batches())
+def test_equals_the_plain_reference_and_decodes(name: str, batch: tuple[list[list[int]], int]) -> None:
+    coder, reference = CODES[name]
+    rows, width = batch
+    codes = torch.tensor(rows, dtype=torch.uint8).reshape(len(rows), -1)
+    stream = coder.encode(codes, width)
+    strings = ["".join(map(str, string.tolist())) for string in stream.strings()]
+    assert strings == [reference(row, width) for row in rows]
+    decoded = coder.decode(stream, codes.shape[1], width)
+    assert decoded.dtype == torch.uint8
+    assert torch.equal(decoded, codes)
+
+
+@each_code
+@pytest.mark.parametrize("width", [9, 16])
+def test_wide_codes_and_long_zeros(name: str, width: int) -> None:
+    coder, reference = CODES[name]
+    rows = torch.randint(0, 1 << width, (2, 200), generator=torch.Generator().manual_seed(width))
+    rows[0, 20:90] = 0
+    rows[1, 5] = (1 << width) - 1
+    stream = coder.encode(rows.int(), width)
+    assert stream.lengths.tolist() == [len(reference(row, width)) for row in rows.tolist()]
+    assert torch.equal(coder.decode(stream, 200, width).long(), rows)
+
+
+@each_code
+def test_no_images(name: str) -> None:
+    coder = CODES[name][0]
+    decoded = coder.decode(coder.encode(torch.zeros(0, 9, dtype=torch.uint8), 4), 9, 4)
+    assert decoded.shape == (0, 9)
+
+
+def test_strings_by_hand() -> None:
+    assert text_of(ZeroValue(), [0, 3, 0, 1], 2) == "0101" + "11" + "01"
+    assert text_of(RunLength(), [0, 0, 3] + [0] * 17, 2) == "00001" + "111" + "01111" + "00000"
+    assert text_of(SparseColumn(), [0] * 18 + [3, 1, 0], 2) == "1111" + "00" + "0010" + "11" + "0000" + "01"
+    # x − 1 = 0, 1, 5 of order 0: q = 1, 2, 6 in 1, 3 and 5 bits.
+    assert text_of(SparseExponentialGolomb(0), [0, 1, 2, 6], 3) == "0" + "11" + "1010" + "100110"
+    # x − 1 = 5 = 0b10|1 of order 1: q = 3 in 3 bits, then the low bit.
+    assert text_of(SparseExponentialGolomb(1), [6], 3) == "1" + "011" + "1"
+
+
+@pytest.mark.parametrize(
+    ("block", "symbols"),
+    [
+        ([5] * 8, "01" + "11"),  # a run of 5 all-zero planes
+        ([5], "01" + "11"),  # the same, filled up
+        ([1, 2, 3, 4, 5, 6, 7, 8], "01" + "10" + "00000"),  # differences 1: the last plane is all ones
+        ([8, 7, 6, 5, 4, 3, 2, 1], "00000" + "01" + "10"),  # differences −1: five equal planes of ones
+        ([4, 5, 5, 5, 5, 5, 5, 5], "01" + "10" + "00011" + "110"),  # a single one, in front
+        ([4, 4, 4, 4, 4, 4, 5, 6], "01" + "10" + "00010" + "001"),  # two adjacent ones, at the end
+        ([4, 5, 5, 6, 6, 6, 6, 6], "01" + "10" + "1" + "1010000"),  # anything else
+        ([1, 3, 3, 3, 3, 3, 3, 3], "01" + "01" + "00011" + "110" + "00001"),  # DBP falls back to zero
+        ([8, 6, 6, 6, 6, 6, 6, 6], "00011" + "110" + "01" + "01" + "00001"),  # −2 = 0b11110
+        # Differences −1 = 0b11111 and 2 = 0b00010: planes 10…, 10…, 10…, 11…, 10….
+        ([8, 7, 9, 9, 9, 9, 9, 9], "00011" + "110" + "01" + "00" + "00011" + "101" + "00011" + "101"),
+    ],
+)
+def test_bit_plane_symbols_by_hand(block: list[int], symbols: str) -> None:
+    ones = "1" * len(block)
+    assert text_of(BitPlane(), block, 4) == ones + binary(block[0], 4) + symbols
+
+
+def test_the_order_of_golomb_is_the_best_one() -> None:
+    codes = torch.randint(0, 256, (4, 500), generator=torch.Generator().manual_seed(0))
+    fitted = SparseExponentialGolomb().fitted(codes, 8)
+    lengths = [int(SparseExponentialGolomb(order).encode(codes, 8).lengths.sum()) for order in range(8)]
+    assert lengths[fitted.order] == min(lengths) < lengths[0]
+
+
+def feature_map(channels: int, side: int, *, relu: bool = True) -> FeatureMap:
+    between = (Operation("relu"),) if relu else ()
+    return FeatureMap("map", channels, side, side, "producer", (), between, source=(side, side))
+
+
+def statistics(x: torch.Tensor) -> MapStatistics:
+    columns = x.transpose(0, 1).flatten(1).double()
+    side = SideStatistics(
+        x, columns.sum(1), columns @ columns.T, columns.shape[1], float(columns.min()), float(columns.max())
+    )
+    return MapStatistics(side, side)
+
+
+def sparse(count: int, seed: int = 0) -> torch.Tensor:
+    """Maps of 8×8×8 of which about one value in ten is not zero."""
+    return (torch.randn(count, 8, 8, 8, generator=torch.Generator().manual_seed(seed)) - 1.3).relu()
+
+
+METHODS = {
+    "zvc": method.ZeroValueCoding,
+    "rle": method.RunLengthCoding,
+    "csc": method.SparseColumnCoding,
+    "ebpc": method.BitPlaneCoding,
+    "seg": method.ExponentialGolombCoding,
+}
+
+
+def planned(name: str, x: torch.Tensor, bits: int, widths: tuple[int, ...] = WIDTHS) -> Ladder | PlainCodec:
+    codec = METHODS[name]({}).codec(feature_map(8, 8), statistics(x), Allowance(bits, widths))
+    assert isinstance(codec, Ladder | PlainCodec)
+    return codec
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_sparse_maps_keep_wide_codes_and_nothing_goes_over(name: str) -> None:
+    x, bits = sparse(40), 1600
+    codec = planned(name, x, bits)
+    assert codec.describe()["bits"] > 1600 // 512  # plain quantisation has 3 bits here
+    payload = codec.encode(x)
+    assert int(payload.bits_per_image().max()) <= bits
+    assert not codec.fallbacks(payload).any()
+    noise = torch.cat([sparse(2, 1), torch.rand(3, 8, 8, 8) * 4, torch.full((1, 8, 8, 8), 9.0)])
+    payload = codec.encode(noise)
+    assert int(payload.bits_per_image().max()) <= bits
+    assert codec.fallbacks(payload).tolist()[2:5] == [True] * 3
+    restored = unpack(pack(payload), layout(payload))
+    decoded = copy.deepcopy(codec).decode(restored)
+    assert torch.equal(decoded, codec.decode(payload))
+    assert decoded.shape == noise.shape
+    assert (decoded[:2] - noise[:2]).square().mean() < 0.01
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_decoding_gives_the_quantisers_values(name: str) -> None:
+    x = sparse(4)
+    codec = planned(name, x, 2600)
+    assert isinstance(codec, Ladder)
+    torch.testing.assert_close(codec(x), codec.rungs[0].quantizer(x), rtol=0, atol=0)
+
+
+def test_dense_maps_are_quantised_plainly() -> None:
+    x = torch.rand(8, 8, 8, 8) + 0.5
+    codec = planned("zvc", x, 512 * 4)
+    assert isinstance(codec, PlainCodec)
+    assert codec.describe() == {"bits": 4}
+
+
+def test_unsupported_with_figures() -> None:
+    with pytest.raises(Unsupported, match="0% of the calibration images"):
+        planned("zvc", torch.rand(8, 8, 8, 8) + 0.5, 800)
+    with pytest.raises(Unsupported, match="at most 16 bits"):
+        planned("zvc", sparse(4), 800, (32,))
+
+
+def test_half_precision_stays() -> None:
+    x = sparse(4)
+    codec = planned("ebpc", x, 1600).to(torch.float16)
+    assert codec(x.half()).dtype == torch.float16

@@ -1,0 +1,238 @@
+"""Greedy projections against NumPy's eigenvalues, the allocation against exhaustive search, and their folded form."""
+
+import copy
+import itertools
+from collections.abc import Mapping
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actbench.budget import Bits, Budget, Ceiling
+from actbench.calibration import collect
+from actbench.method import MapStatistics, Unsupported
+from actbench.network.deploy import deploy
+from actbench.network.splice import splice
+from actbench.network.trace import TracedNetwork, trace
+from actbench.packing import layout, pack, unpack
+from actbench.quantizers import UniformQuantizer
+from actbench.statistics import SideStatistics
+from actbench.workloads.zoo.residual import ResidualNetwork
+from actbench_plugins.greedy.allocation import Rung, allocate, efficient, fit
+from actbench_plugins.greedy.codec import ComponentCodec
+from actbench_plugins.greedy.components import Components, Distortion, reader_weights
+from actbench_plugins.greedy.method import GreedyProjection
+from actbench_plugins.greedy.metrics import METRICS, by_error
+
+
+def side(x: torch.Tensor) -> SideStatistics:
+    columns = x.transpose(0, 1).flatten(1).double()
+    return SideStatistics(x, columns.sum(1), columns @ columns.T, columns.shape[1], float(x.min()), float(x.max()))
+
+
+def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int = 6) -> torch.Tensor:
+    """Channels that are mixtures of a few, with means."""
+    generator = torch.Generator().manual_seed(3)
+    mixing = torch.randn(channels, channels, generator=generator) * 0.6 ** torch.arange(channels)
+    noise = torch.randn(images, channels, height, width, generator=generator)
+    return torch.einsum("cd,ndhw->nchw", mixing, noise) + torch.arange(channels)[:, None, None]
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def network() -> TracedNetwork:
+    torch.manual_seed(0)
+    return trace(ResidualNetwork().double(), (3, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def stats(network: TracedNetwork, images: torch.Tensor) -> dict[str, MapStatistics]:
+    return collect(network, images)
+
+
+def stored(
+    network: TracedNetwork, stats: dict[str, MapStatistics], ceiling: str, bits: str = "w8a2-8", metric: str = "error"
+) -> dict[str, int]:
+    """Bits of an image of each map, counted in its payload."""
+    plan = GreedyProjection({"metric": metric}).plan(network, stats, Budget(Ceiling.parse(ceiling), Bits.parse(bits)))
+    counted = {}
+    for name, codec in plan.codecs.items():
+        x = stats[name].before if codec.side == "before" else stats[name].after
+        counted[name] = int(codec.encode(x.sample).bits_per_image()[0])
+    return counted
+
+
+def test_all_components_without_quantisation_are_the_identity() -> None:
+    x = correlated()
+    torch.testing.assert_close(ComponentCodec(Components.of(side(x)), None)(x), x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 7])
+def test_error_is_the_sum_of_dropped_eigenvalues(rank: int) -> None:
+    x = correlated()
+    covariance = numpy.cov(x.transpose(0, 1).flatten(1).double().numpy(), bias=True)
+    dropped = numpy.linalg.eigvalsh(covariance)[:-rank].sum()
+    codec = ComponentCodec(Components.of(side(x)).leading(rank), None)
+    error = (codec(x) - x).detach().double().square().sum(1).mean()
+    assert float(error) == pytest.approx(dropped, rel=1e-4)
+
+
+@pytest.mark.parametrize("width", [2, 5, 8, 32])
+def test_stored_bits_are_the_formula_and_decode_from_bytes(width: int) -> None:
+    x = correlated(3, 5, 4, 7)
+    codec = ComponentCodec(Components.of(side(x)).leading(3), None if width == 32 else UniformQuantizer(width, -3, 3))
+    payload = codec.encode(x)
+    assert payload.bits_per_image().tolist() == [3 * 28 * width] * 3
+    packed = pack(payload)
+    assert {len(image) for image in packed} == {-(-3 * 28 * width // 8)}
+    assert torch.equal(copy.deepcopy(codec).decode(unpack(packed, layout(payload))), codec.decode(payload))
+
+
+def test_gradients_reach_every_parameter() -> None:
+    x = correlated()
+    codec = ComponentCodec(Components.of(side(x)).leading(3), UniformQuantizer(4, -1, 1))
+    codec(x).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in codec.parameters())
+
+
+@pytest.mark.parametrize("bits", ["w8a2-8", "w8a8", "w32a32"])
+@pytest.mark.parametrize("ceiling", ["1x", "5x", "12x"])
+def test_peak_ceilings_are_held_by_every_map(
+    network: TracedNetwork, stats: dict[str, MapStatistics], ceiling: str, bits: str
+) -> None:
+    limit = Ceiling.parse(ceiling).limit(network.maps)
+    assert max(stored(network, stats, ceiling, bits).values()) <= limit
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("bits", ["w8a3-4"])
+def test_traffic_is_held_and_falls_with_the_ceiling(
+    network: TracedNetwork, stats: dict[str, MapStatistics], metric: str, bits: str
+) -> None:
+    ceilings = ["traffic:8x", "traffic:10x", "traffic:30x"]
+    before = None
+    for ceiling in ceilings:
+        counted = stored(network, stats, ceiling, bits, metric)
+        assert sum(counted.values()) <= Ceiling.parse(ceiling).limit(network.maps)
+        assert before is None or all(counted[name] <= before[name] for name in counted)
+        before = counted
+
+
+def test_peak_bits_fall_with_the_ceiling(network: TracedNetwork, stats: dict[str, MapStatistics]) -> None:
+    series = [stored(network, stats, f"{factor}x") for factor in (5, 6, 7, 13)]
+    for larger, smaller in itertools.pairwise(series):
+        assert all(smaller[name] <= larger[name] for name in smaller)
+
+
+@pytest.mark.parametrize("ceiling", ["2000x", "traffic:2000x"])
+def test_too_low_a_ceiling_is_refused_with_figures(
+    network: TracedNetwork, stats: dict[str, MapStatistics], ceiling: str
+) -> None:
+    limit = Ceiling.parse(ceiling).limit(network.maps)
+    with pytest.raises(Unsupported, match=rf"needs \d+ bits; {limit} are allowed"):
+        stored(network, stats, ceiling)
+
+
+@pytest.mark.parametrize("ceiling", ["8x", "20x", "traffic:12x"])
+def test_folded_network_equals_the_unfolded_one(
+    network: TracedNetwork, stats: dict[str, MapStatistics], images: torch.Tensor, ceiling: str
+) -> None:
+    budget = Budget(Ceiling.parse(ceiling), Bits.parse("w32a3-8"))
+    plan = GreedyProjection({"metric": "error"}).plan(network, stats, budget)
+    spliced = splice(network, {name: codec.double() for name, codec in plan.codecs.items()})
+    assert any(isinstance(codec, ComponentCodec) for codec in spliced.codecs().values())
+    deployed = deploy(spliced, 32, images[:1])
+    with torch.no_grad():
+        torch.testing.assert_close(deployed.module(images), spliced.module(images), rtol=1e-9, atol=1e-9)
+    assert not any(isinstance(codec, ComponentCodec) for codec in deployed.codecs().values())
+
+
+ladders = st.dictionaries(
+    st.sampled_from("abc"),
+    st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=1, max_size=5),
+    min_size=1,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ladders, st.integers(1, 120))
+def test_allocation_holds_any_limit_that_can_be_held(drawn: dict[str, list[tuple[int, float]]], limit: int) -> None:
+    rungs = {
+        name: efficient(Rung(None, 8, 41, 0.0), [Rung(1, 8, bits, error) for bits, error in pairs])
+        for name, pairs in drawn.items()
+    }
+    for ladder in rungs.values():
+        assert all(a.bits > b.bits and a.error <= b.error for a, b in itertools.pairwise(ladder[1:]))
+    if sum(ladder[-1].bits for ladder in rungs.values()) > limit:
+        with pytest.raises(Unsupported):
+            allocate(rungs, limit, by_error(rungs))
+        return
+    assert sum(rung.bits for rung in allocate(rungs, limit, by_error(rungs)).values()) <= limit
+
+
+def test_allocation_finds_the_least_error_where_errors_are_convex() -> None:
+    errors = {"a": [0, 1, 3, 6, 10], "b": [0, 2, 7, 15, 30], "c": [0, 0.5, 2.5, 9, 20]}
+    rungs = {name: [Rung(5 - i, 8, 10 * (5 - i), e) for i, e in enumerate(row)] for name, row in errors.items()}
+    for limit in range(30, 151, 10):
+        best = min(
+            sum(rung.error for rung in choice)
+            for choice in itertools.product(*rungs.values())
+            if sum(rung.bits for rung in choice) <= limit
+        )
+        assert sum(rung.error for rung in allocate(rungs, limit, by_error(rungs)).values()) == pytest.approx(best)
+
+
+def test_a_loss_of_the_whole_network_can_be_the_score() -> None:
+    """The callback sees what all maps have now: here b costs nothing until a has shrunk."""
+    rungs = {name: [Rung(3 - i, 8, 3 - i, float(i)) for i in range(3)] for name in "ab"}
+    taken = allocate(rungs, 3, lambda now, name, _: 1.0 if (name == "b") == (now["a"].bits == 3) else 0.0)
+    assert {name: rung.bits for name, rung in taken.items()} == {"a": 2, "b": 1}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 9), min_size=3, max_size=3), min_size=3, max_size=3), st.integers(6, 17))
+def test_lazy_scores_give_the_plain_greedy_choice(costs: list[list[int]], limit: int) -> None:
+    names = "abc"
+    rungs = {
+        name: [Rung(4 - i, 8, 2 * (4 - i), sum(row[:i])) for i in range(4)]
+        for name, row in zip(names, costs, strict=True)
+    }
+
+    def score(now: Mapping[str, Rung], name: str, below: Rung) -> float:
+        """A step is worth less the more the next map has shrunk."""
+        other = names[(names.index(name) + 1) % 3]
+        return now[other].bits / (below.error - now[name].error)
+
+    now, level = {name: rungs[name][0] for name in names}, dict.fromkeys(names, 0)
+    while sum(rung.bits for rung in now.values()) > limit:
+        below = {name: rungs[name][level[name] + 1] for name in names if level[name] < 3}
+        best = max(below, key=lambda name: score(now, name, below[name]))
+        level[best] += 1
+        now[best] = below[best]
+    assert allocate(rungs, limit, score) == now
+
+
+def test_fit_takes_the_first_rung_below() -> None:
+    ladder = [Rung(None, 8, 9, 0.0), Rung(2, 8, 6, 0.1), Rung(1, 8, 3, 0.2)]
+    assert [fit("map", ladder, limit).bits for limit in (9, 8, 6, 5, 3)] == [9, 6, 6, 3, 3]
+
+
+def test_predicted_error_without_quantisation_is_the_part_of_the_variance_dropped() -> None:
+    distortion = Distortion(torch.tensor([0.5, 0.3, 0.2]), {32: 0.0, 2: 0.1})
+    assert distortion(2, 32) == pytest.approx(0.2)
+    assert distortion(2, 2) == pytest.approx(0.2 + 0.1 * 0.8)
+
+
+def test_weights_are_the_variance_behind_the_readers(network: TracedNetwork) -> None:
+    fmap = next(m for m in network.maps if len(m.readers) == 1 and m.readers[0].kernel == (1, 1))
+    layer = network.readers(fmap)[0]
+    components = Components.of(side(correlated(2, fmap.channels)))
+    columns = layer.weight.detach().flatten(1) @ components.basis * components.energy.sqrt()
+    expected = columns.square().sum(0) / columns.square().sum()
+    torch.testing.assert_close(reader_weights(components, fmap, [layer]), expected)

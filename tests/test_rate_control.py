@@ -1,0 +1,203 @@
+"""Strings of bits, the ladder that keeps every image under its allowance, and the planning of ladders."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actbench.errors import InvalidCodec, Unsupported
+from actbench.feature_map import FeatureMap, Operation
+from actbench.method import Allowance, MapStatistics, PlainCodec, SideStatistics
+from actbench.packing import layout, pack, unpack
+from actbench.rate_control import (
+    Ladder,
+    LadderMethod,
+    Pooled,
+    Rung,
+    Stream,
+    concatenate,
+    from_bits,
+    join,
+    segment_sums,
+    stream_allowance,
+    symbols,
+    to_bits,
+    zero_value_decode,
+    zero_value_encode,
+    zero_value_lengths,
+)
+
+SIDE = 8
+
+
+def strings(stream: Stream) -> list[str]:
+    return ["".join(map(str, string.tolist())) for string in stream.strings()]
+
+
+def stream_of(*texts: str) -> Stream:
+    bits = torch.tensor([int(bit) for text in texts for bit in text], dtype=torch.uint8)
+    return Stream(bits, torch.tensor([len(text) for text in texts], dtype=torch.int64))
+
+
+texts = st.lists(st.text("01", max_size=9), max_size=6)
+
+
+@given(texts, st.data())
+def test_streams_are_cut_and_put_together(parts: list[str], data: st.DataObject) -> None:
+    stream = stream_of(*parts)
+    assert strings(concatenate([stream, stream_of("1"), stream])) == [*parts, "1", *parts]
+    assert strings(join(stream, stream)) == [part + part for part in parts]
+    first = [data.draw(st.integers(0, len(part))) for part in parts]
+    front, back = stream.divide(torch.tensor(first, dtype=torch.int64))
+    assert strings(front) == [part[:cut] for part, cut in zip(parts, first, strict=True)]
+    assert strings(join(front, back)) == parts
+    chosen = data.draw(st.permutations(range(len(parts))))[:3]
+    assert strings(stream.select(torch.tensor(chosen, dtype=torch.int64))) == [parts[i] for i in chosen]
+
+
+@pytest.mark.parametrize("width", [1, 3, 8, 9, 16, 20, 31])
+def test_bits_and_back(width: int) -> None:
+    values = torch.randint(0, 1 << width, (3, 5), generator=torch.Generator().manual_seed(width))
+    bits = to_bits(values, width)
+    assert bits[1, 2].tolist() == [int(bit) for bit in f"{int(values[1, 2]):0{width}b}"]
+    assert torch.equal(from_bits(bits, width).long(), values)
+
+
+def test_symbols_of_their_own_lengths() -> None:
+    values, lengths = torch.tensor([5, 1, 9, 700, 0]), torch.tensor([3, 4, 0, 10, 1])
+    assert strings(symbols(values, lengths, torch.tensor([2, 0, 3]))) == ["1010001", "", "10101111000"]
+    empty = values[:0]
+    assert strings(symbols(empty, empty, torch.tensor([0, 0]))) == ["", ""]
+
+
+def test_segment_sums() -> None:
+    assert segment_sums(torch.tensor([1, 2, 3, 4]), torch.tensor([1, 0, 3])).tolist() == [1, 0, 9]
+
+
+@given(st.integers(1, 8), st.lists(st.lists(st.integers(0, 255), min_size=5, max_size=5), max_size=4))
+def test_zero_value_code(width: int, rows: list[list[int]]) -> None:
+    codes = torch.tensor(rows, dtype=torch.uint8).reshape(len(rows), 5) & ((1 << width) - 1)
+    stream = zero_value_encode(codes, width)
+    assert torch.equal(stream.lengths, zero_value_lengths(codes, width))
+    assert stream.lengths.tolist() == [5 + width * sum(v > 0 for v in row) for row in codes.tolist()]
+    assert torch.equal(zero_value_decode(stream, 5, width), codes)
+
+
+class Unary(Rung):
+    """The one value that a map is filled with, divided by `step`, as so many ones."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def encode(self, x: torch.Tensor) -> Stream:
+        lengths = (x.flatten(1)[:, 0] // self.step).long()
+        return Stream(torch.ones(int(lengths.sum()), dtype=torch.uint8), lengths)
+
+    def decode(self, stream: Stream) -> torch.Tensor:
+        return (stream.lengths * self.step).float().reshape(-1, 1, 1, 1).expand(-1, 1, SIDE, SIDE)
+
+
+def images(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1, 1).expand(-1, 1, SIDE, SIDE)
+
+
+def test_each_image_takes_the_first_rung_that_fits() -> None:
+    ladder = Ladder([Unary(1), Unary(10), Unary(100)], 10 + 2 + 32)
+    assert ladder.stream_bits == stream_allowance(ladder.allowed, 3) == 10
+    x = images(57, 10, 100, 999, 0, 11)
+    payload = ladder.encode(x)
+    assert payload["rung"][:, 0].tolist() == [1, 0, 1, 2, 0, 1]
+    assert payload.lengths("stream").tolist() == [5, 10, 10, 9, 0, 1]
+    assert payload.bits_per_image().tolist() == [5 + 34, 10 + 34, 10 + 34, 9 + 34, 34, 1 + 34]
+    assert payload.bits_per_image(side_only=True).tolist() == [2] * 6
+    assert ladder.fallbacks(payload).tolist() == [True, False, True, True, False, True]
+    restored = unpack(pack(payload), layout(payload))
+    decoded = copy.deepcopy(ladder).decode(restored)
+    assert decoded[:, 0, 0, 0].tolist() == [50, 10, 100, 900, 0, 10]
+    assert torch.equal(ladder.decode(payload), decoded)
+
+
+def test_a_last_rung_that_does_not_fit_is_an_error() -> None:
+    with pytest.raises(InvalidCodec, match="last rung"):
+        Ladder([Unary(1), Unary(10)], 10 + 1 + 32).encode(images(5, 110))
+
+
+def test_one_rung_and_no_images() -> None:
+    ladder = Ladder([Unary(1)], 40)
+    assert torch.equal(ladder(images(3)), images(3))
+    assert ladder(images()).shape == (0, 1, SIDE, SIDE)
+
+
+def feature_map(channels: int, height: int, width: int) -> FeatureMap:
+    return FeatureMap("map", channels, height, width, "producer", (), (Operation("relu"),), source=(height, width))
+
+
+def statistics(x: torch.Tensor) -> MapStatistics:
+    columns = x.transpose(0, 1).flatten(1).double()
+    side = SideStatistics(x, columns.sum(1), columns @ columns.T, columns.shape[1], float(x.min()), float(x.max()))
+    return MapStatistics(side, side)
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(6, 700))
+def test_the_pooled_map_always_fits(channels: int, height: int, width: int, bits: int) -> None:
+    x = torch.rand(2, channels, height, width)
+    pooled = Pooled.fitting(feature_map(channels, height, width), x, Allowance(bits, (8, 5, 2)))
+    stream = pooled.encode(x)
+    assert stream.lengths.tolist() == [len(stream.bits) // 2] * 2
+    assert int(stream.lengths.max()) <= bits
+    assert pooled.decode(stream).shape == x.shape
+    if x[0].numel() * 8 <= bits:
+        assert (pooled.decode(stream) - x).abs().max() < 0.02
+
+
+def test_the_pooled_map_is_the_average() -> None:
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    pooled = Pooled.fitting(feature_map(1, 4, 4), x, Allowance(4 * 8, (8,)))
+    expected = torch.tensor([[2.5, 4.5], [10.5, 12.5]]).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    torch.testing.assert_close(pooled.decode(pooled.encode(x))[0, 0], expected, atol=0.03, rtol=0)
+    with pytest.raises(Unsupported, match="needs 16 bits; 15 are left"):
+        Pooled.fitting(feature_map(2, 4, 4), x, Allowance(15, (8,)))
+
+
+class Given(LadderMethod):
+    """A method with the families that it is given."""
+
+    def __init__(self, *families: list[Rung]) -> None:
+        super().__init__({})
+        self._families = families
+
+    def families(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> tuple[list[Rung], ...]:
+        return self._families
+
+
+def plan(x: torch.Tensor, bits: int, *families: list[Rung]) -> Ladder | PlainCodec:
+    codec = Given(*families).codec(feature_map(1, SIDE, SIDE), statistics(x), Allowance(bits, (16,)))
+    assert isinstance(codec, Ladder | PlainCodec)
+    return codec
+
+
+def test_planning_takes_the_first_rung_that_fits_with_a_margin() -> None:
+    rungs = [Unary(1), Unary(2), Unary(4)]
+    x = images(*range(101))
+    room = 37  # the length, and the number of a rung out of 32
+    assert plan(x, room + 102, rungs).describe() == {"rungs": 4}
+    codec = plan(x, room + 101, rungs)
+    assert codec.rungs[0] is rungs[1]
+    assert codec.fallbacks(codec.encode(images(50, 300))).tolist() == [False, True]
+
+
+def test_planning_takes_the_family_with_the_least_error() -> None:
+    x = images(*range(101))
+    fine, coarse = [Unary(3)], [Unary(7)]
+    assert plan(x, 150, coarse, fine).rungs[0] is fine[0]
+
+
+def test_planning_gives_up_where_most_images_do_not_fit() -> None:
+    x = images(*[10.0] * 6, *[900.0] * 4)
+    codec = plan(x, 100, [Unary(1), Unary(2)])
+    assert int(codec.fallbacks(codec.encode(x)).sum()) == 4
+    with pytest.raises(Unsupported, match="40% of the calibration images"):
+        plan(images(*[10.0] * 4, *[900.0] * 6), 100, [Unary(2)])
