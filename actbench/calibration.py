@@ -94,9 +94,11 @@ def _channels_first(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Sums:
-    """What is added up over the batches for one side of one map."""
+    """What is added up over the batches for one side of one map: moments about the first batch's mean, as products of
+    large values would drown the differences between them."""
 
     def __init__(self) -> None:
+        self.shift: Tensor | None = None
         self.total = torch.zeros(())
         self.products = torch.zeros(())
         self.count = 0
@@ -105,17 +107,24 @@ class _Sums:
 
     def add(self, x: Tensor, keep: int) -> None:
         columns = x.transpose(0, 1).flatten(1).float()
+        if self.shift is None:
+            self.shift = columns.mean(1)
+        low, high = columns.aminmax()
+        self.minimum, self.maximum = min(self.minimum, float(low)), max(self.maximum, float(high))
+        columns = columns - self.shift[:, None]
         self.total = self.total + columns.sum(1).double().cpu()
         self.products = self.products + (columns @ columns.T).double().cpu()
         self.count += columns.shape[1]
-        low, high = columns.aminmax()
-        self.minimum, self.maximum = min(self.minimum, float(low)), max(self.maximum, float(high))
         if keep > 0:
             self.sample.append(x[:keep].float().cpu())
 
     def finish(self) -> SideStatistics:
-        sample = torch.cat(self.sample)
-        return SideStatistics(sample, self.total, self.products, self.count, self.minimum, self.maximum)
+        assert self.shift is not None
+        shift, count = self.shift.double().cpu(), self.count
+        cross = torch.outer(shift, self.total)
+        products = self.products + cross + cross.T + count * torch.outer(shift, shift)
+        total = self.total + count * shift
+        return SideStatistics(torch.cat(self.sample), total, products, count, self.minimum, self.maximum)
 
 
 def _images_to_keep(network: TracedNetwork, available: int) -> int:

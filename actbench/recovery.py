@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from actbench.errors import Unsupported
 from actbench.workloads.base import Workload
@@ -41,14 +41,20 @@ def recover(
     optimizer = torch.optim.SGD(parameters, lr=settings.learning_rate, momentum=settings.momentum)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     batches = workload.training_set().shuffled(settings.batch, seed)
-    for step in range(steps):
+
+    def next_loss(step: int) -> Tensor:
         images, targets = next(batches)
         loss = workload.loss(module(images.to(device)), targets.to(device))
         if not torch.isfinite(loss):
             raise Unsupported(f"recovery diverged: the loss is {float(loss)} after {step} steps")
+        return loss
+
+    for step in range(steps):
         optimizer.zero_grad()
-        loss.backward()
+        next_loss(step).backward()
         nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
         optimizer.step()
         schedule.step()
         progress(step + 1)
+    with torch.no_grad():
+        next_loss(steps)

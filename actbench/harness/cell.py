@@ -64,9 +64,8 @@ def _measure(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progr
     progress("deploy", 0, 0)
     deployed = deploy(spliced, cell.budget.bits.weights, bench.image)
     progress("check", 0, 0)
-    images = bench.evaluation.images(slice(0, 2 * CHECKED_IMAGES)).to(bench.device)
-    half = (len(images) + 1) // 2
-    check_payloads(deployed, images[:half], images[-half:])
+    images = bench.evaluation.images(slice(0, CHECKED_IMAGES)).to(bench.device)
+    check_payloads(deployed, images, images.flip((2, 3)))
     with Meter(deployed) as meter:
         scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
     parts = outcome.measurements

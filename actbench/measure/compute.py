@@ -83,7 +83,8 @@ def _read_width(node: fx.Node, layouts: Mapping[str, Layout], weight_bits: int) 
     source = node.all_input_nodes[0]
     stage = nodes.module_of(source)
     if isinstance(stage, Encode | Decode):
-        return max(part.bits for part in layouts[stage.name] if not part.side)
+        values = [part.bits for part in layouts[stage.name] if not part.side]
+        return max(values or [part.bits for part in layouts[stage.name]])
     if source.op == "placeholder" and weight_bits != FLOAT_BITS:
         return IMAGE_BITS
     return FLOAT_BITS

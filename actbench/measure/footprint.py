@@ -18,6 +18,9 @@ from actbench.payload import Payload
 
 _KEPT_SAMPLES = 20_000
 
+_ALONE_TOLERANCE = 0.02
+"""The share of values that may differ between an image in a batch and the same image alone."""
+
 
 class Meter:
     """Counts the bits of every payload while the network runs. Attach it, run the images, read `report`."""
@@ -114,13 +117,17 @@ def _row(fmap: FeatureMap, codec: Codec | None, meter: Meter) -> dict[str, Any]:
 
 def check_payloads(spliced: Spliced, images: Tensor, others: Tensor) -> None:
     """Packs what each codec stores for `images`, unpacks it, and decodes it in a copy of the codec that has seen none
-    of them, after the codec itself has encoded `others`. Raises InvalidCodec where bits or values differ.
+    of them, after the codec itself has encoded `others`; and encodes each image alone, as bits are counted at batch 1.
+
+    Raises InvalidCodec where bits or values differ. What all copies of a codec share, a class attribute say, and
+    address by what the payload holds is beyond the reach of a check within one process.
     """
     untouched = {name: copy.deepcopy(codec) for name, codec in spliced.codecs().items()}
     inputs, more = _inputs(spliced, images), _inputs(spliced, others)
     for name, codec in spliced.codecs().items():
         with torch.no_grad():
-            _check(name, codec, untouched[name], inputs[name], more[name])
+            _check_packed(name, codec, untouched[name], inputs[name], more[name])
+            _check_alone(name, codec, untouched[name], inputs[name])
 
 
 def _inputs(spliced: Spliced, images: Tensor) -> dict[str, Tensor]:
@@ -138,7 +145,7 @@ def _inputs(spliced: Spliced, images: Tensor) -> dict[str, Tensor]:
     return seen
 
 
-def _check(name: str, codec: Codec, untouched: Codec, x: Tensor, other: Tensor) -> None:
+def _check_packed(name: str, codec: Codec, untouched: Codec, x: Tensor, other: Tensor) -> None:
     payload = codec.encode(x)
     form, packed = layout(payload), pack(payload)
     claimed = payload.bits_per_image().tolist()
@@ -156,3 +163,18 @@ def _check(name: str, codec: Codec, untouched: Codec, x: Tensor, other: Tensor) 
         ) from error
     if decoded.shape != expected.shape or not torch.allclose(decoded, expected, rtol=1e-5, atol=1e-6, equal_nan=True):
         raise InvalidCodec(f"{name}: decode gives other values from the packed payload alone: it uses more than that")
+
+
+def _check_alone(name: str, codec: Codec, untouched: Codec, x: Tensor) -> None:
+    """Products of other sizes round otherwise, so that a code here and there may differ; not more."""
+    payload = codec.encode(x)
+    together, bits = codec.decode(payload), payload.bits_per_image()
+    for index in range(len(x)):
+        alone = untouched.encode(x[index : index + 1])
+        if int(alone.bits_per_image()[0]) != int(bits[index]):
+            raise InvalidCodec(
+                f"{name} stores {int(bits[index])} bits for an image in a batch, other bits for it alone"
+            )
+        differs = ~torch.isclose(untouched.decode(alone)[0], together[index], rtol=1e-3, atol=1e-4, equal_nan=True)
+        if differs.float().mean() > _ALONE_TOLERANCE:
+            raise InvalidCodec(f"{name} decodes an image in a batch to other values than alone: images share payloads")

@@ -29,7 +29,7 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
         if name is None or name not in stored:
             continue
         positions = next(other.positions for other in network.maps if other.name == name)
-        pooled = fmap.positions != positions
+        pooled = network.places[name].map != node_name
         if not pooled or sides.get(name) == "before":
             bits[fmap.name] = stored[name]
         elif sides.get(name) == "around":

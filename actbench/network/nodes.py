@@ -12,22 +12,19 @@ from torch import fx, nn
 from actbench.feature_map import Argument, Operation
 from actbench.operations import NONLINEARITIES, POOLINGS
 
+_FORM = ("shape", "ndim", "dtype", "device")
 _PASS_THROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout)
 _PASS_THROUGH = {"dropout", "dropout2d", "detach", "clone"}
 _ADDITIONS = {operator.add, operator.iadd, torch.add}
-_IN_PLACE: dict[Any, Any] = {
+_IN_PLACE_OPERATORS: dict[Any, Any] = {
     operator.iadd: operator.add,
-    operator.imul: operator.mul,
     operator.isub: operator.sub,
-    "add_": "add",
-    "mul_": "mul",
-    "relu_": "relu",
-    torch.relu_: torch.relu,
-    F.relu_: F.relu,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
 }
 _POOLING_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    "avg_pool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    "avg_pool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
 }
 _NONLINEARITY_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "leaky_relu": ("negative_slope",),
@@ -137,7 +134,7 @@ def simplify(module: fx.GraphModule) -> None:
             # Whoever reads the overwritten tensor afterwards reads the result.
             overwritten = node.all_input_nodes[0]
             overwritten.replace_all_uses_with(node, delete_user_cb=lambda user, node=node: order[user] > order[node])
-        node.target = _IN_PLACE.get(node.target, node.target)
+            node.target = _out_of_place(node)
         if node.kwargs.get("inplace"):
             node.kwargs = {**node.kwargs, "inplace": False}
     for part in module.modules():
@@ -151,16 +148,28 @@ def simplify(module: fx.GraphModule) -> None:
     module.recompile()
 
 
-def asks_for_size(node: fx.Node) -> bool:
-    """Whether a node asks for a tensor's shape and not for its values."""
+def asks_for_form(node: fx.Node) -> bool:
+    """Whether a node asks for a tensor's shape or type and not for its values."""
     named = node.op in ("call_function", "call_method") and function_name(node) in ("size", "dim")
-    return named or (node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim"))
+    return named or (node.op == "call_function" and node.target is getattr and node.args[1] in _FORM)
 
 
 def _works_in_place(node: fx.Node) -> bool:
     if node.op == "call_module":
         return bool(getattr(module_of(node), "inplace", False))
-    return node.target in _IN_PLACE or bool(node.kwargs.get("inplace"))
+    return bool(node.kwargs.get("inplace")) or _out_of_place(node) != node.target
+
+
+def _out_of_place(node: fx.Node) -> Any:
+    """What to call instead of `x.relu_()`, `torch.tanh_`, `+=`: torch marks what writes in place with an underscore."""
+    name = function_name(node) if node.op in ("call_function", "call_method") else ""
+    if node.target in _IN_PLACE_OPERATORS:
+        return _IN_PLACE_OPERATORS[node.target]
+    if not name.endswith("_") or name.endswith("__"):
+        return node.target
+    if node.op == "call_method":
+        return name[:-1]
+    return getattr(F, name[:-1], None) or getattr(torch, name[:-1], node.target)
 
 
 def _parameters(name: str) -> tuple[str, ...]:
@@ -168,6 +177,8 @@ def _parameters(name: str) -> tuple[str, ...]:
 
 
 def _operation(name: str, values: dict[str, Any]) -> Operation | None:
+    if values.get("return_indices"):
+        return None
     arguments = tuple((key, _plain(values[key])) for key in _parameters(name) if values.get(key) is not None)
     return Operation(name, arguments)
 

@@ -112,7 +112,7 @@ def _insert(module: fx.GraphModule, place: tuple[fx.Node, fx.Node], fmap: Featur
         encoded = module.graph.call_module(f"{target}.encode", (reads,))
     with module.graph.inserting_after(encoded):
         decoded = module.graph.call_module(f"{target}.decode", (encoded,))
-    if codec.side == "before":
+    if codec.side == "before" and fmap.between:
         # Steps of its own: another map may have the same source and another codec, or none.
         module.add_submodule(f"{target}.between", build_all(fmap.between))
         with module.graph.inserting_after(decoded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
+from torch.utils._pytree import tree_leaves
 
 from actbench.errors import UserError
 from actbench.feature_map import FeatureMap, Operation, Reader
@@ -55,9 +57,10 @@ class TracedNetwork:
 
 def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> TracedNetwork:
     """Traces a model and finds its feature maps. Raises UserError, naming the line, where it cannot be traced."""
-    module = _symbolic_trace(model.eval())
+    module = _symbolic_trace(copy.deepcopy(model).eval())
     nodes.simplify(module)
     _propagate_shapes(module, input_shape)
+    _check_outputs(copy.deepcopy(model).eval(), module, input_shape)
     nodes.mark_additions(module.graph)
     read = [(node, node.all_input_nodes[0]) for node in module.graph.nodes if _reads_a_map(node)]
     computed = _computed_by_layers(module.graph)
@@ -108,6 +111,23 @@ def _propagate_shapes(module: fx.GraphModule, input_shape: tuple[int, int, int])
         raise UserError(f"the model does not accept an image of {size}: {reason}") from error
 
 
+def _check_outputs(model: nn.Module, module: fx.GraphModule, input_shape: tuple[int, int, int]) -> None:
+    """Raises UserError where the traced network is another function: after a write through a view, for example."""
+    parameter = next(module.parameters(), torch.empty(0))
+    if parameter.is_meta:
+        return
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, *input_shape, generator=generator).to(parameter.device, parameter.dtype)
+    with torch.no_grad():
+        expected, traced = model(image.clone()), module(image)
+    for one, other in zip(tree_leaves(expected), tree_leaves(traced), strict=True):
+        if isinstance(one, torch.Tensor) and not torch.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise UserError(
+                f"{type(model).__name__} gives other outputs when it is traced: it writes into a tensor in place that "
+                "it reads elsewhere, or is random in evaluation mode"
+            )
+
+
 def _reads_a_map(node: fx.Node) -> bool:
     return nodes.is_convolution(node) or nodes.is_linear_on_map(node)
 
@@ -142,7 +162,7 @@ def _describe(
     if channels_last:
         sizes, source_sizes = (sizes[2], *sizes[:2]), (source_sizes[2], *source_sizes[:2])
     channels, height, width = sizes
-    readers = tuple(_reader(user) for user in node.users if not nodes.asks_for_size(user))
+    readers = tuple(_reader(user) for user in node.users if not nodes.asks_for_form(user))
     size = (source_sizes[1], source_sizes[2])
     return FeatureMap(name, channels, height, width, _producer(source), readers, between, size, channels_last)
 

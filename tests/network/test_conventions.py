@@ -110,3 +110,11 @@ def test_live_peak_of_a_block_adds_what_waits() -> None:
     assert live_peak(network, maps) == maps["conv1"] + maps["conv2"]
     assert live_peak(network, maps | {"conv1": 10}) == 10 + 8 * 16 * 32
     assert live_peak(network, {"conv1": 10, "conv2": 5, "head": 7}) == 10 + 8 * 16 * 32
+
+
+def test_a_pooling_that_keeps_the_size_is_a_pooling() -> None:
+    """What a codec behind it stores is not the nonlinearity's output."""
+    layers = [nn.Conv2d(3, 4, 1), nn.ReLU(), nn.MaxPool2d(3, 1, 1), nn.Conv2d(4, 2, 1)]
+    network = trace(nn.Sequential(*layers), (3, 8, 8))
+    assert activations(network, {"3": 50}, "after") == [4 * PIXELS * 32]
+    assert activations(network, {"3": 50}, "before") == [50]

@@ -18,6 +18,7 @@ from actbench.method import Codec, Folded, PlainCodec
 from actbench.network.fold import Pointwise, fold, fold_batch_norm
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
+from actbench.payload import Payload, floating
 from actbench_plugins.prochan.codec import ProChanCodec
 
 SIZE = (3, 16, 20)
@@ -294,3 +295,38 @@ def test_compute_shrinks_by_the_kept_share_on_either_side() -> None:
     )
     weights = sum(m.weight.numel() for m in spliced.module.modules() if isinstance(m, nn.Conv2d))
     assert weights * pixels == counts.total
+
+
+class Before(Codec):
+    """Linear ends on the other side of the nonlinearity."""
+
+    side = "before"
+
+    def __init__(self, fmap: FeatureMap, rank: int) -> None:
+        super().__init__()
+        self.project, self.expand = nn.Conv2d(fmap.channels, rank, 1), nn.Conv2d(rank, fmap.channels, 1, bias=False)
+
+    def encode(self, x: Tensor) -> Payload:
+        return Payload(values=floating(self.project(x)))
+
+    def decode(self, payload: Payload) -> Tensor:
+        return self.expand(payload["values"])
+
+    def fold(self) -> Folded:
+        return Folded(StoredBefore(), self.project, self.expand)
+
+
+class StoredBefore(PlainCodec):
+    side = "before"
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+
+def test_before_the_nonlinearity_only_the_projection_folds_and_without_one_both_ends() -> None:
+    model = nn.Sequential(convolution(3, 12, 3), nn.ReLU(), convolution(12, 8, 1), nn.Conv2d(8, 4, 3, padding=1))
+    spliced, deviation = fold_all(randomized(model), lambda fmap: Before(fmap, 3))
+    assert deviation < 1e-10
+    layers = [(m.in_channels, m.out_channels) for m in spliced.module.modules() if isinstance(m, nn.Conv2d)]
+    assert sorted(layers) == [(3, 3), (3, 4), (3, 12), (12, 3)]
+    assert explicit(spliced) == 1

@@ -182,6 +182,7 @@ class Two(nn.Module):
         (lambda x: F.avg_pool2d(torch.sigmoid(x), 3, 2, 1, False, False), ["sigmoid", "avg_pool2d"]),
         (nn.Sequential(nn.ReLU(), nn.AvgPool2d(2, padding=1, count_include_pad=False)), ["relu", "avg_pool2d"]),
         (nn.Sequential(nn.Hardswish(), nn.MaxPool2d(3, 2, ceil_mode=True)), ["hardswish", "max_pool2d"]),
+        (nn.Sequential(nn.ReLU(), nn.AvgPool2d(2, divisor_override=1)), ["relu", "avg_pool2d"]),
         (lambda x: F.leaky_relu(x, 0.3), ["leaky_relu"]),
         (lambda x: F.elu(x, alpha=0.5), ["elu"]),
         (nn.GELU(approximate="tanh"), ["gelu"]),
@@ -199,9 +200,18 @@ def test_the_steps_lead_from_the_source_to_the_map(between: Callable[[Tensor], T
     torch.testing.assert_close(network.module.conv2(built), network.module(x))
 
 
-@pytest.mark.parametrize("between", [lambda x: F.relu(x, True), lambda x: F.leaky_relu(x, 0.1, True)])
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda x: F.relu(x, True),
+        lambda x: F.leaky_relu(x, 0.1, True),
+        lambda x: x.sigmoid_(),
+        lambda x: torch.tanh_(x),
+        F.leaky_relu_,
+    ],
+)
 def test_nothing_overwrites_a_source(between: Callable[[Tensor], Tensor]) -> None:
-    """`inplace` may be handed over by its position, too."""
+    """However it is said that it should: by position, by name, by an underscore."""
     network = trace(Two(between), (3, 8, 8))
     interpreter = torch.fx.Interpreter(network.module, garbage_collect_values=False)
     interpreter.run(torch.randn(1, 3, 8, 8))
@@ -219,6 +229,21 @@ def test_an_overwritten_tensor_that_is_read_again_is_read_as_it_was_written() ->
     model, x = Aliasing(nn.Identity()).eval(), torch.randn(2, 3, 8, 8)
     expected = model(x)
     torch.testing.assert_close(trace(model, (3, 8, 8)).module(x), expected)
+
+
+def test_the_model_stays_as_it_was() -> None:
+    """Also for whoever goes on training it."""
+
+    class Overwriting(Two):
+        def forward(self, x: Tensor) -> Tensor:
+            before = self.conv1(x)
+            return self.conv2(self.between(before) + before)
+
+    model, x = Overwriting(nn.ReLU(inplace=True)).train(), torch.randn(2, 3, 8, 8)
+    expected = model(x)
+    trace(model, (3, 8, 8))
+    assert model.training
+    assert torch.equal(model(x), expected)
 
 
 def test_asking_for_a_size_is_not_reading() -> None:

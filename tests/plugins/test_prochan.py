@@ -1,0 +1,323 @@
+"""ProChan against its definition: bits, identity at full rank, selection, least squares, gradients and folding."""
+
+from itertools import combinations, pairwise, product
+
+import numpy
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from actbench.budget import Bits, Budget, Ceiling
+from actbench.calibration import Statistics
+from actbench.errors import Unsupported
+from actbench.feature_map import FeatureMap, Operation, Reader
+from actbench.harness.planning import PlanningNetwork
+from actbench.measure.footprint import Meter, check_payloads
+from actbench.method import Codec, PlainCodec
+from actbench.network.deploy import deploy
+from actbench.network.fold import Pointwise
+from actbench.network.splice import splice
+from actbench.network.trace import TracedNetwork, trace
+from actbench.operations import build_all
+from actbench.quantizers import UniformQuantizer
+from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
+from actbench_plugins.prochan.codec import ProChanCodec
+from actbench_plugins.prochan.method import ProChan
+from actbench_plugins.prochan.objective import importance, relative_error
+from actbench_plugins.prochan.start import least_squares_expansion, select_channels
+
+SIZE = (3, 16, 16)
+RELU, POOL = Operation("relu"), Operation("max_pool2d", (("kernel_size", 2), ("stride", 2)))
+
+
+class Block(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(x + self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+
+
+@pytest.fixture(scope="module")
+def network() -> TracedNetwork:
+    """Maps of 16×8×8: pooled, inside a block, behind an addition; read by a skip, a depthwise and a 1×1 convolution."""
+    torch.manual_seed(2)
+    layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), Block(16)]
+    layers += [nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.ReLU6(), nn.Conv2d(16, 4, 1)]
+    return trace(nn.Sequential(*layers), SIZE)
+
+
+class Smooth(Workload):
+    """Smooth images, so that channels of feature maps have much in common; the network of the tests."""
+
+    def model(self) -> nn.Module:
+        raise NotImplementedError
+
+    def calibration_set(self) -> ImageSet:
+        small = torch.rand(12, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+        pixels = (255 * nn.functional.interpolate(small, SIZE[1:], mode="bilinear")).to(torch.uint8)
+        return ImageSet(pixels, torch.arange(12) % 4, (0.5,) * 3, (0.2,) * 3)
+
+    training_set = evaluation_set = calibration_set
+
+
+WORKLOAD = Smooth(WorkloadSettings())
+
+
+def images(count: int) -> Tensor:
+    return WORKLOAD.calibration_set().images(slice(0, count))
+
+
+@pytest.fixture(scope="module")
+def statistics(network: TracedNetwork) -> Statistics:
+    return Statistics(network, images(12))
+
+
+def planned(
+    network: TracedNetwork, statistics: Statistics, ceiling: str, bits: str, start: str = "selection"
+) -> dict[str, Codec]:
+    budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
+    seen = PlanningNetwork(network, WORKLOAD, WORKLOAD.calibration_set(), torch.device("cpu"))
+    return dict(ProChan({"start": start}).plan(seen, statistics, budget).codecs)
+
+
+def feature_map(channels: int, size: int = 8, *, between: tuple[Operation, ...] = (RELU,)) -> FeatureMap:
+    height = size // 2 if POOL in between else size
+    return FeatureMap("map", channels, height, height, "producer", (), between, (size, size))
+
+
+def correlated(channels: int, sources: int, positions: int = 400, seed: int = 0) -> Tensor:
+    """(channels, positions) fp64 of a few sources, mixed, with a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(channels, sources, generator=generator, dtype=torch.float64)
+    noise = torch.randn(channels, positions, generator=generator, dtype=torch.float64)
+    return mixing @ torch.randn(sources, positions, generator=generator, dtype=torch.float64) + 0.1 * noise
+
+
+def left_over(gram: Tensor, weights: Tensor, chosen: list[int]) -> float:
+    """tr(M R), R the part of the Gram matrix that the chosen channels do not explain."""
+    block = gram[chosen]
+    residual = gram - block.T @ torch.linalg.solve(block[:, chosen], block)
+    return float((weights * residual).sum())
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("between", [(), (RELU,), (RELU, POOL), (Operation("hardswish"),)])
+def test_full_rank_without_quantisation_is_the_identity(
+    between: tuple[Operation, ...], dtype: torch.dtype, tolerance: float
+) -> None:
+    """Selection commutes with nonlinearity and pooling, and least squares finds the identity."""
+    z = torch.randn(5, 7, 8, 8, dtype=dtype)
+    x = build_all(between)(z)
+    columns = x.transpose(0, 1).flatten(1).double()
+    channels = select_channels(columns @ columns.T, torch.eye(7, dtype=torch.float64), 7)
+    assert channels.tolist() == list(range(7))
+    expand = least_squares_expansion(columns, columns[channels])
+    codec = ProChanCodec(feature_map(7, between=between), torch.eye(7), torch.zeros(7, 7), None).to(dtype)
+    with torch.no_grad():
+        codec.expand.weight.copy_(expand[:, :, None, None])
+        # A ridge keeps the solution regular; it is all that stands between this and the identity.
+        assert float((codec(z) - x).abs().max()) < max(tolerance, 2e-8)
+
+
+@pytest.mark.parametrize("width", [1, 3, 8, 32])
+@pytest.mark.parametrize("between", [(RELU,), (RELU, POOL)])
+def test_bits_are_rank_times_positions_times_width(width: int, between: tuple[Operation, ...]) -> None:
+    quantizer = None if width == 32 else UniformQuantizer(width, 0, 1, nonnegative=True)
+    fmap = feature_map(6, between=between)
+    codec = ProChanCodec(fmap, torch.randn(2, 6), torch.randn(6, 2), quantizer)
+    payload = codec.encode(torch.randn(3, 6, 8, 8))
+    assert payload.bits_per_image().tolist() == [2 * fmap.positions * width] * 3
+    assert codec.decode(payload).shape == (3, 6, fmap.height, fmap.width)
+    assert codec.describe() == {"rank": 2, "bits": width}
+
+
+@pytest.mark.parametrize("ceiling", ["1.5x", "4x", "16x", "traffic:5x"])
+@pytest.mark.parametrize("bits", ["w32a32", "w8a4", "w8a2-8"])
+def test_every_map_stays_within_its_allowance_and_leaves_no_channel_unused(
+    network: TracedNetwork, statistics: Statistics, ceiling: str, bits: str
+) -> None:
+    budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
+    spliced = splice(network, planned(network, statistics, ceiling, bits))
+    check_payloads(spliced, images(4), images(8)[4:])
+    with Meter(spliced) as meter, torch.no_grad():
+        spliced.module(images(2))
+    total = 0
+    for fmap in network.maps:
+        allowance, codec = budget.allowance(fmap, network.maps), spliced.codecs()[fmap.name]
+        (stored,) = set(meter.bits(fmap).tolist())
+        total += stored
+        assert stored <= allowance.bits
+        assert isinstance(codec, PlainCodec) == allowance.leaves_alone(fmap)
+        if isinstance(codec, ProChanCodec):
+            rank, width = (int(codec.describe()[key]) for key in ("rank", "bits"))
+            assert width in allowance.widths
+            assert rank == fmap.channels or stored + fmap.positions * width > allowance.bits
+    if budget.ceiling.kind == "traffic":
+        assert total <= budget.ceiling.limit(network.maps)
+
+
+def test_a_ceiling_below_one_channel_is_unsupported_with_figures(
+    network: TracedNetwork, statistics: Statistics
+) -> None:
+    """16·8·8·32 / 200 = 163 bits; one channel at 8 bits needs 512."""
+    with pytest.raises(Unsupported, match=r"^3\.conv1: one channel needs 512 bits; 163 are allowed$"):
+        planned(network, statistics, "200x", "w8a8")
+    with pytest.raises(Unsupported, match="one channel needs 192 bits; 163 are allowed"):
+        planned(network, statistics, "200x", "w8a3-8")
+
+
+def test_a_larger_allowance_leaves_no_larger_error(network: TracedNetwork, statistics: Statistics) -> None:
+    """Of the first map, which no other codec reaches, behind the layers that read it."""
+    fmap = network.maps[0]
+    sample, errors = statistics[fmap.name], []
+    for factor in (3, 4, 6, 8, 12, 16, 24, 32):
+        codec = planned(network, statistics, f"{factor}x", "w8a2-8")[fmap.name]
+        side = sample.after if isinstance(codec, PlainCodec) else sample.before
+        with torch.no_grad():
+            errors.append(relative_error(fmap, network.readers(fmap), sample.after.sample, codec(side.sample)))
+    assert all(loose <= tight * 1.01 for loose, tight in pairwise(errors)), errors
+    assert errors[-1] > 5 * errors[0]
+
+
+def test_deployed_equals_spliced_and_is_narrower(network: TracedNetwork, statistics: Statistics) -> None:
+    codecs = planned(network, statistics, "4x", "w32a32")
+    spliced = splice(network, codecs)
+    deployed = deploy(spliced, 32, images(1))
+    with torch.no_grad():
+        expected = spliced.module(images(5))
+        torch.testing.assert_close(deployed.module(images(5)), expected, rtol=1e-5, atol=1e-5)
+    layers = [m for m in deployed.module.modules() if isinstance(m, nn.Conv2d) and not isinstance(m, Pointwise)]
+    assert [(m.in_channels, m.out_channels, m.groups) for m in layers] == [
+        (3, 4, 1),
+        (4, 4, 1),
+        (4, 4, 1),
+        (16, 16, 16),
+        (4, 4, 1),
+    ]
+    kept = {(m.in_channels, m.out_channels) for m in deployed.module.modules() if isinstance(m, Pointwise)}
+    assert kept == {(4, 4), (4, 16), (16, 4)}  # the skip, and both sides of the depthwise convolution
+
+
+@pytest.mark.parametrize("width", [4, 32])
+def test_gradients_reach_both_ends_and_the_clip(width: int) -> None:
+    quantizer = None if width == 32 else UniformQuantizer(width, 0, 0.5, nonnegative=True)
+    codec = ProChanCodec(feature_map(6), torch.randn(3, 6), torch.randn(6, 3), quantizer)
+    x = torch.randn(2, 6, 8, 8, requires_grad=True)
+    codec(x).square().sum().backward()
+    named = dict(codec.named_parameters()) | {"input": x}
+    assert len(named) == (4 if width == 32 else 5)
+    assert {name for name, value in named.items() if value.grad is None or not value.grad.abs().sum() > 0} == set()
+
+
+def test_training_lowers_the_error_of_a_quantised_codec(network: TracedNetwork, statistics: Statistics) -> None:
+    fmap = network.maps[1]
+    codec = planned(network, statistics, "32x", "w8a2-8")[fmap.name]
+    before, after = statistics[fmap.name].before.sample, statistics[fmap.name].after.sample
+    optimizer = torch.optim.Adam(codec.parameters(), 3e-3)
+    errors = []
+    for _ in range(60):
+        error = (codec(before) - after).square().mean()
+        errors.append(float(error))
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+    assert errors[-1] < 0.95 * errors[0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 7), st.data())
+def test_one_channel_is_the_best_one(channels: int, data: st.DataObject) -> None:
+    x = correlated(channels, 3, seed=data.draw(st.integers(0, 10**6)))
+    layer = nn.Conv2d(channels, 5, 3)
+    weights = importance(feature_map(channels), [layer])
+    gram = x @ x.T
+    best = min(range(channels), key=lambda channel: left_over(gram, weights, [channel]))
+    assert select_channels(gram, weights, 1).tolist() == [best]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(3, 8), st.integers(1, 3), st.integers(0, 10**6))
+def test_copies_are_dropped_as_by_brute_force(channels: int, count: int, seed: int) -> None:
+    """Orthogonal sources, each in several channels: one of each is the best there is, and greedy finds it."""
+    assume(count < channels)
+    scales = torch.tensor([4.0, 2.0, 1.0], dtype=torch.float64)[:count]
+    basis = torch.linalg.qr(torch.randn(50, count, generator=torch.Generator().manual_seed(seed)).double()).Q.T
+    x = (basis * scales[:, None])[torch.arange(channels) % count]
+    gram, weights = x @ x.T, torch.eye(channels, dtype=torch.float64)
+    chosen = select_channels(gram, weights, count).tolist()
+    assert {channel % count for channel in chosen} == set(range(count))
+
+
+def test_selection_is_close_to_brute_force() -> None:
+    """On maps of eight channels that are mixtures of three sources; as a mean over maps and numbers of channels."""
+    weights, ratios = torch.eye(8, dtype=torch.float64), []
+    for seed, count in product(range(10), (1, 2, 3, 4)):
+        x = correlated(8, 3, seed=seed).relu()
+        found = left_over(x @ x.T, weights, select_channels(x @ x.T, weights, count).tolist())
+        best = min(left_over(x @ x.T, weights, list(chosen)) for chosen in combinations(range(8), count))
+        assert found >= best * (1 - 1e-9)
+        ratios.append(found / best)
+    assert sum(ratios) / len(ratios) < 1.25
+
+
+def test_selection_beats_the_first_channels() -> None:
+    weights, gains = torch.eye(8, dtype=torch.float64), []
+    for seed, count in product(range(25), (2, 3, 4)):
+        x = correlated(8, 3, seed=seed).relu()
+        found = left_over(x @ x.T, weights, select_channels(x @ x.T, weights, count).tolist())
+        gains.append(left_over(x @ x.T, weights, list(range(count))) / found)
+    assert min(gains) > 0.9
+    assert sum(gains) / len(gains) > 1.2
+
+
+@pytest.mark.parametrize("start", ["pca", "orthonormal", "default"])
+def test_other_starts_keep_the_budget_and_a_selection_beats_them(
+    network: TracedNetwork, statistics: Statistics, start: str
+) -> None:
+    fmap = network.maps[0]
+    source, target = statistics[fmap.name].before.sample, statistics[fmap.name].after.sample
+    errors = []
+    for name in ("selection", start):
+        codec = planned(network, statistics, "4x", "w32a32", name)[fmap.name]
+        assert codec.describe() == {"rank": 4, "bits": 32}
+        with torch.no_grad():
+            errors.append(float((codec(source) - target).square().sum()))
+    assert errors[0] < errors[1]
+
+
+def test_selection_with_dead_channels() -> None:
+    """Channels that are always zero come last, and do no harm."""
+    x = correlated(6, 2)
+    x[[1, 4]] = 0
+    weights = torch.eye(6, dtype=torch.float64)
+    assert select_channels(x @ x.T, weights, 4).tolist() == [0, 2, 3, 5]
+    chosen = select_channels(x @ x.T, weights, 6)
+    expansion = least_squares_expansion(x, x[chosen])
+    torch.testing.assert_close(expansion @ x, x, rtol=1e-5, atol=1e-5)
+    assert torch.isfinite(least_squares_expansion(torch.zeros(3, 9).double(), torch.zeros(2, 9).double())).all()
+
+
+@pytest.mark.parametrize("kept", [1, 4, 9])
+def test_the_expansion_equals_numpys_least_squares(kept: int) -> None:
+    target, stored = correlated(9, 4, seed=1), correlated(9, 5, seed=2)[:kept]
+    expected = numpy.linalg.lstsq(stored.T.numpy(), target.T.numpy(), rcond=None)[0].T
+    numpy.testing.assert_allclose(least_squares_expansion(target, stored), expected, atol=1e-6)
+
+
+def test_importance_is_what_an_error_costs_behind_the_layer() -> None:
+    """For a 1×1 convolution exactly; a depthwise one weighs each channel; an addition counts as the mean."""
+    fmap, error = feature_map(6), torch.randn(6, dtype=torch.float64)
+    dense, depthwise = nn.Conv2d(6, 4, 1, bias=False).double(), nn.Conv2d(6, 12, 3, groups=6).double()
+    cost = dense(error.reshape(1, 6, 1, 1)).square().sum()
+    torch.testing.assert_close(error @ importance(fmap, [dense]) @ error, cost)
+    by_channel = depthwise.weight.detach().square().reshape(6, -1).sum(1)
+    torch.testing.assert_close(importance(fmap, [depthwise]), torch.diag(by_channel))
+    shared = FeatureMap("map", 6, 8, 8, "producer", (Reader("dense", "conv"), Reader("add", "add")))
+    expected = importance(fmap, [dense]) + importance(fmap, [dense]).diagonal().mean() * torch.eye(6)
+    torch.testing.assert_close(importance(shared, [dense]), expected)
