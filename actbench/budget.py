@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
@@ -34,7 +35,7 @@ class Ceiling:
         return cls("traffic" if match[1] == "traffic" else "peak", Fraction(match[2]))
 
     def __str__(self) -> str:
-        factor = f"{float(self.factor):g}x"
+        factor = f"{Decimal(self.factor.numerator) / Decimal(self.factor.denominator):f}x"
         return f"traffic:{factor}" if self.kind == "traffic" else factor
 
     def limit(self, maps: Sequence[FeatureMap]) -> int:

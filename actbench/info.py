@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,10 @@ class Option:
                 raise UserError(f"option {self.name}={text!r}: give true or false")
             return words[text.lower()]
         try:
-            return type(self.default)(text)
+            value = type(self.default)(text)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError
+            return value
         except ValueError:
             raise UserError(
                 f"option {self.name}={text!r}: give a value of type {type(self.default).__name__}"

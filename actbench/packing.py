@@ -5,6 +5,7 @@ Each image becomes one string of bits, its fields one after the other without ga
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy
@@ -89,6 +90,8 @@ def _to_integers(name: str, field: Field) -> NDArray[numpy.int64]:
         if not values.is_floating_point() or values.element_size() * 8 != field.bits:
             raise InvalidCodec(f"field {name!r} claims {field.bits} bits for values of type {values.dtype}")
         return values.view(_INTEGER_OF[field.bits]).to(torch.int64).numpy()
+    if values.is_complex():
+        raise InvalidCodec(f"field {name!r} holds complex values: split them into two fields")
     integers = values.to(torch.int64)
     low = -(1 << (field.bits - 1)) if field.kind == "signed" else 0
     high = low + (1 << field.bits) - 1
@@ -100,8 +103,10 @@ def _to_integers(name: str, field: Field) -> NDArray[numpy.int64]:
 
 
 def _split(integers: NDArray[numpy.int64], field: Field) -> list[NDArray[numpy.int64]]:
+    if field.batch == 0:
+        return []
     if field.lengths is None:
-        return list(integers.reshape(field.batch, -1))
+        return list(integers.reshape(field.batch, math.prod(integers.shape[1:])))
     return numpy.split(integers, numpy.cumsum(field.lengths.cpu().numpy())[:-1])
 
 
@@ -119,7 +124,7 @@ def _unpack_field(cursors: list[_Cursor], part: FieldLayout, device: torch.devic
     lengths = [int(cursor.read(1, LENGTH_BITS)[0]) for cursor in cursors]
     words = [cursor.read(length, part.bits) for cursor, length in zip(cursors, lengths, strict=True)]
     values = _from_words(numpy.concatenate(words) if words else numpy.zeros(0, numpy.uint64), part)
-    return Field(values.to(device), part.bits, part.kind, torch.tensor(lengths, device=device), part.side)
+    return Field(values.to(device), part.bits, part.kind, torch.tensor(lengths, dtype=torch.int64, device=device), part.side)
 
 
 def _from_words(words: NDArray[numpy.uint64], part: FieldLayout) -> Tensor:

@@ -41,7 +41,14 @@ class Field:
             raise InvalidCodec(f"{self.bits} bits for an element: a field has 1 to 64")
         if self.lengths is None and self.values.dim() == 0:
             raise InvalidCodec("a field needs the batch as its first dimension")
-        if self.lengths is not None and (self.values.dim() != 1 or self.values.numel() != int(self.lengths.sum())):
+        if self.lengths is not None:
+            self._check_lengths(self.lengths)
+
+    def _check_lengths(self, lengths: Tensor) -> None:
+        whole = lengths.dim() == 1 and not lengths.is_floating_point() and not lengths.is_complex()
+        if not whole or bool((lengths < 0).any()):
+            raise InvalidCodec("lengths are whole numbers, not negative, one for each image")
+        if self.values.dim() != 1 or self.values.numel() != int(lengths.sum()):
             raise InvalidCodec("a field with lengths is one-dimensional and as long as their sum")
 
     @property

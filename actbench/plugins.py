@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ RESTRICT = "ACTBENCH_PLUGINS"
 """Environment variable: names of the entry points to load, separated by commas; all where it is not set."""
 
 BUILT_IN = ("actbench.workloads.registry", "actbench.harness.executors.registry")
+
+
+_LONGEST_ERROR = 500
 
 
 class _Named(Protocol):
@@ -88,6 +92,10 @@ def load_plugins(files: Iterable[Path] = ()) -> Registry:
     for entry in _installed():
         _add(registry, manager, _report_of(entry), entry.load)
     for file in files:
+        if not file.is_file():
+            raise UserError(f"plugin file {str(file)!r} does not exist")
+        if file.suffix != ".py":
+            raise UserError(f"plugin file {str(file)!r} is not a Python file: give one that ends in .py")
         _add(registry, manager, PluginReport(file.stem, str(file)), partial(_load_file, file))
     return registry
 
@@ -114,31 +122,34 @@ def _report_of(entry: EntryPoint) -> PluginReport:
 def _add(registry: Registry, manager: pluggy.PluginManager, report: PluginReport, load: Callable[[], Any]) -> None:
     """Loads one plugin and takes in what it registers; whatever goes wrong is written into its report."""
     registry.plugins.append(report)
+    plugin = None
     try:
         plugin = load()
         manager.register(plugin, name=f"{report.name} ({report.source})")
         manager.check_pending()
         _collect(registry, manager, plugin, report)
-    except UserError:
-        raise
     except (Exception, SystemExit) as error:
-        report.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        report.error = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_ERROR]
+        if plugin is not None and manager.is_registered(plugin):
+            manager.unregister(plugin)
 
 
 def _collect(registry: Registry, manager: pluggy.PluginManager, plugin: Any, report: PluginReport) -> None:
     others = [other for other in manager.get_plugins() if other is not plugin]
-    known: dict[str, dict[str, Any]] = {
-        "register_methods": registry.methods,
-        "register_workloads": registry.workloads,
-        "register_executors": registry.executors,
+    known: dict[str, tuple[type[Any], dict[str, Any]]] = {
+        "register_methods": (MethodInfo, registry.methods),
+        "register_workloads": (WorkloadInfo, registry.workloads),
+        "register_executors": (ExecutorInfo, registry.executors),
     }
-    for hook, table in known.items():
+    for hook, (kind, table) in known.items():
         caller = manager.subset_hook_caller(hook, remove_plugins=others)
-        caller(register=_registrar(table, report))
+        caller(register=_registrar(kind, table, report))
 
 
-def _registrar(table: dict[str, Any], report: PluginReport) -> Callable[[_Named], None]:
-    def register(info: _Named) -> None:
+def _registrar(kind: type[Any], table: dict[str, Any], report: PluginReport) -> Callable[[Any], None]:
+    def register(info: Any) -> None:
+        if not isinstance(info, kind):
+            raise TypeError(f"registered {type(info).__name__}, not {kind.__name__}")
         if info.name in table:
             raise ValueError(f"{info.name!r} is registered already; rename it")
         table[info.name] = info
@@ -148,12 +159,21 @@ def _registrar(table: dict[str, Any], report: PluginReport) -> Callable[[_Named]
 
 
 def _load_file(file: Path) -> Any:
-    if not file.is_file():
-        raise UserError(f"plugin file {str(file)!r} does not exist")
-    spec = spec_from_file_location(f"actbench_plugin_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"plugin file {str(file)!r} is not a Python file: give one that ends in .py")
+    name = _module_name(file)
+    spec = spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules[module.__name__] = module  # a lazy target "actbench_plugin_<stem>:Class" is found there
+    sys.modules[name] = module  # a lazy target f"{__name__}:Class" is found there
     spec.loader.exec_module(module)
     return module
+
+
+def _module_name(file: Path) -> str:
+    """`actbench_plugin_<stem>`, with a number where another file of that name was there first."""
+    name = base = "actbench_plugin_" + re.sub(r"\W", "_", file.stem)
+    number = 1
+    while name in sys.modules and sys.modules[name].__file__ != str(file):
+        number += 1
+        name = f"{base}_{number}"
+    return name

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 _CANDIDATES = 40
 _SAMPLE = 1 << 14
+_NEARBY = torch.linspace(0.5, 1.5, 21)
 
 
 class _Round(torch.autograd.Function):
@@ -69,7 +70,7 @@ class UniformQuantizer(nn.Module):
         every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
         exact = x if x.dtype in (torch.float32, torch.float64) else x.float()
         low, high = self.low.to(exact.dtype), self.high.to(exact.dtype)
-        clipped = torch.clamp(exact, low, high)
+        clipped = _clip(exact, low, torch.maximum(low, high))
         codes = round_straight_through((clipped - low.detach()) / self._step().to(exact.dtype))
         return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 
@@ -86,16 +87,35 @@ class UniformQuantizer(nn.Module):
         return (self.high - self.low).detach().clamp_min(1e-12) / self.levels
 
 
+def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """clip(x, low, high), with gradients for the ends as PACT has them: where x is equal to an end, the end gets it."""
+    if not torch.is_grad_enabled():
+        return torch.clamp(x, low, high)
+    return torch.where(x >= high, high, torch.where(x <= low, low, x))
+
+
 def least_squares_clip(sample: Tensor, width: int, *, nonnegative: bool = False) -> tuple[float, float]:
-    """(low, high) of the uniform quantiser with the least squared error on `sample` (any shape), by a search over
-    fractions of its range. Constant input gives a clip of width zero about it, which decodes exactly."""
+    """(low, high) of the uniform quantiser with the least squared error on `sample` (any shape): its range drawn in
+    about the mean by a searched fraction, then each end by one of its own; with `nonnegative` low is 0. Constant input
+    gives a clip of width zero about it, which decodes exactly."""
     values = thin(sample.detach().float().flatten(), _SAMPLE)
-    low = torch.zeros(()) if nonnegative else values.min()
-    high = values.max().clamp_min(float(low))
-    fractions = torch.linspace(1.0, 1.0 / _CANDIDATES, _CANDIDATES)[:, None]
-    errors = _squared_errors(values, low * fractions, high * fractions, width)
-    best = float(fractions[int(errors.argmin())])
-    return float(low) * best, float(high) * best
+    fractions = torch.linspace(1.0, 1.0 / _CANDIDATES, _CANDIDATES)
+    if nonnegative:
+        low, high = torch.zeros(1), values.max().clamp_min(0)
+        return 0.0, float(_best(values, low, high * fractions, width)[1])
+    middle = values.double().mean().float()  # in fp32 the sum of large values overflows
+    below, above = values.min() - middle, values.max() - middle
+    low, high = _best(values, middle + below * fractions, middle + above * fractions, width)
+    low, high = _best(values, middle + (low - middle) * _NEARBY, high, width)
+    low, high = _best(values, low, middle + (high - middle) * _NEARBY, width)
+    return float(low), float(high)
+
+
+def _best(values: Tensor, low: Tensor, high: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The pair of ends with the least squared error; `low`, `high` (candidates,) or one for all."""
+    low, high = torch.broadcast_tensors(low, high)
+    least = int(_squared_errors(values, low[:, None], high[:, None], width).argmin())
+    return low[least], high[least]
 
 
 def thin(values: Tensor, most: int) -> Tensor:

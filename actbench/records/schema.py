@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
 
+from actbench.errors import UserError
 from actbench.spec import CellSpec
 
 FORMAT: Literal[1] = 1
@@ -178,8 +179,8 @@ class Record(Part):
     def _key_is_the_hash_of_the_spec(self) -> Record:
         try:
             key = self.cell.key
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"the spec is incomplete ({error})") from error
+        except (KeyError, TypeError, AttributeError, UserError) as error:
+            raise ValueError(f"the spec is damaged ({error})") from error
         if self.cell.canonical() != self.spec or key != self.key:
             raise ValueError("the key is not the hash of the spec: one of them was edited")
         return self

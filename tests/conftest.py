@@ -1,0 +1,45 @@
+"""What the tests of several floors share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+from actbench.budget import Bits, Budget, Ceiling
+from actbench.records.schema import Record
+from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
+
+settings.register_profile("actbench", deadline=None)  # a busy machine is no defect
+settings.load_profile("actbench")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def cell() -> CellSpec:
+    """A cell in which no field has its default."""
+    return CellSpec(
+        WorkloadSpec("shapes", {"weights": "aa11", "data": "bb22"}, limit=64),
+        MethodSpec("prochan", "3", {"rank": 4, "start": "pca", "shift": 0.5, "fold": True}),
+        Budget(Ceiling.parse("traffic:2.5x"), Bits.parse("w8a2-8")),
+        seed=7,
+        recover=200,
+        track="training",
+        device="cuda",
+    )
+
+
+@pytest.fixture(scope="session")
+def make_record(cell: CellSpec) -> Callable[..., Record]:
+    """A record of `cell`; any of its fields may be given."""
+
+    def make(**fields: Any) -> Record:
+        values = {"status": "ok", "started": "2025-01-01T00:00:00+00:00", "seconds": 1.5}
+        return Record.model_validate({"key": cell.key, "spec": cell.canonical()} | values | fields)
+
+    return make

@@ -1,0 +1,191 @@
+"""Uniform quantisers: codes, errors, gradients, and the clip."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from actbench.quantizers import UniformQuantizer, least_squares_clip, round_straight_through, thin
+
+WIDTHS = st.integers(1, 16)
+TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+@st.composite
+def quantizers(draw: st.DrawFn, widths: st.SearchStrategy[int] = WIDTHS) -> UniformQuantizer:
+    """A clip anywhere near zero; far from it fp32 has no values between the steps."""
+    span, offset = draw(st.floats(1e-3, 1e3)), draw(st.floats(-2, 1))
+    nonnegative = draw(st.booleans())
+    low = 0.0 if nonnegative else span * offset
+    return UniformQuantizer(draw(widths), low, low + span, nonnegative=nonnegative)
+
+
+def ends(quantizer: UniformQuantizer) -> tuple[float, float]:
+    return float(quantizer.low.detach()), float(quantizer.high.detach())
+
+
+def spread(quantizer: UniformQuantizer, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Values inside the clip, at its ends, and outside, rising."""
+    low, high = ends(quantizer)
+    beyond = 0.3 * (high - low)
+    inside = torch.linspace(low, high, 401, dtype=torch.float64)
+    values = torch.cat([inside, torch.linspace(low - beyond, high + beyond, 201, dtype=torch.float64)])
+    return values.sort().values.to(dtype)
+
+
+@given(quantizers(), st.sampled_from(TYPES))
+def test_codes_are_rising_integers_in_range(quantizer: UniformQuantizer, dtype: torch.dtype) -> None:
+    codes = quantizer.encode(spread(quantizer, dtype)).detach().double()
+    assert torch.equal(codes, codes.round())
+    assert float(codes[0]) == 0
+    assert float(codes[-1]) == 2**quantizer.width - 1
+    assert bool((codes.diff() >= 0).all())
+
+
+@given(quantizers(), st.sampled_from([torch.float32, torch.float64]))
+def test_errors_are_half_a_step_inside_the_clip(quantizer: UniformQuantizer, dtype: torch.dtype) -> None:
+    x = spread(quantizer, dtype)
+    low, high = ends(quantizer)
+    step = (high - low) / (2**quantizer.width - 1)
+    rounding = 4 * torch.finfo(torch.float32).eps * max(abs(low), abs(high))
+    decoded = quantizer(x).detach()
+    assert decoded.dtype == dtype
+    assert float((decoded - x.clamp(low, high)).abs().max()) <= step / 2 + rounding
+
+
+@given(quantizers(), st.sampled_from(TYPES))
+def test_what_was_decoded_has_the_same_codes(quantizer: UniformQuantizer, dtype: torch.dtype) -> None:
+    assume(dtype != torch.bfloat16 or not 5 < quantizer.width <= 8)  # its own steps are coarser
+    codes = quantizer.encode(spread(quantizer, dtype))
+    again = quantizer.encode(quantizer.decode(codes))
+    assert torch.equal(again, codes)
+
+
+@given(quantizers(st.integers(1, 8)), st.sampled_from([torch.float16, torch.bfloat16]))
+def test_half_precision_stays_half_precision(quantizer: UniformQuantizer, dtype: torch.dtype) -> None:
+    x = spread(quantizer, dtype)
+    codes = quantizer.encode(x)
+    assert codes.dtype == quantizer(x).dtype == dtype
+    assert torch.equal(codes.float(), quantizer.encode(x.float()))
+
+
+@pytest.mark.parametrize("width", [9, 12, 16])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_does_not_cut_wide_codes(dtype: torch.dtype, width: int) -> None:
+    quantizer = UniformQuantizer(width, 0.0, 2.0**width - 1, nonnegative=True)
+    odd = torch.tensor([2.0**width - 1])
+    assert quantizer.encode(torch.tensor([1e4 * width], dtype=dtype)).tolist() == odd.tolist()
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_an_end_that_learning_moves_past_the_other_leaves_codes_in_range(nonnegative: bool) -> None:
+    quantizer = UniformQuantizer(4, 0.0, -0.5, nonnegative=nonnegative)
+    codes = quantizer.encode(torch.linspace(-2, 2, 9)).detach()
+    assert bool(((codes >= 0) & (codes <= 15)).all())
+
+
+def test_the_gradients_of_pact() -> None:
+    quantizer = UniformQuantizer(4, 0.0, 6.0, nonnegative=True)
+    x = torch.tensor([-1.0, 0.1, 2.3, 5.9, 6.0, 6.1, 40.0], requires_grad=True)
+    outgoing = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    quantizer(x).backward(outgoing)
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 2, 4, 8, 0, 0, 0]
+    assert isinstance(quantizer.high, torch.nn.Parameter)
+    assert float(quantizer.high.grad or 0) == 16 + 32 + 64
+    assert [name for name, _ in quantizer.named_parameters()] == ["high"]
+
+
+def test_the_gradients_at_both_ends() -> None:
+    quantizer = UniformQuantizer(3, -1.0, 2.0)
+    x = torch.tensor([-3.0, -1.5, 0.0, 1.9, 2.5], requires_grad=True)
+    quantizer(x).backward(torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0]))
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 0, 4, 8, 0]
+    assert quantizer.low.grad is not None
+    assert quantizer.high.grad is not None
+    assert (float(quantizer.low.grad), float(quantizer.high.grad)) == (3, 16)
+
+
+def test_rounding_passes_gradients() -> None:
+    x = torch.tensor([0.2, 0.7, -1.6], requires_grad=True)
+    rounded = round_straight_through(x)
+    rounded.backward(torch.tensor([1.0, 2.0, 3.0]))
+    assert rounded.tolist() == [0, 1, -2]
+    assert x.grad is not None
+    assert x.grad.tolist() == [1, 2, 3]
+
+
+def squared_error(x: Tensor, width: int, low: float, high: float, *, nonnegative: bool) -> float:
+    with torch.no_grad():
+        return float((UniformQuantizer(width, low, high, nonnegative=nonnegative)(x) - x).double().square().sum())
+
+
+SAMPLES = {
+    "half-normal": (torch.randn(8000, generator=torch.Generator().manual_seed(1)).abs(), True),
+    "sparse": (torch.randn(8000, generator=torch.Generator().manual_seed(2)).clamp_min(0).pow(3), True),
+    "normal": (torch.randn(8000, generator=torch.Generator().manual_seed(3)), False),
+    "heavy": (torch.randn(8000, generator=torch.Generator().manual_seed(4)).pow(3), False),
+    "uniform": (torch.rand(8000, generator=torch.Generator().manual_seed(5)) - 0.5, False),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_the_clip_is_the_best_of_a_dense_grid(name: str, width: int) -> None:
+    x, nonnegative = SAMPLES[name]
+    lowest = 0.0 if nonnegative else float(x.min())
+    highest = float(x.max())
+    found = squared_error(x, width, *least_squares_clip(x, width, nonnegative=nonnegative), nonnegative=nonnegative)
+    assert found <= squared_error(x, width, lowest, highest, nonnegative=nonnegative) * 1.0001
+    fractions = torch.linspace(0.001, 1, 1000).tolist()
+    dense = min(squared_error(x, width, lowest * f, highest * f, nonnegative=nonnegative) for f in fractions)
+    assert found <= dense * 1.05
+
+
+@pytest.mark.parametrize("width", [2, 4])
+@pytest.mark.parametrize("shift", [5.0, -5.0])
+def test_the_clip_follows_values_that_lie_on_one_side_of_zero(shift: float, width: int) -> None:
+    x = SAMPLES["normal"][0][:2000] + shift
+    middle, half = float(x.median()), float((x.max() - x.min()) / 2)
+    parts = torch.linspace(0.2, 1, 17).tolist()
+    grid = [(middle - half * below, middle + half * above) for below in parts for above in parts]
+    dense = min(squared_error(x, width, *clip, nonnegative=False) for clip in grid)
+    assert squared_error(x, width, *least_squares_clip(x, width), nonnegative=False) <= dense * 1.1
+
+
+def test_calibration_takes_the_least_squares_clip() -> None:
+    x, _ = SAMPLES["half-normal"]
+    quantizer = UniformQuantizer.calibrated(3, x.reshape(2, 4, 20, 50), nonnegative=True)
+    low, high = least_squares_clip(x, 3, nonnegative=True)
+    assert ends(quantizer) == pytest.approx((low, high))
+    assert low == 0
+    assert 0 < high < float(x.max())
+
+
+@pytest.mark.parametrize("width", [1, 4, 8, 16])
+@pytest.mark.parametrize("value", [0.0, 3.5, -2.25, 1e-20, 3e38])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_constants_decode_exactly(value: float, width: int, dtype: torch.dtype) -> None:
+    x = torch.full((4, 5), value).to(dtype)
+    quantizer = UniformQuantizer.calibrated(width, x)
+    assert torch.equal(quantizer(x), x)
+
+
+def test_a_nonnegative_map_that_is_all_zero() -> None:
+    x = torch.zeros(10)
+    quantizer = UniformQuantizer.calibrated(4, x, nonnegative=True)
+    assert torch.equal(quantizer(x), x)
+    decoded = quantizer(torch.tensor([5.0, -5.0]))
+    assert decoded.tolist() == [0, 0]
+
+
+@given(st.integers(1, 200), st.integers(1, 50))
+def test_thinning_keeps_an_even_part(count: int, most: int) -> None:
+    kept = thin(torch.arange(count), most)
+    assert len(kept) <= most
+    assert len(kept) >= min(count, most) / 2
+    assert kept.tolist() == list(range(0, count, math.ceil(count / most)))
