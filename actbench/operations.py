@@ -1,11 +1,12 @@
-"""The steps between a map's source and the map, as modules: what `FeatureMap.between` describes."""
+"""Modules: the steps between a map's source and the map, as `FeatureMap.between` describes them; 1×1 convolutions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from actbench.feature_map import Operation
 
@@ -36,3 +37,13 @@ def build(operation: Operation) -> nn.Module:
 def build_all(operations: Sequence[Operation]) -> nn.Sequential:
     """The steps one after the other; without any, the identity."""
     return nn.Sequential(*(build(operation) for operation in operations))
+
+
+def pointwise(matrix: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
+    """The 1×1 convolution, in fp32, of a matrix (out, in) and a bias (out,)."""
+    layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(matrix[:, :, None, None])
+        if layer.bias is not None and bias is not None:
+            layer.bias.copy_(bias)
+    return layer

@@ -124,7 +124,8 @@ def _unpack_field(cursors: list[_Cursor], part: FieldLayout, device: torch.devic
     lengths = [int(cursor.read(1, LENGTH_BITS)[0]) for cursor in cursors]
     words = [cursor.read(length, part.bits) for cursor, length in zip(cursors, lengths, strict=True)]
     values = _from_words(numpy.concatenate(words) if words else numpy.zeros(0, numpy.uint64), part)
-    return Field(values.to(device), part.bits, part.kind, torch.tensor(lengths, dtype=torch.int64, device=device), part.side)
+    counted = torch.tensor(lengths, dtype=torch.int64, device=device)
+    return Field(values.to(device), part.bits, part.kind, counted, part.side)
 
 
 def _from_words(words: NDArray[numpy.uint64], part: FieldLayout) -> Tensor:

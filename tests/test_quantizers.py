@@ -87,6 +87,13 @@ def test_an_end_that_learning_moves_past_the_other_leaves_codes_in_range(nonnega
     assert bool(((codes >= 0) & (codes <= 15)).all())
 
 
+def test_an_end_that_has_crossed_can_learn_its_way_back() -> None:
+    quantizer = UniformQuantizer(4, 0.0, -0.5, nonnegative=True)
+    quantizer(torch.tensor([0.5, 1.0, 2.0])).sum().backward()
+    assert quantizer.high.grad is not None
+    assert float(quantizer.high.grad) == 3
+
+
 def test_the_gradients_of_pact() -> None:
     quantizer = UniformQuantizer(4, 0.0, 6.0, nonnegative=True)
     x = torch.tensor([-1.0, 0.1, 2.3, 5.9, 6.0, 6.1, 40.0], requires_grad=True)

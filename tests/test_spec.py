@@ -70,6 +70,12 @@ def test_every_field_changes_the_key(cell: CellSpec, change: dict[str, Any]) -> 
     assert CellSpec.from_canonical(changed.canonical()) == changed
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_json_cannot_hold_has_no_key(cell: CellSpec, value: float) -> None:
+    with pytest.raises(ValueError):
+        _ = replace(cell, method=replace(cell.method, options={"shift": value})).key
+
+
 def test_recovery_opens_the_division(cell: CellSpec) -> None:
     assert (cell.division, replace(cell, recover=0).division) == ("open", "closed")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from actbench.components import Components
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 from actbench.method import Codec, Folded, PlainCodec
+from actbench.operations import pointwise
 from actbench.payload import Payload
 from actbench.quantizers import UniformQuantizer
-from actbench_plugins.greedy.components import Components
 
 
 class StoredComponents(Codec):
@@ -41,8 +41,8 @@ class ComponentCodec(Codec):
 
     def __init__(self, components: Components, quantizer: UniformQuantizer | None) -> None:
         super().__init__()
-        self.project = _pointwise(components.project, -components.project @ components.mean)
-        self.core = StoredComponents(_pointwise(components.expand, components.mean), quantizer)
+        self.project = pointwise(components.project, -components.project @ components.mean)
+        self.core = StoredComponents(pointwise(components.expand, components.mean), quantizer)
 
     def encode(self, x: Tensor) -> Payload:
         return self.core.encode(self.project(x))
@@ -56,12 +56,3 @@ class ComponentCodec(Codec):
     def describe(self) -> dict[str, OptionValue]:
         quantizer = self.core.plain.quantizer
         return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
-
-
-def _pointwise(matrix: Tensor, bias: Tensor) -> nn.Conv2d:
-    """The 1×1 convolution of a (out, in) matrix and a bias (out,)."""
-    layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1)
-    with torch.no_grad():
-        layer.weight.copy_(matrix[:, :, None, None])
-        layer.bias.copy_(bias)  # type: ignore[union-attr]
-    return layer

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from actbench.components import Components
 from actbench.feature_map import FLOAT_BITS
 from actbench.method import Budget, Codec, FeatureMap, MapStatistics, Method, Network, PlainCodec, Plan
 from actbench.quantizers import UniformQuantizer
 from actbench_plugins.greedy.allocation import Ladder, Rung, allocate, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec
-from actbench_plugins.greedy.components import (
-    Components,
+from actbench_plugins.greedy.distortion import (
     Distortion,
     energy_weights,
     quantization_errors,
@@ -68,7 +68,7 @@ class GreedyProjection(Method):
 def _codec(fmap: FeatureMap, stats: MapStatistics, components: Components, rung: Rung) -> Codec:
     if rung.rank is None:
         return PlainCodec.calibrated(fmap, stats, rung.width)
-    leading = components.leading(rung.rank)
+    leading = components.only(slice(rung.rank))
     if rung.width == FLOAT_BITS:
         return ComponentCodec(leading, None)
     z: Tensor = leading.of_images(stats.before.sample)

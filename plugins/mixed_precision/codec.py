@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from actbench.components import Components
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 from actbench.method import Codec, Folded
+from actbench.operations import pointwise
 from actbench.payload import Field, Payload, floating, unsigned
 from actbench.quantizers import UniformQuantizer
-from actbench_plugins.mixed_precision.components import Components
 
 Quantizers = Sequence[UniformQuantizer | None]
 """One for each group, None where it is stored in floating point."""
@@ -57,8 +58,8 @@ class GroupCodec(Codec):
 
     def __init__(self, components: Components, sizes: Sequence[int], quantizers: Quantizers) -> None:
         super().__init__()
-        self.project = _pointwise(components.project, -components.project @ components.mean)
-        self.core = StoredGroups(_pointwise(components.expand, components.mean), sizes, quantizers)
+        self.project = pointwise(components.project, -components.project @ components.mean)
+        self.core = StoredGroups(pointwise(components.expand, components.mean), sizes, quantizers)
 
     def encode(self, x: Tensor) -> Payload:
         return self.core.encode(self.project(x))
@@ -80,12 +81,3 @@ def _field(quantizer: nn.Module, z: Tensor) -> Field:
     if isinstance(quantizer, UniformQuantizer):
         return unsigned(quantizer.encode(z), quantizer.width)
     return floating(z)
-
-
-def _pointwise(matrix: Tensor, bias: Tensor) -> nn.Conv2d:
-    """The 1×1 convolution of a (out, in) matrix and a bias (out,)."""
-    layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1)
-    with torch.no_grad():
-        layer.weight.copy_(matrix[:, :, None, None])
-        layer.bias.copy_(bias)  # type: ignore[union-attr]
-    return layer

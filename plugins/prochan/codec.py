@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 from actbench.method import Codec, FeatureMap, Folded
-from actbench.operations import build_all
+from actbench.operations import build_all, pointwise
 from actbench.payload import Payload, floating, unsigned
 from actbench.quantizers import UniformQuantizer
 
@@ -46,12 +47,8 @@ class ProChanCodec(Codec):
 
     def __init__(self, fmap: FeatureMap, project: Tensor, expand: Tensor, quantizer: UniformQuantizer | None) -> None:
         super().__init__()
-        rank, channels = project.shape
-        self.project = nn.Conv2d(channels, rank, 1)
-        self.expand = nn.Conv2d(rank, channels, 1, bias=False)
-        self.project.weight.data.copy_(project[:, :, None, None])
-        self.project.bias.data.zero_()  # type: ignore[union-attr]
-        self.expand.weight.data.copy_(expand[:, :, None, None])
+        self.project = pointwise(project, torch.zeros(len(project)))
+        self.expand = pointwise(expand)
         self.core = StoredActivation(build_all(fmap.between), quantizer)
 
     def encode(self, x: Tensor) -> Payload:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 from actbench.method import Codec, Folded, PlainCodec
+from actbench.operations import pointwise
 from actbench.payload import Payload
 from actbench.quantizers import UniformQuantizer
 
@@ -23,8 +23,8 @@ class ProjectionCodec(Codec):
 
     def __init__(self, project: Tensor, expand: Tensor, quantizer: UniformQuantizer | None) -> None:
         super().__init__()
-        self.project = _pointwise(project)
-        self.expand = _pointwise(expand)
+        self.project = pointwise(project)
+        self.expand = pointwise(expand)
         self.core = PlainCodec(quantizer)
 
     def encode(self, x: Tensor) -> Payload:
@@ -39,11 +39,3 @@ class ProjectionCodec(Codec):
     def describe(self) -> dict[str, OptionValue]:
         quantizer = self.core.quantizer
         return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
-
-
-def _pointwise(matrix: Tensor) -> nn.Conv2d:
-    """The 1×1 convolution of a (out, in) matrix."""
-    layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
-    with torch.no_grad():
-        layer.weight.copy_(matrix[:, :, None, None])
-    return layer

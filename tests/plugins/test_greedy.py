@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.calibration import collect
+from actbench.components import Components
 from actbench.method import MapStatistics, Unsupported
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
@@ -22,7 +23,7 @@ from actbench.statistics import SideStatistics
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.greedy.allocation import Rung, allocate, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec
-from actbench_plugins.greedy.components import Components, Distortion, reader_weights
+from actbench_plugins.greedy.distortion import Distortion, reader_weights
 from actbench_plugins.greedy.method import GreedyProjection
 from actbench_plugins.greedy.metrics import METRICS, by_error
 
@@ -78,7 +79,7 @@ def test_error_is_the_sum_of_dropped_eigenvalues(rank: int) -> None:
     x = correlated()
     covariance = numpy.cov(x.transpose(0, 1).flatten(1).double().numpy(), bias=True)
     dropped = numpy.linalg.eigvalsh(covariance)[:-rank].sum()
-    codec = ComponentCodec(Components.of(side(x)).leading(rank), None)
+    codec = ComponentCodec(Components.of(side(x)).only(slice(rank)), None)
     error = (codec(x) - x).detach().double().square().sum(1).mean()
     assert float(error) == pytest.approx(dropped, rel=1e-4)
 
@@ -86,7 +87,9 @@ def test_error_is_the_sum_of_dropped_eigenvalues(rank: int) -> None:
 @pytest.mark.parametrize("width", [2, 5, 8, 32])
 def test_stored_bits_are_the_formula_and_decode_from_bytes(width: int) -> None:
     x = correlated(3, 5, 4, 7)
-    codec = ComponentCodec(Components.of(side(x)).leading(3), None if width == 32 else UniformQuantizer(width, -3, 3))
+    codec = ComponentCodec(
+        Components.of(side(x)).only(slice(3)), None if width == 32 else UniformQuantizer(width, -3, 3)
+    )
     payload = codec.encode(x)
     assert payload.bits_per_image().tolist() == [3 * 28 * width] * 3
     packed = pack(payload)
@@ -96,7 +99,7 @@ def test_stored_bits_are_the_formula_and_decode_from_bytes(width: int) -> None:
 
 def test_gradients_reach_every_parameter() -> None:
     x = correlated()
-    codec = ComponentCodec(Components.of(side(x)).leading(3), UniformQuantizer(4, -1, 1))
+    codec = ComponentCodec(Components.of(side(x)).only(slice(3)), UniformQuantizer(4, -1, 1))
     codec(x).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in codec.parameters())
 

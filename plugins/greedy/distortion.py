@@ -1,4 +1,4 @@
-"""Principal components of a tensor's channels, and what it costs to drop or to quantise them."""
+"""What it costs to drop principal components, or to quantise them."""
 
 from __future__ import annotations
 
@@ -8,55 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from actbench.components import Components
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import FeatureMap, SideStatistics
+from actbench.method import FeatureMap
 from actbench.quantizers import UniformQuantizer
 
 Layer = nn.Conv2d | nn.Linear
 
-_NOISE = 1e-12
-"""Variance, relative to the largest mean square, below which a component is rounding error."""
-
 _IMAGES = 16
 """Images of the calibration sample on which quantisers are calibrated."""
-
-
-@dataclass(frozen=True)
-class Components:
-    """The leading K components, fp64: `mean` μ (C,), `basis` U_K (C, K) and their variances, `energy` (K,), falling.
-
-    `D = Λ^(−1/2) U_Kᵀ` gives each the variance 1, so that one quantiser serves them all; `E = U_K Λ^(1/2)`.
-    """
-
-    mean: Tensor
-    basis: Tensor
-    energy: Tensor
-
-    @classmethod
-    def of(cls, side: SideStatistics) -> Components:
-        """All C components of the covariance."""
-        values, vectors = torch.linalg.eigh(side.covariance)
-        floor = _NOISE * (values.max() + side.mean.square().max()).clamp_min(_NOISE)
-        return cls(side.mean, vectors.flip(1), values.flip(0).clamp_min(float(floor)))
-
-    def leading(self, rank: int) -> Components:
-        """The first `rank` of them."""
-        return Components(self.mean, self.basis[:, :rank], self.energy[:rank])
-
-    @property
-    def project(self) -> Tensor:
-        """D (K, C)"""
-        return (self.basis / self.energy.sqrt()).T
-
-    @property
-    def expand(self) -> Tensor:
-        """E (C, K)"""
-        return self.basis * self.energy.sqrt()
-
-    def of_images(self, x: Tensor) -> Tensor:
-        """(images, C, H, W) → (images, K, H, W): z of the first few images, in fp32."""
-        centred = x[:_IMAGES] - self.mean.float()[:, None, None]
-        return torch.einsum("kc,nchw->nkhw", self.project.float(), centred)
 
 
 @dataclass(frozen=True)
@@ -76,7 +36,7 @@ class Distortion:
 
 def quantization_errors(components: Components, sample: Tensor, widths: Sequence[int]) -> dict[int, float]:
     """d(b) for each width: the mean squared error of the calibrated quantiser on the components of `sample`."""
-    z = components.of_images(sample)
+    z = components.of_images(sample[:_IMAGES])
     quantizers = {width: UniformQuantizer.calibrated(width, z) for width in widths if width != FLOAT_BITS}
     with torch.no_grad():
         measured = {width: float((quantizer(z) - z).square().mean()) for width, quantizer in quantizers.items()}

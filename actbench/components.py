@@ -1,4 +1,4 @@
-"""Principal components of the tensor before the nonlinearity."""
+"""Principal components of a tensor's channels, for the methods that store them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actbench.method import SideStatistics
+from actbench.statistics import SideStatistics
 
 _NOISE = 1e-12
 """Variance, relative to the largest mean square, below which a component is rounding error."""
@@ -17,7 +17,7 @@ _NOISE = 1e-12
 class Components:
     """Some components of the covariance, fp64: `mean` μ (C,), `basis` U (C, K), their variances `energy` (K,), falling.
 
-    `D = Λ^(−1/2) Uᵀ` gives each the variance 1; `E = U Λ^(1/2)`.
+    `D = Λ^(−1/2) Uᵀ` gives each the variance 1, so that one quantiser serves them all; `E = U Λ^(1/2)`.
     """
 
     mean: Tensor
@@ -31,7 +31,7 @@ class Components:
         floor = _NOISE * (values.max() + side.mean.square().max()).clamp_min(_NOISE)
         return cls(side.mean, vectors.flip(1), values.flip(0).clamp_min(float(floor)))
 
-    def only(self, index: Tensor) -> Components:
+    def only(self, index: Tensor | slice) -> Components:
         """Those that `index` picks."""
         return Components(self.mean, self.basis[:, index], self.energy[index])
 
