@@ -141,19 +141,22 @@ def _collect(registry: Registry, manager: pluggy.PluginManager, plugin: Any, rep
         "register_workloads": (WorkloadInfo, registry.workloads),
         "register_executors": (ExecutorInfo, registry.executors),
     }
+    found: dict[str, dict[str, Any]] = {hook: {} for hook in known}
     for hook, (kind, table) in known.items():
         caller = manager.subset_hook_caller(hook, remove_plugins=others)
-        caller(register=_registrar(kind, table, report))
+        caller(register=_registrar(kind, table, found[hook]))
+    for hook, (_, table) in known.items():  # all of what it provides, or nothing
+        table.update(found[hook])
+        report.provides += found[hook]
 
 
-def _registrar(kind: type[Any], table: dict[str, Any], report: PluginReport) -> Callable[[Any], None]:
+def _registrar(kind: type[Any], taken: dict[str, Any], found: dict[str, Any]) -> Callable[[Any], None]:
     def register(info: Any) -> None:
         if not isinstance(info, kind):
             raise TypeError(f"registered {type(info).__name__}, not {kind.__name__}")
-        if info.name in table:
+        if info.name in taken or info.name in found:
             raise ValueError(f"{info.name!r} is registered already; rename it")
-        table[info.name] = info
-        report.provides.append(info.name)
+        found[info.name] = info
 
     return register
 

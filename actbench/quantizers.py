@@ -70,7 +70,8 @@ class UniformQuantizer(nn.Module):
         every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
         exact = x if x.dtype in (torch.float32, torch.float64) else x.float()
         low, high = self.low.to(exact.dtype), self.high.to(exact.dtype)
-        clipped = _clip(exact, low, torch.maximum(low, high))
+        # An end that learning moved past the other clips nothing, and still gets its gradient, so that it can return.
+        clipped = _clip(exact, low, high + (torch.maximum(low, high) - high).detach())
         codes = round_straight_through((clipped - low.detach()) / self._step().to(exact.dtype))
         return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 

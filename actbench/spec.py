@@ -93,5 +93,5 @@ class CellSpec:
     @property
     def key(self) -> str:
         """The cell's name in a store: 20 hexadecimal digits of a SHA-256 of its canonical form."""
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:20]

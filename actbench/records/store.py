@@ -28,6 +28,12 @@ class Store:
 
     def add(self, record: Record) -> tuple[Path, Record]:
         """Writes a record under the next free attempt. The file is on disk, whole, when this returns."""
+        try:
+            return self._add(record)
+        except OSError as error:
+            raise UserError(f"cannot write a record into {self.folder}: {error.strerror or error}") from error
+
+    def _add(self, record: Record) -> tuple[Path, Record]:
         folder = self.folder / record.cell.workload.name
         folder.mkdir(parents=True, exist_ok=True)
         attempt = 1 + max((_attempt(path) for path in folder.glob(f"{record.key}-*.json")), default=0)

@@ -141,7 +141,7 @@ def test_nothing_is_left_behind_where_writing_fails(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, step, fail)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(UserError, match="No space"):
             store.add(make_record())
     assert files(store) == []
     assert store.add(make_record())[1].attempt == 1
