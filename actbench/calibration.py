@@ -14,7 +14,7 @@ from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
 from actbench.statistics import MapStatistics, SideStatistics
 
-SAMPLE_BYTES = 1 << 28
+SAMPLE_BYTES = 1 << 29
 """The most memory that the kept samples of all maps may take together."""
 
 

@@ -45,7 +45,7 @@ def interleaved(
     device: torch.device,
     rounds: int = 15,
     warmup: int = 3,
-    seconds: float = 2.0,
+    seconds: float = 1.0,
 ) -> Latency:
     """Times both in turn, the one first that came last in the round before, so that a drift of the machine cancels.
 

@@ -27,7 +27,7 @@ from actbench_plugins.prochan.codec import ProChanCodec
 from actbench_plugins.prochan.objective import Layer, importance, relative_error
 from actbench_plugins.prochan.start import default_weights, least_squares_expansion, projection
 
-_IMAGES = 32
+_IMAGES = 96
 """Images of the calibration sample on which expansions are fitted and candidates compared."""
 
 
@@ -58,7 +58,7 @@ class ProChan(Method):
             target = stats[fmap.name].after.sample[:_IMAGES]
             current = network.observe(fmap, codecs, len(target))
             if allowance.leaves_alone(fmap):
-                codecs[fmap.name] = PlainCodec.calibrated(fmap, current, allowance.widths[0])
+                codecs[fmap.name] = PlainCodec.calibrated(fmap, stats[fmap.name], allowance.widths[0])
             else:
                 weights = importance(fmap, network.readers(fmap))
                 candidates = self._candidates(fmap, current, target, weights, allowance)
@@ -102,7 +102,7 @@ def _candidate(
             quantizer = UniformQuantizer.calibrated(width, hidden, nonnegative=fmap.nonnegative)
             hidden = quantizer(hidden)
     if fitted:
-        expand = least_squares_expansion(_columns(target), _columns(hidden))
+        expand = least_squares_expansion(_columns(target), _columns(hidden), project.T)
     else:
         expand = default_weights(fmap.channels, len(project))
     return Candidate(project, expand, quantizer, torch.einsum("ck,nkhw->nchw", expand.float(), hidden))

@@ -11,7 +11,7 @@ from actbench.method import MapStatistics
 
 STARTS = ("selection", "pca", "orthonormal", "default")
 
-_RIDGE = 1e-9
+_RIDGE = 1e-6
 
 
 def projection(start: str, stats: MapStatistics, importance: Tensor, rank: int) -> Tensor:
@@ -58,10 +58,12 @@ def select_channels(gram: Tensor, importance: Tensor, count: int) -> Tensor:
     return torch.tensor(sorted(chosen))
 
 
-def least_squares_expansion(target: Tensor, stored: Tensor) -> Tensor:
-    """E (C, k) with the least ‖target − E·stored‖²; `target` (C, positions), `stored` (k, positions), fp64."""
+def least_squares_expansion(target: Tensor, stored: Tensor, prior: Tensor) -> Tensor:
+    """E (C, k) with the least `‖target − E·stored‖² + λ‖E − prior‖²`; `target` (C, positions), `stored` (k, positions),
+    fp64. λ is small beside the mean energy of a stored channel: it decides only where a channel is hardly ever active
+    in the sample, and there leaves it what the start made of it."""
     gram = stored @ stored.T
     ridge = _RIDGE * gram.diagonal().mean().clamp_min(1e-30)
     gram.diagonal().add_(ridge)
-    expansion: Tensor = torch.linalg.solve(gram, stored @ target.T).T
+    expansion: Tensor = torch.linalg.solve(gram, stored @ target.T + ridge * prior.T).T
     return expansion

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import pytest
 
+from actbench.errors import UserError
 from actbench.records.schema import Record
 from actbench.records.store import Store, read_record, read_status
 from actbench.spec import CellSpec
