@@ -55,11 +55,11 @@ class ProChan(Method):
         codecs: dict[str, Codec] = {}
         for fmap in network.maps:
             allowance = budget.allowance(fmap, network.maps)
-            target = stats[fmap.name].after.sample[:_IMAGES]
-            current = network.observe(fmap, codecs, len(target))
             if allowance.leaves_alone(fmap):
                 codecs[fmap.name] = PlainCodec.calibrated(fmap, stats[fmap.name], allowance.widths[0])
             else:
+                target = stats[fmap.name].after.sample[:_IMAGES]
+                current = network.observe(fmap, codecs, len(target))
                 weights = importance(fmap, network.readers(fmap))
                 candidates = self._candidates(fmap, current, target, weights, allowance)
                 best = least_error(fmap, network.readers(fmap), target, candidates)
