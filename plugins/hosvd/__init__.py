@@ -1,0 +1,29 @@
+"""`hosvd`, `svd`: truncated decompositions of each image's map, with the factors stored."""
+
+from collections.abc import Callable
+
+from actbench import MethodInfo, hookimpl
+
+_METHODS = {
+    "hosvd": (
+        "HOSVD: truncated higher-order SVD of each image",
+        "HigherOrderSVD",
+        "after Nguyen et al., NeurIPS 2024, arXiv 2411.06346 (there for training; at inference ours)",
+    ),
+    "svd": ("SVD: truncated singular value decomposition of each image", "ChannelSVD", "Eckart, Young, 1936"),
+}
+
+
+@hookimpl
+def register_methods(register: Callable[[MethodInfo], None]) -> None:
+    for name, (title, target, paper) in _METHODS.items():
+        register(
+            MethodInfo(
+                name=name,
+                title=title,
+                target=f"actbench_plugins.hosvd.method:{target}",
+                version="1",
+                paper=paper,
+                learnable=True,
+            )
+        )

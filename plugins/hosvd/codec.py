@@ -1,0 +1,132 @@
+"""A map stored as the core and the factors of its own decomposition."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from actbench.feature_map import FLOAT_BITS
+from actbench.info import OptionValue
+from actbench.method import Codec, FeatureMap
+from actbench.payload import Field, Payload, floating, unsigned
+from actbench.quantizers import UniformQuantizer
+from actbench_plugins.hosvd.decomposition import hosvd_factors, mode_product
+from actbench_plugins.hosvd.ranks import Ranks
+from actbench_plugins.hosvd.scales import SeparableScales
+
+MODES = ("channels", "rows", "columns")
+
+_RIDGE = 1e-5
+
+
+class DecomposedMap(Codec):
+    """Truncated HOSVD of each image's (C, H, W) map; stored: a core (K_1, K_2, K_3) and of each truncated mode a
+    factor (n_i, K_i), all in `width`-bit codes or all in fp32: `width·(K_1·K_2·K_3 + Σ n_i·K_i)` bits.
+
+    With the factors quantised first, the core is the least-squares one for what `decode` will read. Its entries are
+    divided by static scales, a vector for each mode, and share one clip. A map that is not negative is decoded with a
+    ReLU. Gradients pass through the core, the factors being constants.
+    """
+
+    def __init__(self, fmap: FeatureMap, ranks: Ranks) -> None:
+        super().__init__()
+        self.ranks = ranks
+        self.nonnegative = fmap.nonnegative
+        self.factor_quantizers = nn.ModuleDict()
+        self.core_quantizer: UniformQuantizer | None = None
+        self.scales: SeparableScales | None = None
+
+    @classmethod
+    def calibrated(cls, fmap: FeatureMap, ranks: Ranks, width: int, sample: Tensor) -> DecomposedMap:
+        """With all clips of least squared error on the sample; `width` 32 means no quantisation."""
+        codec = cls(fmap, ranks)
+        if width == FLOAT_BITS:
+            return codec
+        factors = codec._factors(sample)
+        for name, factor in factors.items():
+            quantizer = UniformQuantizer.calibrated(width, factor)
+            codec.factor_quantizers[name] = quantizer.requires_grad_(False)
+        core = codec._core(sample, codec._quantised(factors))
+        codec.scales = SeparableScales(core)
+        codec.core_quantizer = UniformQuantizer.calibrated(width, core / codec.scales(core))
+        return codec
+
+    @override
+    def encode(self, x: Tensor) -> Payload:
+        exact = x if x.dtype == torch.float64 else x.float()
+        factors = self._factors(exact)
+        core = self._core(exact, self._quantised(factors))
+        core = core if self.scales is None else core / self.scales(core)
+        fields = {name: self._field(factor, name, x.dtype) for name, factor in factors.items()}
+        return Payload(core=self._field(core, None, x.dtype), **fields)
+
+    @override
+    def decode(self, payload: Payload) -> Tensor:
+        x = self._value(payload["core"], None)
+        x = x if self.scales is None else x * self.scales(x)
+        for name in self._truncated:
+            x = mode_product(x, self._value(payload[name], name), MODES.index(name))
+        return (x.relu() if self.nonnegative else x).to(payload["core"].dtype)
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        width = self.core_quantizer.width if self.core_quantizer else FLOAT_BITS
+        ranks: dict[str, OptionValue] = {m: r or "full" for m, r in zip(MODES, self.ranks, strict=True)}
+        return ranks | {"bits": width}
+
+    @override
+    def operations(self, shape: tuple[int, int, int]) -> int:
+        """Eigenvectors of Gram matrices, 9·r³ floating-point operations each (Golub, Van Loan), as fp32 products."""
+        elements = shape[0] * shape[1] * shape[2]
+        smaller = [min(shape[MODES.index(name)], elements // shape[MODES.index(name)]) for name in self._truncated]
+        return sum(9 * r**3 for r in smaller) * FLOAT_BITS**2 // 2
+
+    @property
+    def _truncated(self) -> list[str]:
+        return [name for name, rank in zip(MODES, self.ranks, strict=True) if rank is not None]
+
+    def _factors(self, x: Tensor) -> dict[str, Tensor]:
+        factors = hosvd_factors(x, self.ranks)
+        return {name: factor for name, factor in zip(MODES, factors, strict=True) if factor is not None}
+
+    @torch.no_grad()
+    def _quantised(self, factors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What `decode` will read."""
+        if not self.factor_quantizers:
+            return factors
+        return {name: self.factor_quantizers[name](factor) for name, factor in factors.items()}
+
+    def _core(self, x: Tensor, factors: dict[str, Tensor]) -> Tensor:
+        for name, factor in factors.items():
+            matrix = least_squares_inverse(factor) if self.factor_quantizers else factor.mT
+            x = mode_product(x, matrix, MODES.index(name))
+        return x
+
+    def _quantizer(self, name: str | None) -> UniformQuantizer | None:
+        """Of a factor, or of the core."""
+        if name is None or not self.factor_quantizers:
+            return self.core_quantizer
+        return self.factor_quantizers[name]  # type: ignore[return-value]
+
+    def _field(self, values: Tensor, name: str | None, dtype: torch.dtype) -> Field:
+        quantizer = self._quantizer(name)
+        if quantizer is None:
+            return floating(values.to(dtype))
+        codes = quantizer.encode(values)
+        # The codes' type tells `decode` the map's; half precision holds codes exactly up to 8 bits.
+        return unsigned(codes.to(dtype) if quantizer.width <= 8 else codes, quantizer.width)
+
+    def _value(self, stored: Tensor, name: str | None) -> Tensor:
+        quantizer = self._quantizer(name)
+        exact = stored if stored.dtype == torch.float64 else stored.float()
+        return exact if quantizer is None else quantizer.decode(exact)
+
+
+def least_squares_inverse(factor: Tensor) -> Tensor:
+    """(batch, n, k) → (batch, k, n): `(UᵀU + ε·I)⁻¹ Uᵀ`, the left inverse of a factor that quantisation has made less
+    than orthonormal; ε keeps it bounded where columns have become alike."""
+    gram = factor.mT @ factor
+    ridge = _RIDGE * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    solution: Tensor = torch.linalg.solve(gram + ridge, factor.mT)
+    return solution

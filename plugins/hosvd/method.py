@@ -1,0 +1,58 @@
+"""HOSVD and SVD: which ranks of which map, and in which width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
+from actbench_plugins.hosvd.codec import DecomposedMap
+from actbench_plugins.hosvd.ranks import Ranks, best_ranks, fewest_values, kept_energy
+
+_IMAGES = 8
+"""Images of the calibration sample on which ranks are searched and candidates compared."""
+
+
+class HigherOrderSVD(Method):
+    """For each width the ranks of least error among all that fit; of these, and of the plainly quantised map where it
+    fits, the one with the least squared error on the calibration sample."""
+
+    modes: ClassVar[Sequence[bool]] = (True, True, True)
+    """Which of channels, rows and columns may be truncated."""
+
+    def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        images = stats.after.sample[:_IMAGES]
+        ranks = self._ranks(fmap, images, allowance)
+        plain = allowance.plain_width(fmap)
+        candidates: list[Codec] = [PlainCodec.calibrated(fmap, stats, plain)] if plain else []
+        candidates += [DecomposedMap.calibrated(fmap, chosen, width, images) for width, chosen in ranks.items()]
+        if not candidates:
+            needed = fewest_values(_shape(fmap), self.modes) * allowance.widths[-1]
+            raise Unsupported(f"{fmap.name}: ranks of 1 need {needed} bits; {allowance.bits} are allowed")
+        with torch.no_grad():
+            return min(candidates, key=lambda codec: float((codec(images) - images).double().square().sum()))
+
+    def _ranks(self, fmap: FeatureMap, images: Tensor, allowance: Allowance) -> dict[int, Ranks]:
+        """By width, where any fit and are fewer values than the map."""
+        energy = kept_energy(images, self.modes)
+        found = {}
+        for width in allowance.widths:
+            most = min(allowance.bits // width, fmap.elements - 1)
+            ranks = best_ranks(_shape(fmap), energy, most, self.modes)
+            if ranks:
+                found[width] = ranks
+        return found
+
+
+class ChannelSVD(HigherOrderSVD):
+    """The SVD of the unfolding (C, H·W): `width·K·(C + H·W)` bits. It is the HOSVD with only the channels truncated:
+    the core (K, H, W) holds the right singular vectors, times the singular values."""
+
+    modes = (True, False, False)
+
+
+def _shape(fmap: FeatureMap) -> tuple[int, int, int]:
+    return fmap.channels, fmap.height, fmap.width

@@ -1,0 +1,19 @@
+"""`pca`: transform coding: rotation to principal components, one step, an entropy coder."""
+
+from collections.abc import Callable
+
+from actbench import MethodInfo, hookimpl
+
+
+@hookimpl
+def register_methods(register: Callable[[MethodInfo], None]) -> None:
+    register(
+        MethodInfo(
+            name="pca",
+            title="PCA transform coding: principal components, one step, a range coder",
+            target="actbench_plugins.pca.method:TransformCoding",
+            version="1",
+            paper="Chmiel et al., arXiv 1905.10830",
+            guarantee="data-dependent",
+        )
+    )

@@ -1,0 +1,94 @@
+"""PCA transform coding: the smallest step whose strings fit, and coarser ones for images that need them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from actbench.feature_map import FLOAT_BITS
+from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
+from actbench.operations import build_all, pointwise
+from actbench.quantizers import least_squares_clip
+from actbench.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance
+from actbench_plugins.pca.codec import CodedComponents, RotatedMap, StoredComponents
+
+_IMAGES = 64
+"""Images of the calibration sample on which tables are counted and steps searched."""
+
+_IMAGES_FOR_ERRORS = 16
+
+_HALVINGS = 8
+
+_COARSER = (1.4, 2.0, 4.0, 8.0)
+"""The steps of the rungs below the planned one, relative to it."""
+
+
+class TransformCoding(Method):
+    """Of each map the smallest step is planned whose strings fit on calibration images, down to the step of least
+    squared error for codes of the widest width. `Pooled`, on the components, ends the ladder."""
+
+    def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        if allowance.widths[0] == FLOAT_BITS:
+            raise Unsupported(f"{fmap.name}: this code is for integers of at most 16 bits")
+        project, expand = rotation(stats.before.mean, stats.before.covariance)
+        with torch.no_grad():
+            components = project(stats.before.sample[:_IMAGES])
+        rungs = self._rungs(fmap, components, allowance)
+        coded = RotatedMap(project, StoredComponents(rungs, allowance.bits, expand))
+        plain = allowance.plain_width(fmap)
+        if plain is None:
+            return coded
+        return min([coded, PlainCodec.calibrated(fmap, stats, plain)], key=lambda codec: _error(fmap, codec, stats))
+
+    def _rungs(self, fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[Rung]:
+        streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS))
+        height, width = components.shape[2:]
+        source = replace(fmap, height=height, width=width, between=())
+        last = Pooled.fitting(source, components, streams)
+
+        def coder(step: float) -> CodedComponents:
+            return CodedComponents(step, allowance.widths[0], components)
+
+        low, high = least_squares_clip(components, allowance.widths[0])
+        finest = max((high - low) / ((1 << allowance.widths[0]) - 1), 1e-9)
+        coarsest = max(2 * float(components.abs().max()), 2 * finest)
+        step = smallest_step(lambda step: _fits(coder(step), components, streams.bits), finest, coarsest)
+        return [*(coder(step * factor) for factor in (1.0, *_COARSER)), last]
+
+
+def rotation(mean: Tensor, covariance: Tensor) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """`z = Uᵀ x − Uᵀ μ` and `x = U z + μ` as 1×1 convolutions; U (C, C) has the eigenvectors of the covariance as its
+    columns, that of the largest eigenvalue first."""
+    basis = torch.linalg.eigh(covariance.double())[1].flip(1)
+    return pointwise(basis.T, -basis.T @ mean.double()), pointwise(basis, mean)
+
+
+def smallest_step(fits: Callable[[float], bool], finest: float, coarsest: float) -> float:
+    """The smallest step that fits, to 2^−8 of the octaves between the two; the coarsest where none does."""
+    if fits(finest):
+        return finest
+    low, high = math.log2(finest), math.log2(coarsest)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if fits(math.pow(2, middle)) else (middle, high)
+    return math.pow(2, high)
+
+
+def _fits(rung: CodedComponents, components: Tensor, bits: int) -> bool:
+    longest = float(rung.costs(components).quantile(QUANTILE))
+    return MARGIN * longest <= bits
+
+
+@torch.no_grad()
+def _error(fmap: FeatureMap, codec: Codec, stats: MapStatistics) -> float:
+    """Squared error of the map as it is read."""
+    target = stats.after.sample[:_IMAGES_FOR_ERRORS]
+    if codec.side == "after":
+        decoded = codec(target)
+    else:
+        decoded = build_all(fmap.between)(codec(stats.before.sample[: len(target)]))
+    return float((decoded - target).double().square().sum())

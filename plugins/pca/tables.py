@@ -1,0 +1,95 @@
+"""Code tables: for groups of components the frequencies of their symbols, counted on calibration images."""
+
+from __future__ import annotations
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from actbench_plugins.pca.range_coder import PRECISION, Integers
+
+_SYMBOLS = 512
+"""Symbols of a table, at most: those about zero. Others are escaped."""
+
+_FINEST, _PER_OCTAVE = -3.0, 2
+
+
+class Tables(nn.Module):
+    """One table for each group of components. A table has the symbols that the group takes on calibration images, from
+    `low` on, without gaps, and one more, the escape; each has a frequency of at least 1 of 2^14.
+
+    What is static of it: the frequencies, 16 bits each, and the component's group, the groups' sizes and `low`.
+    """
+
+    group: Tensor
+    low: Tensor
+    size: Tensor
+    frequency: Tensor
+
+    def __init__(self, codes: Tensor, deviations: Tensor) -> None:
+        """`codes` (images, C, positions) of the calibration images; `deviations` (C,) of the components, in steps."""
+        super().__init__()
+        self.register_buffer("group", groups_of(deviations))
+        tables = [_counted(codes[:, self.group == number]) for number in range(int(self.group.max()) + 1)]
+        self.register_buffer("low", torch.tensor([low for low, _ in tables], dtype=torch.int16))
+        self.register_buffer("size", torch.tensor([len(f) for _, f in tables], dtype=torch.int16))
+        self.register_buffer("frequency", torch.cat([f for _, f in tables]).to(torch.int16))
+
+    def symbols(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (images, C, positions) → symbols, numbered through all tables, and which of them are escapes."""
+        group = self.group.long()
+        low, size = self.low.long()[group][:, None], self.size.long()[group][:, None]
+        first = self._first()[group][:, None]
+        index = codes.long() - low
+        escaped = (index < 0) | (index >= size - 1)
+        return first + torch.where(escaped, size - 1, index), escaped
+
+    def codes(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
+        """What `symbols` made: the codes, and where an escape stands in place of one."""
+        group = self.group.long()
+        index = symbols - self._first()[group][:, None]
+        escaped = index == self.size.long()[group][:, None] - 1
+        return index + self.low.long()[group][:, None], escaped
+
+    def frequencies(self) -> tuple[Integers, Integers]:
+        """Of all symbols (symbols,): the frequency, and those before it in its table, summed."""
+        frequency = self.frequency.cpu().numpy().astype(numpy.int64)
+        before = numpy.cumsum(frequency) - frequency
+        return frequency, before & ((1 << PRECISION) - 1)
+
+    def slots(self) -> tuple[Integers, Integers, Integers]:
+        """For each group and slot (groups·2^14,): the symbol, its frequency, and the slot's place in it."""
+        frequency, before = self.frequencies()
+        symbol = numpy.repeat(numpy.arange(len(frequency)), frequency)
+        place = (numpy.arange(len(symbol)) & ((1 << PRECISION) - 1)) - before[symbol]
+        return symbol, frequency[symbol], place
+
+    def _first(self) -> Tensor:
+        """(groups,) the number of each table's first symbol."""
+        size = self.size.long()
+        return size.cumsum(0) - size
+
+
+def groups_of(deviations: Tensor) -> Tensor:
+    """(C,) uint8: components share a group where their deviations, in steps, lie in the same half octave. Below 1/8 of
+    a step, where all is zero but outliers, there is one group."""
+    octave = deviations.double().clamp_min(2.0**_FINEST).log2()
+    group: Tensor = (octave * _PER_OCTAVE).floor().unique(return_inverse=True)[1]
+    return group.to(torch.uint8)
+
+
+def frequencies_of(counts: Tensor) -> Tensor:
+    """Counts (symbols,) → frequencies that add up to 2^14, each at least 1, by rounding the cumulative counts."""
+    free = (1 << PRECISION) - len(counts)
+    edges = (counts.double().cumsum(0) / counts.sum().clamp_min(1) * free).round()
+    edges[-1] = free
+    return 1 + edges.diff(prepend=edges.new_zeros(1)).long()
+
+
+def _counted(codes: Tensor) -> tuple[int, Tensor]:
+    """The lowest symbol and the frequencies of a table, the escape's last."""
+    half = _SYMBOLS // 2
+    low, high = (int(end) for end in codes.clamp(-half, half - 1).aminmax())
+    inside = codes[(codes >= low) & (codes <= high)].long() - low
+    counts = torch.bincount(inside, minlength=high - low + 1)
+    return low, frequencies_of(torch.cat([counts, counts.new_tensor([codes.numel() - len(inside)])]))

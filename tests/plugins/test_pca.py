@@ -1,0 +1,282 @@
+"""PCA transform coding: NumPy's components, a coder that loses nothing and is short, and ceilings that hold."""
+
+import copy
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actbench.budget import Bits, Budget, Ceiling
+from actbench.calibration import collect
+from actbench.feature_map import FeatureMap, Operation
+from actbench.method import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.network.deploy import deploy
+from actbench.network.splice import splice
+from actbench.network.trace import trace
+from actbench.packing import layout, pack, unpack
+from actbench.payload import LENGTH_BITS
+from actbench.rate_control import Stream
+from actbench.workloads.zoo.residual import ResidualNetwork
+from actbench_plugins.pca import range_coder
+from actbench_plugins.pca.codec import CodedComponents, RotatedMap
+from actbench_plugins.pca.method import TransformCoding, rotation, smallest_step
+from actbench_plugins.pca.range_coder import PRECISION
+from actbench_plugins.pca.tables import Tables, frequencies_of, groups_of
+
+WIDTHS = (8, 7, 6, 5, 4, 3, 2)
+
+
+def side(x: torch.Tensor) -> SideStatistics:
+    columns = x.transpose(0, 1).flatten(1).double()
+    return SideStatistics(
+        x, columns.sum(1), columns @ columns.T, columns.shape[1], float(columns.min()), float(columns.max())
+    )
+
+
+def source(images: int = 8, channels: int = 12, height: int = 16, width: int = 20, seed: int = 3) -> torch.Tensor:
+    """Channels that are mixtures of a few, with a mean."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(channels, channels, generator=torch.Generator().manual_seed(0)) * 0.6 ** torch.arange(channels)
+    values = torch.randn(images, channels, height, width, generator=generator)
+    return torch.einsum("cd,ndhw->nchw", mixing, values) + 0.5
+
+
+def planned(x: torch.Tensor, bits: int, widths: tuple[int, ...] = WIDTHS, pool: bool = False) -> Codec:
+    between: tuple[Operation, ...] = (Operation("relu"),)
+    after, (height, width) = x.relu(), x.shape[2:]
+    if pool:
+        between += (Operation("max_pool2d", (("kernel_size", 2),)),)
+        after = torch.nn.functional.max_pool2d(after, 2)
+    fmap = FeatureMap("map", x.shape[1], *after.shape[2:], "producer", (), between, (height, width))
+    return TransformCoding({}).codec(fmap, MapStatistics(side(x), side(after)), Allowance(bits, widths))
+
+
+def coded(x: torch.Tensor, bits_per_value: float = 2.5, **more: bool) -> RotatedMap:
+    codec = planned(x, int(bits_per_value * x[0].numel()), **more)
+    assert isinstance(codec, RotatedMap)
+    return codec
+
+
+def adversarial(x: torch.Tensor) -> torch.Tensor:
+    """What calibration has not seen: too large, too rough, constant, and nothing at all."""
+    return torch.cat([100 * x[:2], 50 * torch.randn_like(x[:2]), torch.full_like(x[:1], 9.0), torch.zeros_like(x[:1])])
+
+
+def test_the_rotation_is_numpys() -> None:
+    x = source()
+    project, expand = rotation(side(x).mean, side(x).covariance)
+    columns = x.transpose(0, 1).flatten(1).double().numpy()
+    eigenvalues = numpy.linalg.eigvalsh(numpy.cov(columns, bias=True))[::-1]
+    with torch.no_grad():
+        components = project(x).transpose(0, 1).flatten(1).double().numpy()
+        numpy.testing.assert_allclose(numpy.cov(components, bias=True), numpy.diag(eigenvalues), atol=1e-4)
+        numpy.testing.assert_allclose(components.mean(1), 0, atol=1e-5)
+        torch.testing.assert_close(expand(project(x)), x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kept", [1, 4, 11])
+def test_dropped_components_cost_their_eigenvalues(kept: int) -> None:
+    x = source()
+    project, expand = rotation(side(x).mean, side(x).covariance)
+    with torch.no_grad():
+        components = project(x)
+        components[:, kept:] = 0
+        error = float((expand(components) - x).double().square().sum(1).mean())
+    dropped = numpy.linalg.eigvalsh(side(x).covariance.numpy())[:-kept].sum()
+    assert error == pytest.approx(dropped, rel=1e-3)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=500))
+def test_frequencies_add_up_and_none_is_zero(counts: list[int]) -> None:
+    frequencies = frequencies_of(torch.tensor(counts))
+    assert int(frequencies.sum()) == 1 << PRECISION
+    assert int(frequencies.min()) >= 1
+
+
+def test_components_of_like_deviation_share_a_table() -> None:
+    assert groups_of(torch.tensor([9.0, 8.5, 3.0, 0.1, 0.01, 0.0])).tolist() == [2, 2, 1, 0, 0, 0]
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 700), st.floats(0.05, 90), st.integers(2, 9))
+def test_the_coder_loses_nothing(images: int, channels: int, positions: int, spread: float, width: int) -> None:
+    """Tables of one image, strings of others, so that symbols escape."""
+    generator = torch.Generator().manual_seed(positions)
+    z = spread * torch.randn(images + 1, channels, positions, 1, generator=generator)
+    rung = CodedComponents(1.0, width, z[:1] / 2)
+    stream = rung.encode(z)
+    assert torch.equal(rung.decode(stream).flatten(2).int(), rung.codes(z))
+    other = rung.encode(z.flip(0))
+    assert torch.equal(stream.select(torch.arange(images, -1, -1)).bits, other.bits)
+    single = rung.decode(Stream(stream.strings()[-1], stream.lengths[-1:]))
+    assert torch.equal(single, rung.decode(stream)[-1:])
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_the_coder_loses_nothing_for_any_frequencies(data: st.DataObject) -> None:
+    frequency = frequencies_of(
+        torch.tensor(data.draw(st.lists(st.integers(0, 10**5), min_size=2, max_size=40)))
+    ).numpy()
+    before = numpy.cumsum(frequency) - frequency
+    symbol = numpy.repeat(numpy.arange(len(frequency)), frequency)
+    tables = (symbol, frequency[symbol], numpy.arange(len(symbol)) - before[symbol])
+    seed, values = data.draw(st.integers(0, 99)), data.draw(st.sampled_from([1, 7, 2048, 4100]))
+    symbols = numpy.random.default_rng(seed).integers(0, len(frequency), (3, values))
+    state, words, counts = range_coder.encode(frequency[symbols], before[symbols])
+    assert ((state >= 1 << 16) & (state < 1 << 32)).all()
+    starts = numpy.cumsum(counts) - counts
+    decoded, read = range_coder.decode(state, words, starts, numpy.zeros(values, dtype=numpy.int64), tables)
+    assert numpy.array_equal(decoded, symbols)
+    assert numpy.array_equal(read, counts)
+
+
+@pytest.mark.parametrize(("step", "most"), [(0.05, 1.02), (0.3, 1.02), (1.5, 1.05)])
+def test_strings_are_as_short_as_the_entropy_allows(step: float, most: float) -> None:
+    """Of images that the tables were not counted on, against the entropy of their own histogram in each group."""
+    project, _ = rotation(side(source()).mean, side(source()).covariance)
+    with torch.no_grad():
+        rung, z = CodedComponents(step, 12, project(source())), project(source(seed=4))
+    codes, entropy = rung.codes(z), 0.0
+    for group in rung.tables.group.unique():
+        counts = codes[:, rung.tables.group == group].unique(return_counts=True)[1].double()
+        entropy += float((counts * (counts.sum() / counts).log2()).sum())
+    bits = int(rung.encode(z).lengths.sum())
+    assert entropy < bits < most * entropy
+    assert float(rung.costs(z).sum()) == pytest.approx(bits, rel=0.02)
+
+
+def test_one_step_gives_components_of_little_variance_few_bits() -> None:
+    project, _ = rotation(side(source()).mean, side(source()).covariance)
+    with torch.no_grad():
+        z = project(source())
+    tables = CodedComponents(0.5, 8, z).tables
+    sizes = tables.size[tables.group.long()].tolist()
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 2 * sizes[-1]
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_stored_bits_are_the_formula_and_decode_from_bytes(pool: bool) -> None:
+    x = source()
+    codec = coded(x, 0.45 if pool else 2.5, pool=pool)
+    payload = codec.encode(torch.cat([x, adversarial(x)]))
+    expected = payload.lengths("stream") + LENGTH_BITS + codec.core.rung_bits
+    assert payload.bits_per_image().tolist() == expected.tolist()
+    packed = pack(payload)
+    assert [len(image) for image in packed] == [-(-bits // 8) for bits in expected.tolist()]
+    decoded = codec.decode(payload)
+    assert decoded.shape[1:] == x.shape[1:]
+    assert torch.equal(copy.deepcopy(codec).decode(unpack(packed, layout(payload))), decoded)
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 9000), st.sampled_from([WIDTHS, (8,), (4,), (1,)]))
+def test_no_allowance_is_exceeded(bits: int, widths: tuple[int, ...]) -> None:
+    x = source(4, 4, 6, 8)
+    try:
+        codec = planned(x, bits, widths)
+    except Unsupported:
+        assert bits < 4 * widths[-1] + LENGTH_BITS + 5
+        return
+    encoded = adversarial(x).relu() if isinstance(codec, PlainCodec) else adversarial(x)
+    with torch.no_grad():
+        payload = codec.encode(encoded)
+        assert int(payload.bits_per_image().max()) <= bits
+        assert codec.decode(payload).isfinite().all()
+
+
+def test_calibration_images_take_the_planned_step_and_others_a_coarser_one() -> None:
+    x = source()
+    codec = coded(x)
+    allowed = int(2.5 * x[0].numel())
+    payload = codec.encode(torch.cat([x, adversarial(x)]))
+    fallen = codec.fallbacks(payload)
+    assert not fallen[: len(x)].any()
+    assert fallen[len(x) : len(x) + 2].all()
+    assert int(payload.bits_per_image().max()) <= allowed
+    assert int(payload.bits_per_image()[: len(x)].max()) > 0.93 * allowed
+
+
+def test_more_bits_mean_less_error() -> None:
+    x = source()
+    with torch.no_grad():
+        errors = [float((coded(x, bits)(x) - x).square().mean()) for bits in (1.0, 1.5, 2.0, 2.5, 3.0)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_correlated_channels_beat_plain_codes() -> None:
+    x = source()
+    bits = 3 * x[0].numel()
+    codec = planned(x, bits)
+    plain = PlainCodec.calibrated(
+        FeatureMap("map", 12, 16, 20, "", (), (Operation("relu"),)), MapStatistics(side(x), side(x.relu())), 3
+    )
+    with torch.no_grad():
+        assert (codec(x).relu() - x.relu()).square().sum() < 0.5 * (plain(x.relu()) - x.relu()).square().sum()
+
+
+def test_a_map_that_plain_codes_serve_as_well_is_left_alone() -> None:
+    x = source()
+    assert isinstance(planned(x, 16 * x[0].numel()), PlainCodec)
+
+
+def test_the_folded_form_stores_the_same() -> None:
+    x = source()
+    codec = coded(x)
+    folded = codec.fold()
+    assert folded.expand is None
+    assert folded.project is not None
+    payload, expected = folded.core.encode(folded.project(x)), codec.encode(x)
+    assert pack(payload) == pack(expected)
+    assert torch.equal(folded.core.decode(payload), codec.decode(expected))
+    assert folded.core.side == codec.side == "before"
+
+
+@pytest.mark.parametrize("ceiling", ["10x", "traffic:12x"])
+def test_folded_network_equals_the_unfolded_one(ceiling: str) -> None:
+    torch.manual_seed(0)
+    network, images = trace(ResidualNetwork().double(), (3, 16, 16)), torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    budget = Budget(Ceiling.parse(ceiling), Bits.parse("w32a2-8"))
+    plan = TransformCoding({}).plan(network, collect(network, images), budget)
+    assert any(isinstance(codec, RotatedMap) for codec in plan.codecs.values())
+    spliced = splice(network, {name: codec.double() for name, codec in plan.codecs.items()})
+    deployed = deploy(spliced, 32, images[:1])
+    with torch.no_grad():
+        torch.testing.assert_close(deployed.module(images), spliced.module(images), rtol=1e-6, atol=1e-6)
+    assert not any(isinstance(codec, RotatedMap) for codec in deployed.codecs().values())
+
+
+def test_tables_and_rotation_are_counted() -> None:
+    codec = coded(source())
+    tables = [rung.tables for rung in codec.core.rungs if isinstance(rung, CodedComponents)]
+    assert all(isinstance(part, Tables) for part in tables)
+    assert codec.static_bits() > sum(16 * len(part.frequency) for part in tables) + 32 * 12 * 13
+
+
+def test_unquantised_is_unsupported() -> None:
+    with pytest.raises(Unsupported, match="integers"):
+        planned(source(), 10**6, (32,))
+
+
+def test_the_smallest_step_is_found() -> None:
+    assert smallest_step(lambda step: step >= 3.0, 1.0, 16.0) == pytest.approx(3.0, rel=0.02)
+    assert smallest_step(lambda step: True, 1.0, 16.0) == 1.0
+    assert smallest_step(lambda step: False, 1.0, 16.0) == 16.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_and_is_close(dtype: torch.dtype) -> None:
+    x = source()
+    codec = coded(x)
+    with torch.no_grad():
+        expected, decoded = codec(x), codec.to(dtype)(x.to(dtype))
+    assert decoded.dtype == dtype
+    assert (decoded.float() - expected).square().mean() < 0.02 * x.square().mean()
+
+
+def test_memory_layout_does_not_matter() -> None:
+    x = source()
+    codec = coded(x)
+    assert pack(codec.encode(x.contiguous(memory_format=torch.channels_last))) == pack(codec.encode(x))
