@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from actbench.feature_map import FeatureMap
 from actbench.method import Codec
 from actbench.network.splice import splice
+from actbench.network.tap import Tap
 from actbench.network.trace import TracedNetwork
 from actbench.statistics import MapStatistics, SideStatistics
 
@@ -46,9 +47,11 @@ def collect(network: TracedNetwork, images: Tensor, batch: int = 64) -> dict[str
     """One pass of all `images` (n, C, H, W) through the network."""
     kept = _images_to_keep(network, len(images))
     sums = {name: (_Sums(), _Sums()) for name in network.places}
-    tap = _Tap(network)
+    tap = Tap(network)
     for start in range(0, len(images), batch):
-        for name, (before, after) in tap.run_batch(images[start : start + batch]).items():
+        with torch.no_grad():
+            sides = tap.sides(images[start : start + batch])
+        for name, (before, after) in sides.items():
             sums[name][0].add(before, kept - start)
             sums[name][1].add(after, kept - start)
     return {name: MapStatistics(before.finish(), after.finish()) for name, (before, after) in sums.items()}
@@ -59,38 +62,6 @@ def observe(network: TracedNetwork, fmap: FeatureMap, codecs: Mapping[str, Codec
     place = network.places[fmap.name]
     compressed = replace(network, module=splice(network, codecs).module, maps=(fmap,), places={fmap.name: place})
     return collect(compressed, images)[fmap.name]
-
-
-class _Tap(fx.Interpreter):
-    """Runs the network and hands out both sides of every map."""
-
-    def __init__(self, network: TracedNetwork) -> None:
-        super().__init__(network.module)
-        self._maps = network.maps
-        self._places = network.places
-        self._wanted = {name for place in network.places.values() for name in (place.source, place.map)}
-        self._seen: dict[str, Tensor] = {}
-
-    def run_node(self, n: fx.Node) -> object:
-        result = super().run_node(n)
-        if n.name in self._wanted:
-            self._seen[n.name] = result
-        return result
-
-    def run_batch(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        with torch.no_grad():
-            self.run(images)
-        sides = {}
-        for fmap in self._maps:
-            place = self._places[fmap.name]
-            pair = self._seen[place.source], self._seen[place.map]
-            sides[fmap.name] = _channels_first(*pair) if fmap.channels_last else pair
-        self._seen = {}
-        return sides
-
-
-def _channels_first(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-    return before.permute(0, 3, 1, 2), after.permute(0, 3, 1, 2)
 
 
 class _Sums:
