@@ -31,10 +31,16 @@ class Option:
 
     def parse(self, text: str) -> OptionValue:
         """The value that `text` stands for. Raises UserError where it has the wrong type or is no choice."""
-        value = self._convert(text)
+        return self.check(self._convert(text))
+
+    def check(self, value: OptionValue) -> OptionValue:
+        """The value itself. Raises UserError where it has the wrong type or is no choice."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if type(value) is not type(self.default) and not (whole and isinstance(self.default, float)):
+            raise UserError(f"option {self.name}={value!r}: give a value of type {type(self.default).__name__}")
         if self.choices and value not in self.choices:
-            raise UserError(f"option {self.name}={text!r}: choose from {', '.join(map(str, self.choices))}")
-        return value
+            raise UserError(f"option {self.name}={str(value)!r}: choose from {', '.join(map(str, self.choices))}")
+        return type(self.default)(value)
 
     def _convert(self, text: str) -> OptionValue:
         if isinstance(self.default, bool):
@@ -60,7 +66,8 @@ class MethodInfo:
     `guarantee` says whether the bits of an image are known before it is seen (`static`) or depend on it
     (`data-dependent`). `role` tells the two baselines of every table from the methods: the one `reference` stores
     every map as it is, a `baseline` is run beside whatever the user asks for. A method is `learnable` where
-    gradients flow through its codecs, so that it can take part in the open division.
+    gradients flow through its codecs, so that it can take part in the open division; `recipe` says in a line how its
+    authors train it, where `--recipe paper` can do so.
     """
 
     name: str
@@ -71,6 +78,7 @@ class MethodInfo:
     tracks: tuple[Track, ...] = ("inference",)
     guarantee: Guarantee = "static"
     learnable: bool = False
+    recipe: str = ""
     role: Role = "method"
     options: tuple[Option, ...] = ()
 
@@ -78,13 +86,13 @@ class MethodInfo:
         _check_registration(self.name, self.target)
 
     def resolve(self, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-        """All options, the defaults filled in. Raises UserError for an unknown one."""
-        known = {option.name: option.default for option in self.options}
+        """All options, the defaults filled in. Raises UserError for an unknown one, or a value that is none of its."""
+        known = {option.name: option for option in self.options}
         unknown = sorted(set(given) - set(known))
         if unknown:
             names = ", ".join(known) or "none"
             raise UserError(f"method {self.name} has no option {unknown[0]!r}; its options: {names}")
-        return known | dict(given)
+        return {name: option.check(given.get(name, option.default)) for name, option in known.items()}
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ from actbench.feature_map import FLOAT_BITS, FeatureMap
 from actbench.info import OptionValue
 from actbench.payload import Payload, floating, unsigned
 from actbench.quantizers import UniformQuantizer
+from actbench.recipe import PROTOCOL_RECIPE, Recipe, RecipeName
 from actbench.statistics import MapStatistics, SideStatistics
 
 __all__ = [
+    "PROTOCOL_RECIPE",
     "Allowance",
     "Budget",
     "Codec",
@@ -31,6 +33,8 @@ __all__ = [
     "Payload",
     "PlainCodec",
     "Plan",
+    "Recipe",
+    "RecipeName",
     "SideStatistics",
     "Unsupported",
 ]
@@ -77,6 +81,10 @@ class Codec(nn.Module, ABC):
         """(batch,) bool: images for which a cheaper setting than the planned one was needed to stay under the ceiling;
         None for a codec whose bits do not depend on the image."""
         return None
+
+    def approach(self, progress: float) -> None:
+        """For recipes that compress gradually: be as mild as at this share, 0 to 1, of the way to the planned setting.
+        What is stored on the way may be more than the allowance; at 1 the codec is as it was planned."""
 
     def fold(self) -> Folded | None:
         """The linear ends that can become part of the convolutions around this map, or None."""
@@ -138,6 +146,11 @@ class Method:
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         """The best codec for one map within its allowance. Raises Unsupported with the reason where there is none."""
         raise Unsupported(f"{type(self).__name__} defines neither codec nor plan")
+
+    def recipe(self, name: RecipeName) -> Recipe:
+        """How the method is trained in the open division: with the protocol's recipe, in which its options may choose a
+        strategy, or with its authors', where MethodInfo.recipe says that there is one."""
+        return PROTOCOL_RECIPE
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         """A codec for every map. A map that already fits at the widest code is quantised and left alone otherwise."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.info import OptionValue, Track
+from actbench.recipe import RecipeName
 
 PROTOCOL = 1
 """The protocol's version: a change of meaning is a new version, and another cell."""
@@ -47,6 +48,7 @@ class CellSpec:
     track: Track = "inference"
     device: Literal["cpu", "cuda"] = "cpu"
     protocol: int = PROTOCOL
+    recipe: RecipeName = "protocol"
 
     @property
     def division(self) -> Division:
@@ -54,7 +56,8 @@ class CellSpec:
         return "open" if self.recover else "closed"
 
     def canonical(self) -> dict[str, Any]:
-        """Plain JSON values in a fixed form: what is hashed, and what a record carries."""
+        """Plain JSON values in a fixed form: what is hashed, and what a record carries. The protocol's recipe goes
+        without saying, as it did before there was another."""
         return {
             "protocol": self.protocol,
             "workload": {
@@ -74,6 +77,7 @@ class CellSpec:
             "track": self.track,
             "seed": self.seed,
             "device": self.device,
+            **({} if self.recipe == "protocol" else {"recipe": self.recipe}),
         }
 
     @classmethod
@@ -88,6 +92,7 @@ class CellSpec:
             track=data["track"],
             device=data["device"],
             protocol=data["protocol"],
+            recipe=data.get("recipe", "protocol"),
         )
 
     @property

@@ -70,6 +70,25 @@ def test_defaults_are_filled_in() -> None:
     assert list(METHOD.resolve({"start": "random"})) == ["rank", "shift", "fold", "start"]
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"rank": 3}, "choose from 2, 4, 8"),
+        ({"rank": "4"}, "type int"),
+        ({"rank": True}, "type int"),
+        ({"fold": 1}, "type bool"),
+        ({"start": "PCA"}, "pca, random"),
+    ],
+)
+def test_given_options_have_the_type_and_are_a_choice(given: dict[str, OptionValue], hint: str) -> None:
+    with pytest.raises(UserError, match=hint):
+        METHOD.resolve(given)
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert repr(METHOD.resolve({"shift": 2})["shift"]) == "2.0"
+
+
 def test_unknown_options() -> None:
     with pytest.raises(UserError, match="tiles has no option 'size'; its options: rank, shift, fold, start"):
         METHOD.resolve({"rank": 2, "size": 3})

@@ -6,9 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actbench.errors import Unsupported
+from actbench.method import Payload, PlainCodec
 from actbench.network.splice import Spliced, splice
-from actbench.network.trace import trace
-from actbench.recovery import PROTOCOL_RECOVERY, RecoverySettings, recover
+from actbench.network.tap import Tap
+from actbench.network.trace import TracedNetwork, trace
+from actbench.recipe import PROTOCOL_RECIPE, Recipe
+from actbench.recovery import recover
 from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 from actbench_plugins.prochan.codec import ProChanCodec
 
@@ -41,11 +44,15 @@ def workload() -> Stripes:
     return Stripes(WorkloadSettings())
 
 
+def network(workload: Stripes) -> TracedNetwork:
+    return trace(workload.model(), workload.input_shape)
+
+
 def spliced(workload: Stripes) -> Spliced:
-    network = trace(workload.model(), workload.input_shape)
-    (fmap,) = network.maps
+    original = network(workload)
+    (fmap,) = original.maps
     codec = ProChanCodec(fmap, torch.eye(8)[:3], torch.eye(8)[:, :3], None)
-    compressed = splice(network, {fmap.name: codec})
+    compressed = splice(original, {fmap.name: codec})
     compressed.module.eval()
     return compressed
 
@@ -56,9 +63,9 @@ def loss(module: nn.Module, workload: Stripes) -> float:
         return float(F.cross_entropy(module(images.images(slice(None))), images.targets))
 
 
-def trained(workload: Stripes, steps: int, seed: int = 0) -> Spliced:
+def trained(workload: Stripes, steps: int, seed: int = 0, recipe: Recipe = PROTOCOL_RECIPE) -> Spliced:
     compressed = spliced(workload)
-    recover(compressed.module, workload, steps, seed, CPU)
+    recover(compressed, network(workload), workload, steps, seed, CPU, recipe=recipe)
     return compressed
 
 
@@ -91,14 +98,111 @@ def test_progress_and_the_schedule(workload: Stripes, monkeypatch: pytest.Monkey
     rates: list[float] = []
     monkeypatch.setattr(torch.optim.SGD, "step", lambda self, closure=None: rates.append(self.param_groups[0]["lr"]))
     done: list[int] = []
-    recover(spliced(workload).module, workload, 4, 0, CPU, done.append)
+    recover(spliced(workload), network(workload), workload, 4, 0, CPU, done.append)
     assert done == [1, 2, 3, 4]
     half = 0.5 * (1 + torch.cos(torch.pi * torch.arange(4) / 4))
-    assert rates == pytest.approx((PROTOCOL_RECOVERY.learning_rate * half).tolist())
+    assert rates == pytest.approx((PROTOCOL_RECIPE.learning_rate * half).tolist())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 20])
 def test_divergence_is_unsupported_at_whatever_step(workload: Stripes, steps: int) -> None:
-    settings = RecoverySettings(learning_rate=1e38, gradient_norm=1e38)
+    recipe = Recipe(learning_rate=1e38, gradient_norm=1e38)
     with pytest.raises(Unsupported, match="recovery diverged"):
-        recover(spliced(workload).module, workload, steps, 0, CPU, settings=settings)
+        recover(spliced(workload), network(workload), workload, steps, 0, CPU, recipe=recipe)
+
+
+def test_codecs_alone(workload: Stripes) -> None:
+    before, after = weights(spliced(workload)), weights(trained(workload, 3, recipe=Recipe(trained="codecs")))
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in after if "encode.codec" in name}
+    assert all(value.requires_grad for value in after.values())
+
+
+def test_normalisations_that_adapt_are_back_in_evaluation(workload: Stripes) -> None:
+    after = trained(workload, 3, recipe=Recipe(normalisation="adapting"))
+    before = dict(spliced(workload).module.named_buffers())
+    moved = [name for name, value in after.module.named_buffers() if not torch.equal(value, before[name])]
+    assert len(moved) == 3
+    assert not any(part.training for part in after.module.modules())
+
+
+def test_the_layers_loss_is_the_error_of_the_decoded_map(workload: Stripes) -> None:
+    compressed, original = spliced(workload), network(workload)
+    (fmap,) = original.maps
+    images = next(workload.training_set().shuffled(64, seed=0))[0]
+    with torch.no_grad():
+        before, after = Tap(original).sides(images)[fmap.name]
+        expected = (compressed.codecs()[fmap.name](before) - after).square().sum() / after.square().sum()
+    losses = recover(compressed, original, workload, 30, 0, CPU, recipe=Recipe(loss="layers"))
+    assert losses[0] == pytest.approx(float(expected), rel=1e-5)
+    assert losses[-1] < 0.9 * losses[0]
+    assert not any(decoder._forward_hooks for decoder in compressed.decoders().values())
+
+
+def test_distillation_adds_the_divergence(workload: Stripes) -> None:
+    plain, distilled = (
+        recover(spliced(workload), network(workload), workload, 1, 0, CPU, recipe=Recipe(loss=loss))[0]
+        for loss in ("task", "distillation")
+    )
+    images = next(workload.training_set().shuffled(64, seed=0))[0]
+    with torch.no_grad():
+        student, teacher = (model(images).softmax(1) for model in (spliced(workload).module, network(workload).module))
+    divergence = (teacher * (teacher / student).log()).sum(1).mean()
+    assert distilled - plain == pytest.approx(float(divergence), rel=1e-3)
+
+
+class Half(PlainCodec):
+    """Decodes half of the map, and notes how far along it was told to be."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.told: list[float] = []
+
+    def decode(self, payload: Payload) -> Tensor:
+        return super().decode(payload) / 2
+
+    def approach(self, progress: float) -> None:
+        self.told.append(progress)
+
+
+def two_maps(workload: Stripes) -> tuple[TracedNetwork, Spliced, list[Half]]:
+    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 4), nn.Flatten()]
+    original = trace(nn.Sequential(*layers), workload.input_shape)
+    codecs = [Half() for _ in original.maps]
+    names = [fmap.name for fmap in original.maps]
+    return original, splice(original, dict(zip(names, codecs, strict=True))), codecs
+
+
+def test_a_codec_that_is_not_in_use_changes_nothing(workload: Stripes) -> None:
+    original, compressed, _ = two_maps(workload)
+    around = spliced(workload)
+    images = workload.training_set().images(slice(0, 4))
+    with torch.no_grad():
+        assert not torch.equal(compressed.module(images), original.module(images))
+        compressed.use([])
+        assert torch.equal(compressed.module(images), original.module(images))
+        around.use([])
+        torch.testing.assert_close(around.module(images), network(workload).module(images))
+
+
+def test_sequential_insertion_ends_with_all_codecs_in_use(workload: Stripes) -> None:
+    original, compressed, _ = two_maps(workload)
+    in_use: list[int] = []
+    recover(
+        compressed,
+        original,
+        workload,
+        6,
+        0,
+        CPU,
+        lambda step: in_use.append(sum(stage.in_use for stage in compressed.encoders().values())),
+        Recipe(insertion="sequential"),
+    )
+    assert in_use == [1, 1, 2, 2, 2, 2]
+    assert all(stage.in_use for stage in compressed.decoders().values())
+
+
+def test_gradual_compression_is_complete_after_half_of_the_steps(workload: Stripes) -> None:
+    original, compressed, codecs = two_maps(workload)
+    recover(compressed, original, workload, 4, 0, CPU, recipe=Recipe(gradual=True))
+    assert [codec.told for codec in codecs] == [[0.0, 0.5, 1.0, 1.0, 1.0]] * 2

@@ -56,6 +56,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "track": {"track": "inference"},
     "device": {"device": "cpu"},
     "protocol": {"protocol": 2},
+    "recipe": {"recipe": "paper"},
 }
 
 

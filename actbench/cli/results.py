@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -37,13 +38,30 @@ def results_table(records: Sequence[Record]) -> Table:
     for column in (escape(quality), *_NUMBERS):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
-    for record in records:
+    methods = method_names(records)
+    for index, record in enumerate(records):
         spec = record.spec
         ceiling = "–" if spec["ceiling"] == "1x" else spec["ceiling"]
-        names = (spec["method"]["name"], ceiling, spec["bits"], *([str(spec["seed"])] if seeds else []))
+        names = (methods[index], ceiling, spec["bits"], *([str(spec["seed"])] if seeds else []))
         status = f"[{_STYLES.get(record.status, 'red')}]{record.status}"
         table.add_row(*map(escape, names), *_numbers(record.measurements), status)
     return table
+
+
+def method_names(records: Sequence[Record]) -> list[str]:
+    """Each record's method, with those of its options in which records of that method differ."""
+    methods = [record.spec["method"] for record in records]
+    count = Counter(method["name"] for method in methods)
+    values: dict[tuple[str, str], list[object]] = {}
+    for method in methods:
+        for option, value in method["options"].items():
+            values.setdefault((method["name"], option), []).append(value)
+    alike = {key for key, given in values.items() if given == given[:1] * count[key[0]]}
+
+    def shown(method: dict[str, Any]) -> list[str]:
+        return [f"{name}={value}" for name, value in method["options"].items() if (method["name"], name) not in alike]
+
+    return [" ".join([method["name"], *shown(method)]) for method in methods]
 
 
 def _numbers(measured: Measurements) -> list[str]:

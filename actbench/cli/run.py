@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 from rich.console import Console
@@ -14,21 +14,25 @@ from rich.markup import escape
 
 from actbench.budget import Bits, Ceiling
 from actbench.cli.listing import AsJson, PluginFiles
+from actbench.cli.suite import read_suite
 from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.harness.environment import choose_device
 from actbench.harness.plan import PlannedCell, RunRequest, plan_cells, plan_run
 from actbench.info import ExecutorInfo, OptionValue, load_target
 from actbench.plugins import Registry, load_plugins
+from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_record
 
 
 def run(
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas, or `all`.")],
+    methods: Annotated[str | None, typer.Option(help="Methods, separated by commas, or `all`.")] = None,
+    suite: Annotated[Path | None, typer.Option(help="A TOML file of methods with options, side by side.")] = None,
     workload: Annotated[str, typer.Option(help="What to run them on; `actbench workloads` lists them.")] = "shapes",
     ceilings: Annotated[str, typer.Option(help="Ceilings, as in 8x,16x,traffic:4x.")] = "8x,16x,32x",
     bits: Annotated[str, typer.Option(help="Weight and code widths, as in w8a8,w8a2-8.")] = "w8a2-8",
     recover: Annotated[int, typer.Option(min=0, help="Steps of recovery training (open division).")] = 0,
+    recipe: Annotated[str, typer.Option(help="protocol: the same for all; paper: each method's own.")] = "protocol",
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The workload's checkpoint.")] = None,
@@ -46,19 +50,27 @@ def run(
     """Run methods on a workload. What has a record already is not run again."""
     if retry not in (None, "failed"):
         raise UserError(f"--retry {retry!r}: the one choice is failed")
+    if methods is None and suite is None:
+        raise UserError("name what to run with --methods, separated by commas, or --suite")
+    if recipe not in get_args(RecipeName):
+        raise UserError(f"--recipe {recipe!r}: choose protocol or paper")
+    if recipe == "paper" and not recover:
+        raise UserError("--recipe paper says how to train: give a number of steps with --recover")
     registry = load_plugins(plugin or ())
     request = RunRequest(
         workload=workload,
-        methods=tuple(_split("--methods", methods)),
+        methods=tuple(_split("--methods", methods)) if methods is not None else (),
         ceilings=tuple(map(Ceiling.parse, _split("--ceilings", ceilings))),
         bits=tuple(map(Bits.parse, _split("--bits", bits))),
         seeds=_seeds(seeds),
         recover=recover,
+        recipe=cast(RecipeName, recipe),
         device=choose_device(device),
         data=data,
         weights=weights,
         limit=limit,
         options=_options(option or [], registry),
+        variants=read_suite(suite, registry) if suite else (),
     )
     engine = registry.executor(executor)
     store = Store(results)

@@ -50,7 +50,8 @@ def _sections(record: Record) -> dict[str, dict[str, object]]:
             **{f"digest of {name}": value for name, value in spec["workload"]["digests"].items()},
             "method": f"{spec['method']['name']} version {spec['method']['version']}"
             + (f" ({options})" if options else ""),
-            "division": spec["division"] + (f", {spec['recover']} steps" if spec["recover"] else ""),
+            "division": spec["division"]
+            + (f", {spec['recover']} steps, {spec.get('recipe', 'protocol')} recipe" if spec["recover"] else ""),
             "seed, track, device, protocol": f"{spec['seed']}, {spec['track']}, {spec['device']}, {spec['protocol']}",
             "status": record.status + (f": {record.reason}" if record.reason else ""),
             "started": f"{record.started}, took {record.seconds:.1f} s",

@@ -59,7 +59,7 @@ def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progr
 
 def _measure(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, outcome: Outcome) -> None:
     torch.manual_seed(cell.seed)
-    spliced, plan = _compress(bench, cell, info, progress)
+    spliced, plan = _compress(bench, cell, info, progress, outcome.measurements)
     outcome.warnings += plan.notes
     progress("deploy", 0, 0)
     deployed = deploy(spliced, cell.budget.bits.weights, bench.image)
@@ -79,7 +79,9 @@ def _measure(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progr
     _judge(cell, info, parts["footprint"], outcome)
 
 
-def _compress(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress) -> tuple[Spliced, Plan]:
+def _compress(
+    bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, measured: dict[str, Any]
+) -> tuple[Spliced, Plan]:
     """The network with the method's codecs in place, recovered where the division allows it."""
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
@@ -88,15 +90,18 @@ def _compress(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Prog
     spliced = splice(bench.network, plan.codecs)
     spliced.module.to(bench.device).eval()
     if cell.recover:
-        steps = cell.recover
-        recover(
-            spliced.module,
+        steps, recipe = cell.recover, method.recipe(cell.recipe)
+        losses = recover(
+            spliced,
+            bench.network,
             bench.workload,
             steps,
             cell.seed,
             bench.device,
             lambda step: progress("recover", step, steps),
+            recipe,
         )
+        measured["recovery"] = {"recipe": asdict(recipe), "losses": losses}
     return spliced, plan
 
 

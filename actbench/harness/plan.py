@@ -11,13 +11,22 @@ from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
 from actbench.info import MethodInfo, OptionValue, WorkloadInfo, load_target
 from actbench.plugins import Registry
+from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_status
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A method with some of its options given."""
+
+    method: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunRequest:
-    """What `actbench run` was asked for."""
+    """What `actbench run` was asked for. `options` are for `methods`, by name; `variants` have their own."""
 
     workload: str
     methods: tuple[str, ...]
@@ -25,11 +34,13 @@ class RunRequest:
     bits: tuple[Bits, ...]
     seeds: tuple[int, ...] = (0,)
     recover: int = 0
+    recipe: RecipeName = "protocol"
     device: Literal["cpu", "cuda"] = "cpu"
     data: Path | None = None
     weights: Path | None = None
     limit: int | None = None
     options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,15 +56,24 @@ class PlannedCell:
 def plan_cells(request: RunRequest, registry: Registry) -> list[CellSpec]:
     """All cells of a request, baselines first; the reference once a seed, the others at every ceiling and bits."""
     info = registry.workload(request.workload)
-    methods = _methods(request, registry)
     workload = WorkloadSpec(info.name, identify(info, request), request.limit)
     cells = []
-    for method in methods:
-        spec = MethodSpec(method.name, method.version, method.resolve(request.options.get(method.name, {})))
+    for method, options in _methods(request, registry):
+        spec = MethodSpec(method.name, method.version, method.resolve(options))
         for budget in _budgets(method, request):
             for seed in request.seeds:
-                cells.append(CellSpec(workload, spec, budget, seed, request.recover, "inference", request.device))
-    return cells
+                cells.append(
+                    CellSpec(
+                        workload,
+                        spec,
+                        budget,
+                        seed,
+                        request.recover,
+                        device=request.device,
+                        recipe=request.recipe if method.role == "method" else "protocol",
+                    )
+                )
+    return list({cell.key: cell for cell in cells}.values())
 
 
 def plan_run(cells: Sequence[CellSpec], registry: Registry, store: Store, retry: bool) -> list[PlannedCell]:
@@ -76,6 +96,8 @@ def unsupported_reason(cell: CellSpec, registry: Registry) -> str:
         return f"{info.name} has no {cell.track} track"
     if cell.recover and not info.learnable:
         return f"{info.name} is not learnable: it has no open division"
+    if cell.recipe == "paper" and not info.recipe:
+        return f"no published recipe of {info.name} is known: leave out --recipe paper"
     return ""
 
 
@@ -85,8 +107,8 @@ def identify(info: WorkloadInfo, request: RunRequest) -> dict[str, str]:
     return digests
 
 
-def _methods(request: RunRequest, registry: Registry) -> list[MethodInfo]:
-    """The baselines, then what was asked for, each once."""
+def _methods(request: RunRequest, registry: Registry) -> list[tuple[MethodInfo, Mapping[str, OptionValue]]]:
+    """The baselines, what was asked for, each once, and the variants."""
     unknown_options = sorted(set(request.options) - set(registry.methods))
     if unknown_options:
         raise UserError(f"--option names method {unknown_options[0]!r}, which is not there")
@@ -95,7 +117,9 @@ def _methods(request: RunRequest, registry: Registry) -> list[MethodInfo]:
         (info for info in registry.methods.values() if info.role != "method"), key=lambda info: order[info.role]
     )
     asked = _asked(request.methods, registry)
-    return list({info.name: info for info in [*always, *asked]}.values())
+    named = {info.name: info for info in [*always, *asked]}.values()
+    variants = [(registry.method(variant.method), variant.options) for variant in request.variants]
+    return [*((info, request.options.get(info.name, {})) for info in named), *variants]
 
 
 def _asked(names: Sequence[str], registry: Registry) -> list[MethodInfo]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
@@ -13,7 +13,7 @@ from actbench.feature_map import FeatureMap
 from actbench.method import Codec
 from actbench.network.trace import TracedNetwork
 from actbench.operations import build_all
-from actbench.payload import Payload
+from actbench.payload import Payload, floating
 
 Observer = Callable[[Tensor, Payload], None]
 
@@ -27,11 +27,14 @@ class Encode(nn.Module):
         self.codec = codec
         self.channels_last = channels_last
         self.observer: Observer | None = None
+        self.in_use = True
 
     def forward(self, x: Tensor) -> Payload:
-        """(batch, C, H, W), or channels last, → what is stored."""
+        """(batch, C, H, W), or channels last, → what is stored; all of it while the codec is not in use."""
         if self.channels_last:
             x = x.permute(0, 3, 1, 2)
+        if not self.in_use:
+            return Payload(values=floating(x))
         payload = self.codec.encode(x)
         if type(payload) is not Payload:
             raise InvalidCodec(f"encode of {self.name} returned {type(payload).__name__}, not a Payload")
@@ -43,16 +46,18 @@ class Encode(nn.Module):
 class Decode(nn.Module):
     """Decodes one map, and checks that it has the shape (C, H, W) that its readers expect."""
 
-    def __init__(self, name: str, codec: Codec, shape: tuple[int, int, int] | None, *, channels_last: bool) -> None:
+    def __init__(self, fmap: FeatureMap, codec: Codec, shape: tuple[int, int, int] | None) -> None:
         super().__init__()
-        self.name = name
+        self.name = fmap.name
         self.codec = codec
         self.shape = shape
-        self.channels_last = channels_last
+        self.channels_last = fmap.channels_last
+        self.between = build_all(fmap.between if codec.side == "around" else ())
+        self.in_use = True
 
     def forward(self, payload: Payload) -> Tensor:
         """What is stored → (batch, C, H, W), or channels last."""
-        decoded = self.codec.decode(payload)
+        decoded = self.codec.decode(payload) if self.in_use else self.between(payload["values"])
         if self.shape is not None and tuple(decoded.shape) != (payload.batch, *self.shape):
             raise InvalidCodec(f"decode of {self.name} returned {tuple(decoded.shape)}, not {self.shape} an image")
         return decoded.permute(0, 2, 3, 1) if self.channels_last else decoded
@@ -76,6 +81,12 @@ class Spliced:
     def decoders(self) -> dict[str, Decode]:
         """The decoding stages, by the map's name."""
         return {part.name: part for part in self.module.modules() if isinstance(part, Decode)}
+
+    def use(self, names: Collection[str]) -> None:
+        """Leaves the maps of these names to their codecs, and all others as they are in the network."""
+        stages: list[Encode | Decode] = [*self.encoders().values(), *self.decoders().values()]
+        for stage in stages:
+            stage.in_use = stage.name in names
 
 
 def splice(network: TracedNetwork, codecs: Mapping[str, Codec]) -> Spliced:
@@ -107,7 +118,7 @@ def _insert(module: fx.GraphModule, place: tuple[fx.Node, fx.Node], fmap: Featur
     height, width = fmap.source if codec.side == "before" else (fmap.height, fmap.width)
     shape = (fmap.channels, height, width)
     module.add_submodule(f"{target}.encode", Encode(fmap.name, codec, channels_last=fmap.channels_last))
-    module.add_submodule(f"{target}.decode", Decode(fmap.name, codec, shape, channels_last=fmap.channels_last))
+    module.add_submodule(f"{target}.decode", Decode(fmap, codec, shape))
     with module.graph.inserting_after(last):
         encoded = module.graph.call_module(f"{target}.encode", (reads,))
     with module.graph.inserting_after(encoded):

@@ -141,9 +141,18 @@ class Memory(Part):
     reference_peak_bytes: NonNegativeInt
 
 
+class Recovery(Part):
+    """How the network was trained in the open division: the recipe's settings, and the loss of each step's batch before
+    the step, and of one more after the last."""
+
+    recipe: dict[str, OptionValue]
+    losses: list[FiniteFloat]
+
+
 class Measurements(Part):
     """All that was measured. A part is missing where the cell ended before it."""
 
+    recovery: Recovery | None = None
     quality: Quality | None = None
     footprint: Footprint | None = None
     compute: Compute | None = None

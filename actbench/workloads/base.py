@@ -124,3 +124,9 @@ class Workload(ABC):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What recovery minimises: cross-entropy, unless the workload says otherwise."""
         return functional.cross_entropy(outputs, targets)
+
+    def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
+        """How far outputs are from the fp32 network's, for distillation: the Kullback–Leibler divergence of classes
+        (batch, classes), unless the workload says otherwise."""
+        logarithms = outputs.log_softmax(1), reference.log_softmax(1)
+        return functional.kl_div(*logarithms, reduction="batchmean", log_target=True)

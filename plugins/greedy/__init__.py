@@ -15,13 +15,14 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             version="1",
             paper="Tai, Teng, Chang, Wu, ICASSP 2022, arXiv 2110.08828 (metric and allocation defined here)",
             learnable=True,
+            recipe="projections learned, the network itself frozen",
             options=(
                 Option(
                     "metric",
                     "error",
                     "which step is taken next under a traffic ceiling: most bits saved for the error predicted behind "
-                    "the readers, the least reduced map, most energy left, or most bits saved",
-                    ("error", "uniform", "energy", "bits"),
+                    "the readers or for the loss measured, the least reduced map, most energy left, or most bits saved",
+                    ("error", "loss", "uniform", "energy", "bits"),
                 ),
             ),
         )

@@ -8,9 +8,21 @@ from torch import Tensor
 
 from actbench.components import Components
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import Budget, Codec, FeatureMap, MapStatistics, Method, Network, PlainCodec, Plan
+from actbench.method import (
+    PROTOCOL_RECIPE,
+    Budget,
+    Codec,
+    FeatureMap,
+    MapStatistics,
+    Method,
+    Network,
+    PlainCodec,
+    Plan,
+    Recipe,
+    RecipeName,
+)
 from actbench.quantizers import UniformQuantizer
-from actbench_plugins.greedy.allocation import Ladder, Rung, allocate, efficient, fit
+from actbench_plugins.greedy.allocation import Ladder, Rung, Score, allocate, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec
 from actbench_plugins.greedy.distortion import (
     Distortion,
@@ -18,7 +30,7 @@ from actbench_plugins.greedy.distortion import (
     quantization_errors,
     reader_weights,
 )
-from actbench_plugins.greedy.metrics import METRICS
+from actbench_plugins.greedy.metrics import METRICS, by_loss
 
 _STEPS = 16
 """Steps from all of a map's components to none, under a traffic ceiling."""
@@ -31,6 +43,9 @@ class GreedyProjection(Method):
     start whole and take steps of C/16 components, or to narrower codes, the best in `metric` first, until they fit.
     """
 
+    def recipe(self, name: RecipeName) -> Recipe:
+        return Recipe(trained="codecs") if name == "paper" else PROTOCOL_RECIPE
+
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         limit = budget.ceiling.limit(network.maps)
         components = {fmap.name: Components.of(stats[fmap.name].before) for fmap in network.maps}
@@ -39,10 +54,29 @@ class GreedyProjection(Method):
             for fmap in network.maps
         }
         if budget.ceiling.kind == "traffic":
-            chosen = allocate(ladders, limit, METRICS[str(self.options["metric"])](ladders))
+            chosen = allocate(ladders, limit, self._score(network, stats, components, ladders))
         else:
             chosen = {name: fit(name, ladder, limit) for name, ladder in ladders.items()}
         return Plan({f.name: _codec(f, stats[f.name], components[f.name], chosen[f.name]) for f in network.maps})
+
+    def _score(
+        self,
+        network: Network,
+        stats: Mapping[str, MapStatistics],
+        components: Mapping[str, Components],
+        ladders: Mapping[str, Ladder],
+    ) -> Score:
+        if self.options["metric"] != "loss":
+            return METRICS[str(self.options["metric"])](ladders)
+        maps = {fmap.name: fmap for fmap in network.maps}
+        codecs: dict[tuple[str, Rung], Codec] = {}
+
+        def codec(name: str, rung: Rung) -> Codec:
+            if (name, rung) not in codecs:
+                codecs[name, rung] = _codec(maps[name], stats[name], components[name], rung)
+            return codecs[name, rung]
+
+        return by_loss(lambda rungs: network.loss({name: codec(name, rung) for name, rung in rungs.items()}))
 
     def _ladder(
         self, fmap: FeatureMap, network: Network, components: Components, stats: MapStatistics, budget: Budget

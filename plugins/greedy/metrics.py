@@ -1,4 +1,4 @@
-"""Which step of the greedy descent is worth most: the method's metric, and three for ablation."""
+"""Which step of the greedy descent is worth most: the method's metrics, and three for ablation."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from actbench_plugins.greedy.allocation import Ladder, Rung, Score
 
-_EPSILON = 1e-9
-"""What a step without any error is taken to cost."""
+_EPSILON, _LOSS_EPSILON = 1e-9, 1e-3
+"""What a step without any error is taken to cost; in the loss of a few images, less than ε is noise."""
 
 
 def by_error(ladders: Mapping[str, Ladder]) -> Score:
@@ -15,6 +15,23 @@ def by_error(ladders: Mapping[str, Ladder]) -> Score:
 
     def score(now: Mapping[str, Rung], name: str, below: Rung) -> float:
         return (now[name].bits - below.bits) / (max(0.0, below.error - now[name].error) + _EPSILON)
+
+    return score
+
+
+def by_loss(loss: Callable[[Mapping[str, Rung]], float]) -> Score:
+    """`ΔB / (max(0, ΔA) + ε)`, A the task's loss with these settings in place: each score is a forward pass."""
+    known: dict[tuple[tuple[str, Rung], ...], float] = {}
+
+    def remembered(rungs: Mapping[str, Rung]) -> float:
+        key = tuple(rungs.items())
+        if key not in known:
+            known[key] = loss(rungs)
+        return known[key]
+
+    def score(now: Mapping[str, Rung], name: str, below: Rung) -> float:
+        difference = remembered({**now, name: below}) - remembered(now)
+        return (now[name].bits - below.bits) / (max(0.0, difference) + _LOSS_EPSILON)
 
     return score
 
@@ -40,4 +57,4 @@ METRICS: dict[str, Callable[[Mapping[str, Ladder]], Score]] = {
     "energy": by_energy,
     "bits": by_bits,
 }
-"""The metrics by the option's value."""
+"""The metrics that need no forward pass, by the option's value."""

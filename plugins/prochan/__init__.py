@@ -22,6 +22,21 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                     "where the projection starts",
                     ("selection", "pca", "orthonormal", "default"),
                 ),
+                Option(
+                    "insertion", "together", "codecs from the first step on, or map by map", ("together", "sequential")
+                ),
+                Option(
+                    "trained", "everything", "the whole network, or projections alone", ("everything", "projections")
+                ),
+                Option(
+                    "loss",
+                    "task",
+                    "the task's, with distillation of the fp32 network's outputs, or the error of every map",
+                    ("task", "distillation", "layers"),
+                ),
+                Option(
+                    "normalisation", "frozen", "statistics kept, or adapting while training", ("frozen", "adapting")
+                ),
             ),
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from actbench.method import (
     Network,
     PlainCodec,
     Plan,
+    Recipe,
+    RecipeName,
     Unsupported,
 )
 from actbench.operations import build_all
@@ -50,6 +53,11 @@ class ProChan(Method):
     and fitted to the map of the fp32 network: errors do not build up. Rank and width are the pair with the least error
     behind the layers that read the map.
     """
+
+    def recipe(self, name: RecipeName) -> Recipe:
+        """The protocol's optimiser, steps and data, with the strategies that the options choose."""
+        strategies: dict[str, Any] = {key: self.options[key] for key in ("insertion", "loss", "normalisation")}
+        return Recipe(trained="codecs" if self.options["trained"] == "projections" else "everything", **strategies)
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         codecs: dict[str, Codec] = {}

@@ -15,6 +15,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             version="1",
             paper="Price, Tanner, 2022, arXiv 2210.15170",
             learnable=True,
+            recipe="map by map, the network itself frozen, batch statistics adapting",
             options=(
                 Option(
                     "start",

@@ -6,7 +6,17 @@ import torch
 from torch import Tensor
 
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, Unsupported
+from actbench.method import (
+    PROTOCOL_RECIPE,
+    Allowance,
+    Codec,
+    FeatureMap,
+    MapStatistics,
+    Method,
+    Recipe,
+    RecipeName,
+    Unsupported,
+)
 from actbench.quantizers import UniformQuantizer
 from actbench_plugins.projection.codec import ProjectionCodec
 from actbench_plugins.projection.start import Projections, default, principal
@@ -21,6 +31,11 @@ class Projection(Method):
     Rank and width are the pair with the least squared error of the principal components on the calibration sample,
     whatever the projections start with.
     """
+
+    def recipe(self, name: RecipeName) -> Recipe:
+        if name == "paper":
+            return Recipe(insertion="sequential", trained="codecs", normalisation="adapting")
+        return PROTOCOL_RECIPE
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         images = stats.after.sample[:_IMAGES]

@@ -15,6 +15,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             version="1",
             paper="Finder, Zohav, Ashkenazi, Treister, NeurIPS 2022, arXiv 2205.12268",
             learnable=True,
+            recipe="the rate is lowered gradually",
             options=(
                 Option("levels", 3, "levels of the transform, at most; small maps take fewer", tuple(range(9))),
                 Option("wavelet", "haar", "haar, another discrete wavelet of PyWavelets (db2, bior2.2, …), or none"),
@@ -23,6 +24,9 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                     "joint",
                     "positions kept: joint over channels, for each channel, the coarsest, or random ones",
                     ("joint", "channel", "low", "random"),
+                ),
+                Option(
+                    "schedule", "planned", "in recovery: the planned rate, or lowered to it", ("planned", "gradual")
                 ),
             ),
         )

@@ -31,7 +31,7 @@ class WaveletCodec(Codec):
         self.size = (fmap.height, fmap.width)
         self.transform = transform
         self.selection = selection
-        self.count = count
+        self.count = self.planned = count
         self.quantizer = quantizer
 
     def encode(self, x: Tensor) -> Payload:
@@ -73,6 +73,11 @@ class WaveletCodec(Codec):
             "bits": self.quantizer.width if self.quantizer else FLOAT_BITS,
             "positions": "static" if self.selection in STATIC else form,
         }
+
+    def approach(self, progress: float) -> None:
+        """From all positions to the planned k, in equal ratios."""
+        positions = self.transform.positions
+        self.count = round(positions * (self.planned / positions) ** progress)
 
     def operations(self, shape: tuple[int, int, int]) -> int:
         return self.transform.operations(shape[0])

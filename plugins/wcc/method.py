@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, Unsupported
+from actbench.method import (
+    Allowance,
+    Codec,
+    FeatureMap,
+    MapStatistics,
+    Method,
+    Recipe,
+    RecipeName,
+    Unsupported,
+)
 from actbench.quantizers import UniformQuantizer, least_squares_clip
 from actbench_plugins.wcc import haar
 from actbench_plugins.wcc.codec import WaveletCodec
@@ -20,6 +29,9 @@ _IMAGES = 16
 class WaveletCompression(Method):
     """Keeps the most coefficients that fit in each allowed width, and takes the width with the least squared error on
     the calibration sample. The choice of the width is ours; the paper fixes rate and bits by hand."""
+
+    def recipe(self, name: RecipeName) -> Recipe:
+        return Recipe(gradual=name == "paper" or self.options["schedule"] == "gradual")
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         selection, wavelet, levels = (self.options[name] for name in ("selection", "wavelet", "levels"))

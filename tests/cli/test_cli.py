@@ -71,6 +71,10 @@ def test_show_loads_no_torch(tmp_path: Path) -> None:
         (["run", "--methods", "none", "--option", "x"], "METHOD.NAME=VALUE"),
         (["run", "--methods", "none", "--executor", "slurm"], "no executor 'slurm'"),
         (["run", "--methods", "none", "--plugin", "gone.py"], "does not exist"),
+        (["run"], "name what to run with --methods"),
+        (["run", "--suite", "gone.toml"], "--suite gone.toml: No such file"),
+        (["run", "--methods", "wcc", "--recipe", "mine", "--recover", "2"], "choose protocol or paper"),
+        (["run", "--methods", "wcc", "--recipe", "paper"], "give a number of steps with --recover"),
         (["show", "gone.json"], "cannot read record"),
         (["maps", "--model", "resnet18"], "torchvision:NAME"),
         (["maps", "--model", "torchvision:resnet19"], "no classification model"),
@@ -154,3 +158,22 @@ def test_dry_run_says_what_is_cached_to_run_and_unsupported(tmp_path: Path) -> N
     after = actbench("run", "--methods", "raising", *base, "--dry-run", cwd=tmp_path)
     assert "cached: ok" in after.stdout
     assert "1 to run" in after.stdout
+
+
+def planned(*arguments: str, cwd: Path) -> list[dict[str, object]]:
+    done = actbench("run", *arguments, "--ceilings", "8x", "--dry-run", "--json", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_only_published_recipes_are_run(tmp_path: Path) -> None:
+    arguments = ("--methods", "wcc,hosvd", "--recover", "2", "--recipe", "paper")
+    cells = {cell["spec"]["method"]["name"]: cell for cell in planned(*arguments, cwd=tmp_path)}
+    assert {name: cell["spec"].get("recipe", "protocol") for name, cell in cells.items()} == {
+        "none": "protocol",
+        "quantize": "protocol",
+        "wcc": "paper",
+        "hosvd": "paper",
+    }
+    assert cells["wcc"]["reason"] == ""
+    assert cells["hosvd"]["reason"] == "no published recipe of hosvd is known: leave out --recipe paper"

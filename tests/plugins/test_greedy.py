@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.calibration import collect
 from actbench.components import Components
-from actbench.method import MapStatistics, Unsupported
+from actbench.method import Codec, MapStatistics, PlainCodec, Unsupported
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork, trace
@@ -25,7 +25,7 @@ from actbench_plugins.greedy.allocation import Rung, allocate, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec
 from actbench_plugins.greedy.distortion import Distortion, reader_weights
 from actbench_plugins.greedy.method import GreedyProjection
-from actbench_plugins.greedy.metrics import METRICS, by_error
+from actbench_plugins.greedy.metrics import METRICS, by_error, by_loss
 
 
 def side(x: torch.Tensor) -> SideStatistics:
@@ -196,6 +196,36 @@ def test_a_loss_of_the_whole_network_can_be_the_score() -> None:
     rungs = {name: [Rung(3 - i, 8, 3 - i, float(i)) for i in range(3)] for name in "ab"}
     taken = allocate(rungs, 3, lambda now, name, _: 1.0 if (name == "b") == (now["a"].bits == 3) else 0.0)
     assert {name: rung.bits for name, rung in taken.items()} == {"a": 2, "b": 1}
+
+
+def test_the_measured_loss_decides() -> None:
+    """a's steps cost the task more than b's, whatever their predicted errors say, and c's cost less than noise."""
+    rungs = {name: [Rung(4 - i, 8, 4 - i, 0.0) for i in range(4)] for name in "abc"}
+    weight, calls = {"a": 4.0, "b": 1.0, "c": 0.0}, []
+
+    def loss(now: Mapping[str, Rung]) -> float:
+        calls.append(1)
+        return sum(weight[name] * (4 - rung.bits) ** 2 for name, rung in now.items())
+
+    taken = allocate(rungs, 7, by_loss(loss))
+    assert {name: rung.bits for name, rung in taken.items()} == {"a": 4, "b": 2, "c": 1}
+    assert len(calls) < 20, "the loss of settings that were seen already is not computed again"
+
+
+class WithLoss(TracedNetwork):
+    """Whose loss says that the first map must not be touched."""
+
+    def loss(self, codecs: Mapping[str, Codec]) -> float:
+        first = codecs[self.maps[0].name]
+        return 0.0 if isinstance(first, PlainCodec) else 1.0
+
+
+def test_a_plan_by_loss_asks_the_network(network: TracedNetwork, stats: dict[str, MapStatistics]) -> None:
+    asked = WithLoss(network.module, network.maps, network.activations, network.places, network.input_shape)
+    budget = Budget(Ceiling.parse("traffic:8x"), Bits.parse("w8a4-8"))
+    plan = GreedyProjection({"metric": "loss"}).plan(asked, stats, budget)
+    assert isinstance(plan.codecs[network.maps[0].name], PlainCodec)
+    assert any(isinstance(codec, ComponentCodec) for codec in plan.codecs.values())
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,6 +22,7 @@ from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork, trace
 from actbench.operations import build_all
 from actbench.quantizers import UniformQuantizer
+from actbench.recipe import PROTOCOL_RECIPE, Recipe
 from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 from actbench_plugins.prochan.codec import ProChanCodec
 from actbench_plugins.prochan.method import ProChan
@@ -78,12 +79,17 @@ def statistics(network: TracedNetwork) -> Statistics:
     return Statistics(network, images(12))
 
 
+def method_options(**given: str) -> dict[str, str]:
+    defaults = {"insertion": "together", "trained": "everything", "loss": "task", "normalisation": "frozen"}
+    return {"start": "selection", **defaults, **given}
+
+
 def planned(
     network: TracedNetwork, statistics: Statistics, ceiling: str, bits: str, start: str = "selection"
 ) -> dict[str, Codec]:
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
     seen = PlanningNetwork(network, WORKLOAD, WORKLOAD.calibration_set(), torch.device("cpu"))
-    return dict(ProChan({"start": start}).plan(seen, statistics, budget).codecs)
+    return dict(ProChan(method_options(start=start)).plan(seen, statistics, budget).codecs)
 
 
 def feature_map(channels: int, size: int = 8, *, between: tuple[Operation, ...] = (RELU,)) -> FeatureMap:
@@ -322,3 +328,10 @@ def test_importance_is_what_an_error_costs_behind_the_layer() -> None:
     shared = FeatureMap("map", 6, 8, 8, "producer", (Reader("dense", "conv"), Reader("add", "add")))
     expected = importance(fmap, [dense]) + importance(fmap, [dense]).diagonal().mean() * torch.eye(6)
     torch.testing.assert_close(importance(shared, [dense]), expected)
+
+
+def test_strategies_change_the_protocols_recipe_and_nothing_else() -> None:
+    assert ProChan(method_options()).recipe("protocol") == PROTOCOL_RECIPE
+    chosen = method_options(insertion="sequential", trained="projections", loss="layers", normalisation="adapting")
+    expected = Recipe(insertion="sequential", trained="codecs", loss="layers", normalisation="adapting")
+    assert ProChan(chosen).recipe("protocol") == expected

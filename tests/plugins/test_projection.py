@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.calibration import collect
 from actbench.feature_map import FeatureMap
-from actbench.method import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.method import PROTOCOL_RECIPE, Allowance, MapStatistics, PlainCodec, Recipe, SideStatistics, Unsupported
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
 from actbench.network.trace import trace
@@ -143,3 +143,9 @@ def test_folded_network_equals_the_unfolded_one(ceiling: str) -> None:
     with torch.no_grad():
         torch.testing.assert_close(deployed.module(images), spliced.module(images), rtol=1e-9, atol=1e-9)
     assert all(isinstance(codec, PlainCodec) for codec in deployed.codecs().values())
+
+
+def test_the_papers_recipe_is_sequential_on_a_frozen_network() -> None:
+    method = Projection({"start": "pca"})
+    assert method.recipe("protocol") == PROTOCOL_RECIPE
+    assert method.recipe("paper") == Recipe(insertion="sequential", trained="codecs", normalisation="adapting")

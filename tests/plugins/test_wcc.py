@@ -11,7 +11,7 @@ from torch import nn
 
 from actbench import MethodInfo, UserError
 from actbench.feature_map import FeatureMap
-from actbench.method import Allowance, MapStatistics, SideStatistics, Unsupported
+from actbench.method import Allowance, MapStatistics, RecipeName, SideStatistics, Unsupported
 from actbench.packing import layout, pack, unpack
 from actbench_plugins.wcc import haar, register_methods
 from actbench_plugins.wcc.codec import WaveletCodec
@@ -294,3 +294,23 @@ def test_most_kept_at_the_bounds() -> None:
     assert most_kept("joint", 4, 64, 8, 31) == 0
     assert most_kept("joint", 4, 64, 8, 4 * 8 + 6) == 1
     assert most_kept("joint", 4, 64, 8, 10**9) == 64
+
+
+def test_a_gradual_schedule_goes_from_all_positions_to_the_planned_ones() -> None:
+    codec = WaveletCodec(feature_map(8, 16, 16), build("haar", 16, 16, 3), "joint", 40, None)
+    x = torch.randn(2, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for progress in (0.0, 0.5, 1.0):
+        codec.approach(progress)
+        errors.append(float((codec(x) - x).square().sum()))
+    assert errors[0] < 1e-6 < errors[1] < errors[2]
+    assert codec.encode(x)["kept"].shape == (2, 8, 40)
+
+
+def test_when_the_schedule_is_gradual() -> None:
+    def gradual(schedule: str, recipe: RecipeName) -> bool:
+        return WaveletCompression({"schedule": schedule}).recipe(recipe).gradual
+
+    assert not gradual("planned", "protocol")
+    assert gradual("planned", "paper")
+    assert gradual("gradual", "protocol")

@@ -1,0 +1,79 @@
+"""What recovery training minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from actbench.network.splice import Decode, Spliced
+from actbench.network.tap import Tap
+from actbench.network.trace import TracedNetwork
+from actbench.recipe import LossName
+from actbench.workloads.base import Workload
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Images (n, C, H, W) and targets (n, …) → a scalar."""
+
+
+@contextmanager
+def objective(name: LossName, spliced: Spliced, network: TracedNetwork, workload: Workload) -> Iterator[Loss]:
+    """The loss of that name of the compressed network; see `Recipe`. `network`: the fp32 network."""
+    if name == "layers":
+        with _decoded(spliced) as decoded:
+            yield _layers(spliced, network, decoded)
+    elif name == "distillation":
+        yield _distillation(spliced, network, workload)
+    else:
+        yield lambda images, targets: workload.loss(spliced.module(images), targets)
+
+
+def _distillation(spliced: Spliced, network: TracedNetwork, workload: Workload) -> Loss:
+    """The task's loss and, with the same weight, how far the outputs are from those of the fp32 network."""
+
+    def loss(images: Tensor, targets: Tensor) -> Tensor:
+        outputs = spliced.module(images)
+        with torch.no_grad():
+            reference = network.module(images)
+        return workload.loss(outputs, targets) + workload.divergence(outputs, reference)
+
+    return loss
+
+
+def _layers(spliced: Spliced, network: TracedNetwork, decoded: dict[str, Tensor]) -> Loss:
+    """The mean over maps of `‖x̂ − x‖² / ‖x‖²`: x̂ as decoded, x the fp32 network's map of the same image, before the
+    nonlinearity for a codec that stands there."""
+    tap = Tap(network)
+    side = {name: 0 if codec.side == "before" else 1 for name, codec in spliced.codecs().items()}
+
+    def loss(images: Tensor, targets: Tensor) -> Tensor:
+        spliced.module(images)
+        with torch.no_grad():
+            sides = tap.sides(images)
+        errors = [_relative_error(sides[name][side[name]], x) for name, x in decoded.items()]
+        return torch.stack(errors).mean()
+
+    return loss
+
+
+def _relative_error(x: Tensor, decoded: Tensor) -> Tensor:
+    return (decoded - x).square().sum() / x.square().sum().clamp_min(1e-12)
+
+
+@contextmanager
+def _decoded(spliced: Spliced) -> Iterator[dict[str, Tensor]]:
+    """By the map's name, what was decoded in the last pass, (batch, C, H, W)."""
+    decoded: dict[str, Tensor] = {}
+
+    def keep(module: nn.Module, arguments: object, x: Tensor) -> None:
+        assert isinstance(module, Decode)
+        decoded[module.name] = x.permute(0, 3, 1, 2) if module.channels_last else x
+
+    hooks = [decoder.register_forward_hook(keep) for decoder in spliced.decoders().values()]
+    try:
+        yield decoded
+    finally:
+        for hook in hooks:
+            hook.remove()
