@@ -15,9 +15,13 @@ of the coefficients would do for a codec; here they are flat, (batch, C, H·W), 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+_VALUES_AT_ONCE = 1 << 20
 
 
 def usable_levels(height: int, width: int, levels: int) -> int:
@@ -33,28 +37,100 @@ def padded_size(height: int, width: int, levels: int) -> tuple[int, int]:
 
 def forward(x: Tensor, levels: int) -> Tensor:
     """(batch, C, H, W), both sides multiples of 2^levels → flat coefficients (batch, C, H·W)."""
-    bands: list[Tensor] = []
-    for _ in range(levels):
-        top, bottom = x.unflatten(2, (-1, 2)).unbind(3)
-        total, difference = top + bottom, top - bottom
-        (left, right), (down, across) = _columns(total), _columns(difference)
-        bands = [(down + across) / 2, (left - right) / 2, (down - across) / 2, *bands]
-        x = (left + right) / 2
-    return torch.cat([band.flatten(2) for band in [x, *bands]], dim=2)
+    coefficients: Tensor = _Forward.apply(x, levels)  # type: ignore[no-untyped-call]
+    return coefficients
 
 
 def inverse(coefficients: Tensor, height: int, width: int, levels: int) -> Tensor:
     """Flat coefficients (batch, C, H·W) of a map of height × width → (batch, C, H, W)."""
-    height, width = height >> levels, width >> levels
-    position = height * width
-    x: Tensor = coefficients[:, :, :position].unflatten(2, (height, width))
-    for _ in range(levels):
-        end = position + 3 * height * width
-        down, across, diagonal = coefficients[:, :, position:end].unflatten(2, (3, height, width)).unbind(2)
-        total, difference = _interleave(x + across, x - across), _interleave(down + diagonal, down - diagonal)
-        x = torch.stack([total + difference, total - difference], dim=3).flatten(2, 3) / 2
-        position, height, width = end, 2 * height, 2 * width
+    x: Tensor = _Inverse.apply(coefficients, height, width, levels)  # type: ignore[no-untyped-call]
     return x
+
+
+class _Forward(torch.autograd.Function):
+    """The gradient of an orthogonal transform is its inverse."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, levels: int) -> Tensor:
+        ctx.arguments = (x.shape[2], x.shape[3], levels)
+        planes = x.flatten(0, 1)
+        coefficients = planes.new_empty(len(planes), x.shape[2] * x.shape[3])
+        count = _planes_at_once(planes)
+        for part, out in zip(planes.split(count), coefficients.split(count), strict=True):
+            _analyse(part, levels, out)
+        result: Tensor = coefficients.unflatten(0, x.shape[:2])
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return inverse(gradients[0], *ctx.arguments), None
+
+
+class _Inverse(torch.autograd.Function):
+    """As above, the other way round."""
+
+    @staticmethod
+    def forward(ctx: Any, coefficients: Tensor, height: int, width: int, levels: int) -> Tensor:
+        ctx.levels = levels
+        flat = coefficients.flatten(0, 1)
+        planes = flat.new_empty(len(flat), height, width)
+        count = _planes_at_once(planes)
+        for part, out in zip(flat.split(count), planes.split(count), strict=True):
+            _synthesise(part, levels, out)
+        result: Tensor = planes.unflatten(0, coefficients.shape[:2])
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return forward(gradients[0], ctx.levels), None, None, None
+
+
+def _planes_at_once(planes: Tensor) -> int:
+    """As many as stay in a processor's caches with all that is made of them, and one at least."""
+    return max(1, _VALUES_AT_ONCE // max(1, planes[0].numel() if len(planes) else 1))
+
+
+def _analyse(x: Tensor, levels: int, out: Tensor) -> None:
+    """Planes (n, H, W) → `out` (n, H·W). Halves come with means, and need no pass of their own."""
+    for _ in range(levels):
+        mean = torch.lerp(x[:, 0::2], x[:, 1::2], 0.5)
+        difference = x[:, 0::2] - mean
+        bands = _bands(out, x.shape[1] // 2, x.shape[2] // 2)
+        torch.add(difference[:, :, 0::2], difference[:, :, 1::2], out=bands[:, 0])
+        torch.sub(mean[:, :, 0::2], mean[:, :, 1::2], out=bands[:, 1])
+        torch.sub(difference[:, :, 0::2], difference[:, :, 1::2], out=bands[:, 2])
+        x = mean[:, :, 0::2] + mean[:, :, 1::2]
+    out[:, : x.shape[1] * x.shape[2]] = x.flatten(1)
+
+
+def _synthesise(coefficients: Tensor, levels: int, out: Tensor) -> None:
+    """Flat coefficients (n, H·W) → `out` (n, H, W)."""
+    height, width = out.shape[1] >> levels, out.shape[2] >> levels
+    x = coefficients[:, : height * width].unflatten(1, (height, width))
+    for _ in range(levels):
+        horizontal, vertical, diagonal = _bands(coefficients, height, width).unbind(1)
+        total, difference = _interleaved(x, vertical), _interleaved(horizontal, diagonal)
+        height, width = 2 * height, 2 * width
+        x = out if height == out.shape[1] else out.new_empty(len(out), height, width)
+        torch.lerp(total, difference, 0.5, out=x[:, 0::2])
+        torch.sub(total, x[:, 0::2], out=x[:, 1::2])
+    if not levels:
+        out.copy_(x)
+
+
+def _bands(coefficients: Tensor, height: int, width: int) -> Tensor:
+    """(n, 3, height, width): a level's horizontal, vertical and diagonal bands."""
+    size = height * width
+    bands: Tensor = coefficients[:, size : 4 * size].unflatten(1, (3, height, width))
+    return bands
+
+
+def _interleaved(a: Tensor, b: Tensor) -> Tensor:
+    """a + b in the even columns, a − b in the odd ones."""
+    columns = a.new_empty(*a.shape, 2)
+    torch.add(a, b, out=columns[..., 0])
+    torch.sub(a, b, out=columns[..., 1])
+    return columns.flatten(2)
 
 
 def pad(x: Tensor, levels: int) -> Tensor:
@@ -63,12 +139,3 @@ def pad(x: Tensor, levels: int) -> Tensor:
     # In this order: `functional.pad` takes the last dimension, the width, first.
     padded: Tensor = functional.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")
     return padded
-
-
-def _columns(x: Tensor) -> tuple[Tensor, Tensor]:
-    left, right = x.unflatten(3, (-1, 2)).unbind(4)
-    return left, right
-
-
-def _interleave(left: Tensor, right: Tensor) -> Tensor:
-    return torch.stack([left, right], dim=4).flatten(3, 4)
