@@ -35,7 +35,7 @@ _ALL = 0b1111111
 class BitPlane(Coder):
     """Run-length code of zero or not, and bit-planes of the non-zero values' differences in blocks of 8."""
 
-    def encode(self, codes: Tensor, width: int) -> Stream:
+    def write(self, codes: Tensor, width: int) -> Stream:
         blocks, counts = _blocks(codes)
         first = Stream(to_bits(blocks[0], width).flatten(), counts * width)
         values, lengths = _symbols(_planes(blocks, width), width)

@@ -7,15 +7,22 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, true_positions
+from actbench.rate_control import Stream, concatenate, true_positions
+
+_CODES_AT_ONCE = 1 << 19
 
 
 class Coder(ABC):
     """A lossless code for unsigned integers of `width` bits; zeros should be frequent."""
 
-    @abstractmethod
     def encode(self, codes: Tensor, width: int) -> Stream:
-        """Codes (batch, n), uint8 or wider → one string of bits an image."""
+        """Codes (batch, n), uint8 or wider → one string of bits an image. A few images at a time stay in cache."""
+        at_once = max(1, _CODES_AT_ONCE // max(1, codes.shape[1]))
+        return concatenate([self.write(part, width) for part in codes.split(at_once)])
+
+    @abstractmethod
+    def write(self, codes: Tensor, width: int) -> Stream:
+        """The strings of a few images."""
 
     @abstractmethod
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:

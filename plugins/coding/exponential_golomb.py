@@ -24,7 +24,7 @@ class SparseExponentialGolomb(Coder):
         """The length of each code's symbol, in the shape of `codes`."""
         return torch.where(codes == 0, 1, 2 * _log2(self._quotients(codes)) + self.order + 2)
 
-    def encode(self, codes: Tensor, width: int) -> Stream:
+    def write(self, codes: Tensor, width: int) -> Stream:
         low = (codes.long() - 1) & ((1 << self.order) - 1)
         lengths = self.lengths(codes)
         tail = (self._quotients(codes) << self.order) | low

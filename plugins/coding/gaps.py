@@ -1,4 +1,4 @@
-"""Runs of zeros between the non-zero values of each image: what CSC stores."""
+"""Runs of zeros between the non-zero values of each image: what run lengths and sparse columns store."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from actbench.rate_control import true_positions
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """`values` (non-zeros,): the non-zero codes of all images, in order. `zeros` (non-zeros + batch,): how many zeros
-    stand before each of them, and, as the last of each image, behind them all. `counts` (batch,): entries in `zeros`
-    of each image; `final` (non-zeros + batch,): whether an entry is an image's last."""
+    """Each non-zero code of all images, in order, and how many `zeros` stand before it, (non-zeros + batch,). The last
+    entry of an image is for the zeros behind its last such code, and has the value 0.
+
+    `counts` (batch,): entries of each image; `ends` (batch,): where its last one is.
+    """
 
     values: Tensor
     zeros: Tensor
     counts: Tensor
-    final: Tensor
+    ends: Tensor
 
 
 def find_gaps(codes: Tensor) -> Gaps:
     """The runs of zeros in codes (batch, n)."""
-    batch, count = codes.shape
-    marked = torch.ones(batch, count + 1, dtype=torch.bool, device=codes.device)
-    marked[:, :count] = codes != 0
+    closed = functional.pad(codes, (0, 1))
+    marked = closed != 0
+    marked[:, -1] = True
     places = true_positions(marked)
-    column = places % (count + 1)
-    final = column == count
-    previous = torch.where(final.roll(1), -1, column.roll(1)) if len(column) else column
-    values = codes.flatten().index_select(0, true_positions(marked[:, :count]))
-    return Gaps(values, column - previous - 1, marked.count_nonzero(1), final)
+    # An image's last mark stands right before the next image's first code: gaps need no column numbers.
+    zeros = places.int().diff(prepend=places.new_full((1,), -1, dtype=torch.int32)) - 1
+    counts = marked.count_nonzero(1)
+    return Gaps(closed.flatten().index_select(0, places), zeros, counts, counts.cumsum(0) - 1)
 
 
 def offsets_within(repeats: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, code_type, symbols, true_positions
+from actbench.rate_control import Stream, code_type, segment_sums, symbols, true_positions
 from actbench_plugins.coding.coder import Coder, images_of, peek, symbol_starts
+from actbench_plugins.coding.gaps import find_gaps, offsets_within
 
 LONGEST_RUN = 16
 RUN_BITS = 4
@@ -15,7 +16,7 @@ RUN_BITS = 4
 class RunLength(Coder):
     """`(1 + width)·non-zeros + 5·runs` bits; a longer run is cut into runs of 16 and a last one."""
 
-    def encode(self, codes: Tensor, width: int) -> Stream:
+    def write(self, codes: Tensor, width: int) -> Stream:
         return encode_runs(codes, width)
 
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
@@ -25,20 +26,27 @@ class RunLength(Coder):
 
 def encode_runs(codes: Tensor, width: int) -> Stream:
     """The run-length code of codes (batch, n), with `width` bits behind the `1` of a non-zero value (0 for a flag)."""
-    if not codes.numel():
-        return Stream(codes.new_empty(0, dtype=torch.uint8), codes.new_zeros(len(codes), dtype=torch.int64))
-    nonzero = codes != 0
-    place = torch.arange(1, codes.shape[1] + 1, device=codes.device, dtype=torch.int32)
-    behind_last = (place * nonzero).cummax(1).values
-    in_run = ((place - 1 - behind_last) & (LONGEST_RUN - 1)).to(code_type(1 + width))
-    ends = torch.ones_like(nonzero)
-    ends[:, :-1] = nonzero[:, 1:] | (in_run[:, :-1] == LONGEST_RUN - 1)
-    emitted = nonzero | ends
-    at = true_positions(emitted)
-    behind = codes.to(in_run.dtype) | (1 << width) if width else torch.ones_like(in_run)
-    written = torch.where(nonzero, behind, in_run).flatten().index_select(0, at)
-    lengths = 1 + RUN_BITS + (width - RUN_BITS) * nonzero.flatten().index_select(0, at).to(torch.int8)
-    return symbols(written, lengths, emitted.count_nonzero(1))
+    gaps = find_gaps(codes)
+    full = (gaps.zeros - 1).clamp_min(0) >> 4
+    last = gaps.zeros - LONGEST_RUN * full
+    runs = (last - 1).clamp_min(0)
+    # A gap's last run and the non-zero value behind it are written as one symbol.
+    values = (runs << (1 + width)) | (1 << width) | (gaps.values.int() if width else 0)
+    lengths = (1 + RUN_BITS) * (last > 0).byte() + (1 + width)
+    values[gaps.ends] = runs[gaps.ends]
+    lengths[gaps.ends] -= 1 + width
+    return symbols(*_with_full_runs(values, lengths, full), gaps.counts + segment_sums(full, gaps.counts))
+
+
+def _with_full_runs(values: Tensor, lengths: Tensor, full: Tensor) -> tuple[Tensor, Tensor]:
+    """Symbols and their lengths, with so many runs of 16 zeros before each of them as `full` says."""
+    at = true_positions(full)
+    repeats = full[at].long()
+    inserted = (at + repeats.cumsum(0) - repeats).repeat_interleave(repeats) + offsets_within(repeats)
+    own = torch.ones(len(values) + len(inserted), dtype=torch.bool, device=values.device)
+    own[inserted] = False
+    many = torch.full_like(own, LONGEST_RUN - 1, dtype=values.dtype).masked_scatter_(own, values)
+    return many, torch.full_like(own, 1 + RUN_BITS, dtype=lengths.dtype).masked_scatter_(own, lengths)
 
 
 def decode_runs(stream: Stream, values: Tensor, count: int, width: int) -> tuple[Tensor, Tensor]:

@@ -18,15 +18,19 @@ class SparseColumn(Coder):
     zeros or more stand before a non-zero value, an entry (15, 0) covers 16 of them; the zeros behind the last non-zero
     value need no entry (Han et al., arXiv 1602.01528; each image is one column)."""
 
-    def encode(self, codes: Tensor, width: int) -> Stream:
+    def write(self, codes: Tensor, width: int) -> Stream:
         gaps = find_gaps(codes)
-        fillers = torch.where(gaps.final, 0, gaps.zeros // _SPAN)
-        emitted = fillers + (~gaps.final).long()
-        index = torch.full((int(emitted.sum()),), _SPAN - 1, dtype=torch.int64, device=codes.device)
+        fillers = gaps.zeros // _SPAN
+        fillers[gaps.ends] = 0
+        emitted = fillers.long() + 1
+        emitted[gaps.ends] = 0
+        index = torch.full((int(emitted.sum()),), _SPAN - 1, dtype=torch.int32, device=codes.device)
         value = torch.zeros_like(index)
-        last = (emitted.cumsum(0) - 1)[~gaps.final]
-        index[last] = gaps.zeros[~gaps.final] % _SPAN
-        value[last] = gaps.values.long()
+        written = torch.ones_like(emitted, dtype=torch.bool)
+        written[gaps.ends] = False
+        last = (emitted.cumsum(0) - 1)[written]
+        index[last] = gaps.zeros[written] % _SPAN
+        value[last] = gaps.values[written].int()
         bits = to_bits((index << width) | value, INDEX_BITS + width)
         return Stream(bits.flatten(), segment_sums(emitted, gaps.counts) * (INDEX_BITS + width))
 

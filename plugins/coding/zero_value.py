@@ -11,7 +11,7 @@ from actbench_plugins.coding.coder import Coder
 class ZeroValue(Coder):
     """`n + width·non-zeros` bits: a bit-map, then the non-zero values (Rhu et al., HPCA 2018, arXiv 1705.01626)."""
 
-    def encode(self, codes: Tensor, width: int) -> Stream:
+    def write(self, codes: Tensor, width: int) -> Stream:
         return zero_value_encode(codes, width)
 
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
