@@ -42,7 +42,7 @@ class BitPlane(Coder):
         planes = symbols(values.flatten(), lengths.flatten(), counts * (width + 1))
         return join(encode_runs(codes, 0), join(first, planes))
 
-    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
         nonzero, lengths = decode_runs(stream, stream.bits, count, 0)
         amounts = nonzero.count_nonzero(1)
         blocks = -(-amounts // BLOCK)

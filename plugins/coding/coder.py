@@ -9,7 +9,7 @@ from torch import Tensor
 
 from actbench.rate_control import Stream, concatenate, true_positions
 
-_CODES_AT_ONCE = 1 << 19
+_CODES_AT_ONCE, _BITS_AT_ONCE = 1 << 19, 1 << 19
 
 
 class Coder(ABC):
@@ -24,9 +24,15 @@ class Coder(ABC):
     def write(self, codes: Tensor, width: int) -> Stream:
         """The strings of a few images."""
 
-    @abstractmethod
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
         """What `encode` wrote → codes (batch, count)."""
+        images = torch.arange(len(stream.lengths), device=stream.bits.device)
+        at_once = max(1, _BITS_AT_ONCE // max(1, int(stream.lengths.max()) if len(images) else 1))
+        return torch.cat([self.read(stream.select(part), count, width) for part in images.split(at_once)])
+
+    @abstractmethod
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
+        """The codes of a few images."""
 
     def fitted(self, codes: Tensor, width: int) -> Coder:
         """This code with its parameters chosen for codes of the calibration images; without any, itself."""

@@ -32,7 +32,7 @@ class SparseExponentialGolomb(Coder):
         counts = torch.full((len(codes),), codes.shape[1], device=codes.device)
         return symbols(values.flatten(), lengths.flatten(), counts)
 
-    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
         bits = stream.bits
         zeros = _next_one(bits) - torch.arange(1, len(bits) + 1, device=bits.device)
         lengths = torch.where(bits == 0, 1, 2 * zeros + self.order + 2)

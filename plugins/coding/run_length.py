@@ -19,7 +19,7 @@ class RunLength(Coder):
     def write(self, codes: Tensor, width: int) -> Stream:
         return encode_runs(codes, width)
 
-    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
         values = peek(stream.bits, 1 + width)
         return decode_runs(stream, values - values.new_tensor(1 << width), count, width)[0]
 

@@ -34,7 +34,7 @@ class SparseColumn(Coder):
         bits = to_bits((index << width) | value, INDEX_BITS + width)
         return Stream(bits.flatten(), segment_sums(emitted, gaps.counts) * (INDEX_BITS + width))
 
-    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
         entries = from_bits(stream.bits.reshape(-1, INDEX_BITS + width), INDEX_BITS + width).long()
         counts = stream.lengths // (INDEX_BITS + width)
         advance = (entries >> width) + 1

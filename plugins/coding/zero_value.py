@@ -14,5 +14,5 @@ class ZeroValue(Coder):
     def write(self, codes: Tensor, width: int) -> Stream:
         return zero_value_encode(codes, width)
 
-    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
         return zero_value_decode(stream, count, width)
