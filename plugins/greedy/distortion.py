@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from actbench.components import Components
 from actbench.feature_map import FLOAT_BITS
+from actbench.importance import Layer, importance
 from actbench.method import FeatureMap
 from actbench.quantizers import UniformQuantizer
-
-Layer = nn.Conv2d | nn.Linear
 
 _IMAGES = 16
 """Images of the calibration sample on which quantisers are calibrated."""
@@ -49,23 +48,10 @@ def energy_weights(components: Components) -> Tensor:
 
 
 def reader_weights(components: Components, fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
-    """(C,) `λ_i uᵢᵀ M uᵢ` over their sum, `M = Σ Wᵀ W` over readers and kernel positions: parts of the variance behind
-    the layers that read the map, were there no nonlinearity between. A reader without weights, an addition say, counts
-    as the mean of the others."""
-    basis = components.basis
-    gains = torch.stack([_gains(layer, basis) for layer in readers] or [torch.ones_like(components.energy)])
-    without = len(fmap.readers) - len(readers) if readers else 0
-    return _parts(components.energy * (gains.sum(0) + without * gains.mean()))
-
-
-def _gains(layer: Layer, basis: Tensor) -> Tensor:
-    """(K,) the energy that a layer makes of each unit vector of `basis` (C, K)."""
-    weight = layer.weight.detach().to("cpu", torch.float64)
-    if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-        by_channel = weight.square().sum((2, 3)).reshape(layer.groups, -1, weight.shape[1]).sum(1).flatten()
-        return by_channel @ basis.square()
-    flat = weight.reshape(weight.shape[0], weight.shape[1], -1)
-    return torch.einsum("ocp,ck->okp", flat, basis).square().sum((0, 2))
+    """(C,) `λ_i uᵢᵀ M uᵢ` over their sum, M the map's importance to its readers: parts of the variance behind the layers
+    that read the map, were there no nonlinearity between."""
+    gains = (components.basis * (importance(fmap, readers) @ components.basis)).sum(0)
+    return _parts(components.energy * gains)
 
 
 def _parts(values: Tensor) -> Tensor:

@@ -5,28 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from actbench.importance import Layer
 from actbench.method import FeatureMap
-
-Layer = nn.Conv2d | nn.Linear
-
-
-def importance(fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
-    """(C, C) fp64: `Σ Wᵀ W` over readers and kernel positions, so that `eᵀ M e` is about what an error e of the map
-    becomes behind them. A reader without weights, an addition say, counts as the mean of the others."""
-    matrix = torch.zeros(fmap.channels, fmap.channels, dtype=torch.float64)
-    for layer in readers:
-        weight = layer.weight.detach().double().cpu()
-        if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-            matrix += torch.diag(_by_input_channel(weight, layer.groups))
-        else:
-            flat = weight.reshape(weight.shape[0], weight.shape[1], -1)
-            matrix += torch.einsum("ocp,odp->cd", flat, flat)
-    if len(readers) < len(fmap.readers) or not readers:
-        mean = matrix.diagonal().mean() if readers else torch.ones((), dtype=torch.float64)
-        matrix += mean * torch.eye(fmap.channels, dtype=torch.float64)
-    return matrix
 
 
 def relative_error(fmap: FeatureMap, readers: Sequence[Layer], x: Tensor, decoded: Tensor) -> float:
@@ -41,12 +23,6 @@ def relative_error(fmap: FeatureMap, readers: Sequence[Layer], x: Tensor, decode
         if len(readers) < len(fmap.readers) or not readers:
             total += _ratio(x, decoded, channels_last=False)
     return total
-
-
-def _by_input_channel(weight: Tensor, groups: int) -> Tensor:
-    """(out, in/groups, kh, kw) → (in,): the energy of each input channel's weights."""
-    grouped = weight.square().sum((2, 3)).reshape(groups, -1, weight.shape[1])
-    return grouped.sum(1).flatten()
 
 
 def _layout(fmap: FeatureMap, x: Tensor) -> Tensor:

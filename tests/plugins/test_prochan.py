@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.calibration import Statistics
 from actbench.errors import Unsupported
-from actbench.feature_map import FeatureMap, Operation, Reader
+from actbench.feature_map import FeatureMap, Operation
 from actbench.harness.planning import PlanningNetwork
+from actbench.importance import importance
 from actbench.measure.footprint import Meter, check_payloads
 from actbench.method import Codec, PlainCodec
 from actbench.network.deploy import deploy
@@ -26,7 +27,7 @@ from actbench.recipe import PROTOCOL_RECIPE, Recipe
 from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 from actbench_plugins.prochan.codec import ProChanCodec
 from actbench_plugins.prochan.method import ProChan
-from actbench_plugins.prochan.objective import importance, relative_error
+from actbench_plugins.prochan.objective import relative_error
 from actbench_plugins.prochan.start import least_squares_expansion, select_channels
 
 SIZE = (3, 16, 16)
@@ -315,19 +316,6 @@ def test_the_expansion_equals_numpys_least_squares(kept: int) -> None:
     expected = numpy.linalg.lstsq(stored.T.numpy(), target.T.numpy(), rcond=None)[0].T
     found = least_squares_expansion(target, stored, torch.zeros(9, kept, dtype=torch.float64))
     numpy.testing.assert_allclose(found, expected, atol=1e-3)
-
-
-def test_importance_is_what_an_error_costs_behind_the_layer() -> None:
-    """For a 1×1 convolution exactly; a depthwise one weighs each channel; an addition counts as the mean."""
-    fmap, error = feature_map(6), torch.randn(6, dtype=torch.float64)
-    dense, depthwise = nn.Conv2d(6, 4, 1, bias=False).double(), nn.Conv2d(6, 12, 3, groups=6).double()
-    cost = dense(error.reshape(1, 6, 1, 1)).square().sum()
-    torch.testing.assert_close(error @ importance(fmap, [dense]) @ error, cost)
-    by_channel = depthwise.weight.detach().square().reshape(6, -1).sum(1)
-    torch.testing.assert_close(importance(fmap, [depthwise]), torch.diag(by_channel))
-    shared = FeatureMap("map", 6, 8, 8, "producer", (Reader("dense", "conv"), Reader("add", "add")))
-    expected = importance(fmap, [dense]) + importance(fmap, [dense]).diagonal().mean() * torch.eye(6)
-    torch.testing.assert_close(importance(shared, [dense]), expected)
 
 
 def test_strategies_change_the_protocols_recipe_and_nothing_else() -> None:
