@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, concatenate, true_positions
+from actbench.rate_control import Stream, concatenate
 
 _CODES_AT_ONCE, _BITS_AT_ONCE = 1 << 19, 1 << 19
+_DOUBLINGS = 6
 
 
 class Coder(ABC):
@@ -47,22 +49,28 @@ def symbol_starts(symbol_lengths: Tensor, stream: Stream) -> Tensor:
     """Positions at which the symbols of a prefix code begin, in rising order.
 
     `symbol_lengths` (total,): how long the symbol would be that begins at each bit. From each bit there is one jump
-    to the next symbol. The jumps are followed from all strings' first bits at once by pointer doubling: after r rounds
-    the positions within 2^r jumps are known, and each jump goes over 2^r symbols. Jumps stay within their string, so
-    that strings may hold more bits behind the symbols: the caller drops the positions that are too many.
+    to the next symbol; doubled six times it goes over 64 symbols. One chain of these long jumps runs through all
+    strings, from an end to the next beginning, and the symbols between are found from all its links at once. Strings
+    may hold more bits behind the symbols: the caller drops the positions that are too many.
     """
     total = len(stream.bits)
-    here = torch.arange(total + 1, device=stream.bits.device, dtype=torch.int32)
     ends = stream.lengths.cumsum(0).to(torch.int32).repeat_interleave(stream.lengths)
-    jumps = here.clone()
-    jumps[:-1] = torch.minimum(here[:-1] + symbol_lengths, ends)
-    reached = torch.zeros(total + 1, dtype=torch.uint8, device=stream.bits.device)
-    reached[stream.starts] = 1
-    longest = int(stream.lengths.max()) if len(stream.lengths) else 0
-    for _ in range(longest.bit_length()):
-        reached[jumps.index_select(0, true_positions(reached)).long()] = 1
-        jumps = jumps.index_select(0, jumps)
-    return true_positions(reached[:total])
+    here = torch.arange(total, device=stream.bits.device, dtype=torch.int32)
+    jumps = numpy.append(torch.minimum(here + symbol_lengths, ends).cpu().numpy(), numpy.int32(total))
+    far = jumps
+    for _ in range(_DOUBLINGS):
+        far = far.take(far)
+    links, at = [], 0
+    while at < total:
+        links.append(at)
+        at = far.item(at)
+    starts = numpy.empty((len(links), 1 << _DOUBLINGS), dtype=numpy.int32)
+    column = numpy.array(links, dtype=numpy.int32)
+    for symbol in range(1 << _DOUBLINGS):
+        starts[:, symbol] = column
+        column = jumps.take(column)
+    flat = torch.from_numpy(starts.reshape(-1)).long()
+    return flat[flat < total].to(stream.bits.device)
 
 
 def peek(bits: Tensor, count: int) -> Tensor:

@@ -48,8 +48,8 @@ def energy_weights(components: Components) -> Tensor:
 
 
 def reader_weights(components: Components, fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
-    """(C,) `λ_i uᵢᵀ M uᵢ` over their sum, M the map's importance to its readers: parts of the variance behind the layers
-    that read the map, were there no nonlinearity between."""
+    """(C,) `λ_i uᵢᵀ M uᵢ` over their sum, M the map's importance to its readers: parts of the variance behind them,
+    were there no nonlinearity between."""
     gains = (components.basis * (importance(fmap, readers) @ components.basis)).sum(0)
     return _parts(components.energy * gains)
 
