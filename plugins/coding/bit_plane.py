@@ -43,7 +43,7 @@ class BitPlane(Coder):
         return join(encode_runs(codes, 0), join(first, planes))
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        nonzero, lengths = decode_runs(stream, stream.bits, count, 0)
+        nonzero, lengths = decode_runs(stream, count, 0)
         amounts = nonzero.count_nonzero(1)
         blocks = -(-amounts // BLOCK)
         first, planes = stream.divide(lengths)[1].divide(blocks * width)

@@ -82,6 +82,10 @@ def peek(bits: Tensor, count: int) -> Tensor:
     return values
 
 
-def images_of(positions: Tensor, stream: Stream) -> Tensor:
-    """The image to which each bit belongs."""
-    return torch.searchsorted(stream.lengths.cumsum(0), positions, right=True)
+def numbers_at(bits: Tensor, positions: Tensor, count: int) -> Tensor:
+    """The number that the `count` bits from each position on are; zeros follow the last bit."""
+    padded = torch.cat([bits, bits.new_zeros(count + 1)])
+    values = torch.zeros_like(positions)
+    for offset in range(count):
+        values = (values << 1) | padded[positions + offset]
+    return values

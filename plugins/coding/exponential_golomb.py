@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from actbench.rate_control import Stream, code_type, symbols
-from actbench_plugins.coding.coder import Coder, peek, symbol_starts
+from actbench_plugins.coding.coder import Coder, numbers_at, symbol_starts
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class SparseExponentialGolomb(Coder):
         # The tail of a symbol has at most `longest` bits: q and the low bits, less what they can be at this width.
         longest = ((1 << width) >> self.order).bit_length() + self.order
         sizes = zeros[starts] + 1 + self.order
-        tails = peek(bits, longest)[(starts + 1 + zeros[starts]).clamp(max=len(bits) - 1)] >> (longest - sizes)
-        values = tails.long() - (1 << self.order) + 1
+        tails = numbers_at(bits, starts + 1 + zeros[starts], longest) >> (longest - sizes)
+        values = tails - (1 << self.order) + 1
         return torch.where(bits[starts] == 0, 0, values).to(code_type(width)).reshape(len(stream.lengths), count)
 
     def fitted(self, codes: Tensor, width: int) -> SparseExponentialGolomb:

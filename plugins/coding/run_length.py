@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from actbench.rate_control import Stream, code_type, segment_sums, symbols, true_positions
-from actbench_plugins.coding.coder import Coder, images_of, peek, symbol_starts
+from actbench_plugins.coding.coder import Coder, numbers_at, symbol_starts
 from actbench_plugins.coding.gaps import find_gaps, offsets_within
 
 LONGEST_RUN = 16
@@ -20,8 +20,7 @@ class RunLength(Coder):
         return encode_runs(codes, width)
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        values = peek(stream.bits, 1 + width)
-        return decode_runs(stream, values - values.new_tensor(1 << width), count, width)[0]
+        return decode_runs(stream, count, width)[0]
 
 
 def encode_runs(codes: Tensor, width: int) -> Stream:
@@ -49,23 +48,20 @@ def _with_full_runs(values: Tensor, lengths: Tensor, full: Tensor) -> tuple[Tens
     return many, torch.full_like(own, 1 + RUN_BITS, dtype=lengths.dtype).masked_scatter_(own, lengths)
 
 
-def decode_runs(stream: Stream, values: Tensor, count: int, width: int) -> tuple[Tensor, Tensor]:
-    """The codes (batch, count), and the length (batch,) of the run-length code at the front of each string.
-
-    `values` (total,): the non-zero value that would begin at each bit.
-    """
+def decode_runs(stream: Stream, count: int, width: int) -> tuple[Tensor, Tensor]:
+    """The codes (batch, count), and the length (batch,) of the run-length code at the front of each string."""
     ones = stream.bits != 0
     starts = symbol_starts(torch.where(ones, 1 + width, 1 + RUN_BITS).to(torch.int32), stream)
-    covered = torch.where(ones, 1, 1 + (peek(stream.bits, 1 + RUN_BITS) & (LONGEST_RUN - 1)))[starts].long()
-    images = images_of(starts, stream)
+    one = ones[starts]
+    covered = torch.where(one, 1, 1 + numbers_at(stream.bits, starts + 1, RUN_BITS))
+    each = torch.searchsorted(starts, stream.starts + stream.lengths) - torch.searchsorted(starts, stream.starts)
     before = covered.cumsum(0) - covered
-    per_image = torch.bincount(images, minlength=len(stream.lengths))
-    first = (per_image.cumsum(0) - per_image)[images]
-    place = before - before[first]
+    first = torch.cat([before, before.new_zeros(1)])[each.cumsum(0) - each]
+    place = before - first.repeat_interleave(each)
     kept = place < count
-    starts, images, place = starts[kept], images[kept], place[kept]
-    nonzero = ones[starts]
-    codes = torch.zeros(len(stream.lengths), count, dtype=code_type(max(1, width)), device=stream.bits.device)
-    codes[images[nonzero], place[nonzero]] = values[starts[nonzero]].to(codes.dtype)
-    lengths = torch.bincount(images, weights=torch.where(nonzero, 1.0 + width, 1.0 + RUN_BITS).double())
-    return codes, torch.nn.functional.pad(lengths.long(), (0, len(stream.lengths) - len(lengths)))
+    nonzero = true_positions(kept & one)
+    values = numbers_at(stream.bits, starts[nonzero] + 1, width) if width else torch.ones_like(nonzero)
+    codes = torch.zeros(len(each), count, dtype=code_type(max(1, width)), device=stream.bits.device)
+    rows = (count * torch.arange(len(each), device=starts.device)).repeat_interleave(each)
+    codes.view(-1)[(rows + place)[nonzero]] = values.to(codes.dtype)
+    return codes, segment_sums(kept * torch.where(one, 1 + width, 1 + RUN_BITS), each)
