@@ -25,8 +25,7 @@ from torch import Tensor
 
 from actbench.rate_control import Stream, code_type, from_bits, join, symbols, to_bits, true_positions
 from actbench_plugins.coding.coder import Coder, peek, symbol_starts
-from actbench_plugins.coding.gaps import offsets_within
-from actbench_plugins.coding.run_length import decode_runs, encode_runs
+from actbench_plugins.coding.run_length import encode_runs, read_runs
 
 BLOCK = 8
 _ALL = 0b1111111
@@ -42,15 +41,14 @@ class BitPlane(Coder):
         planes = symbols(values.flatten(), lengths.flatten(), counts * (width + 1))
         return join(encode_runs(codes, 0), join(first, planes))
 
-    def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        nonzero, lengths = decode_runs(stream, count, 0)
-        amounts = nonzero.count_nonzero(1)
-        blocks = -(-amounts // BLOCK)
-        first, planes = stream.divide(lengths)[1].divide(blocks * width)
-        values = _restore(from_bits(first.bits.reshape(-1, width), width), _read_planes(planes, width), width)
-        places = (BLOCK * (blocks.cumsum(0) - blocks)).repeat_interleave(amounts) + offsets_within(amounts)
-        codes = torch.zeros(nonzero.shape, dtype=code_type(width), device=nonzero.device)
-        codes.view(-1)[true_positions(nonzero)] = values.flatten()[places].to(codes.dtype)
+    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
+        flags, used = read_runs(bits, count, 0)
+        nonzero = true_positions(flags)
+        first = used + -(-len(nonzero) // BLOCK) * width
+        starts = from_bits(bits[used:first].reshape(-1, width), width)
+        values = _restore(starts, _read_planes(bits[first:], width), width)
+        codes = torch.zeros(count, dtype=code_type(width), device=bits.device)
+        codes[nonzero] = values.flatten()[: len(nonzero)].to(codes.dtype)
         return codes
 
 
@@ -105,11 +103,11 @@ def _write_runs(zero: Tensor, values: Tensor, lengths: Tensor, width: int) -> No
         lengths[number] *= begins | ~zero[number]
 
 
-def _read_planes(stream: Stream, width: int) -> Tensor:
-    """The symbols of all images → DBP (width + 1, blocks)."""
-    window = peek(stream.bits, 8)
+def _read_planes(bits: Tensor, width: int) -> Tensor:
+    """The symbols of an image → DBP (width + 1, blocks)."""
+    window = peek(bits, 8).int()
     lengths, kinds, changes, runs = (table.to(window.device) for table in _reading_tables(width))
-    begin = window[symbol_starts(lengths[window.int()], stream)].int()
+    begin = window[symbol_starts(lengths.index_select(0, window))]
     each = runs[begin].long()
     kind = kinds[begin].repeat_interleave(each).reshape(-1, width + 1).T
     change = changes[begin].repeat_interleave(each).reshape(-1, width + 1).T

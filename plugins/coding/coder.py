@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import numpy
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, concatenate
+from actbench.rate_control import Stream, code_type, concatenate
 
-_CODES_AT_ONCE, _BITS_AT_ONCE = 1 << 19, 1 << 19
-_DOUBLINGS = 6
+_CODES_AT_ONCE = 1 << 19
+_DOUBLINGS = 5
 
 
 class Coder(ABC):
@@ -28,13 +27,12 @@ class Coder(ABC):
 
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
         """What `encode` wrote → codes (batch, count)."""
-        images = torch.arange(len(stream.lengths), device=stream.bits.device)
-        at_once = max(1, _BITS_AT_ONCE // max(1, int(stream.lengths.max()) if len(images) else 1))
-        return torch.cat([self.read(stream.select(part), count, width) for part in images.split(at_once)])
+        read = [self.read(bits, count, width) for bits in stream.strings()]
+        return torch.stack(read) if read else stream.bits.new_zeros(0, count).to(code_type(width))
 
     @abstractmethod
-    def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        """The codes of a few images."""
+    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
+        """One image's string → its codes (count,)."""
 
     def fitted(self, codes: Tensor, width: int) -> Coder:
         """This code with its parameters chosen for codes of the calibration images; without any, itself."""
@@ -45,47 +43,44 @@ class Coder(ABC):
         return {}
 
 
-def symbol_starts(symbol_lengths: Tensor, stream: Stream) -> Tensor:
+def symbol_starts(lengths: Tensor) -> Tensor:
     """Positions at which the symbols of a prefix code begin, in rising order.
 
-    `symbol_lengths` (total,): how long the symbol would be that begins at each bit. From each bit there is one jump
-    to the next symbol; doubled six times it goes over 64 symbols. One chain of these long jumps runs through all
-    strings, from an end to the next beginning, and the symbols between are found from all its links at once. Strings
-    may hold more bits behind the symbols: the caller drops the positions that are too many.
+    `lengths` (n,) int32: how long the symbol would be that begins at each bit. From each bit there is one jump to the
+    next symbol; doubled five times it goes over 32 symbols. A chain of these long jumps runs through the string, and
+    the symbols between are found from all its links at once.
     """
-    total = len(stream.bits)
-    ends = stream.lengths.cumsum(0).to(torch.int32).repeat_interleave(stream.lengths)
-    here = torch.arange(total, device=stream.bits.device, dtype=torch.int32)
-    jumps = numpy.append(torch.minimum(here + symbol_lengths, ends).cpu().numpy(), numpy.int32(total))
+    total = len(lengths)
+    here = torch.arange(total, device=lengths.device, dtype=torch.int32)
+    jumps = torch.cat([(here + lengths).clamp_(max=total), lengths.new_full((1,), total)])
     far = jumps
     for _ in range(_DOUBLINGS):
-        far = far.take(far)
-    links, at = [], 0
+        far = far.index_select(0, far)
+    hop, links, at = far.cpu().numpy().item, [], 0
     while at < total:
         links.append(at)
-        at = far.item(at)
-    starts = numpy.empty((len(links), 1 << _DOUBLINGS), dtype=numpy.int32)
-    column = numpy.array(links, dtype=numpy.int32)
-    for symbol in range(1 << _DOUBLINGS):
-        starts[:, symbol] = column
-        column = jumps.take(column)
-    flat = torch.from_numpy(starts.reshape(-1)).long()
-    return flat[flat < total].to(stream.bits.device)
+        at = hop(at)
+    columns = [torch.tensor(links, dtype=torch.int32, device=lengths.device)]
+    for _ in range((1 << _DOUBLINGS) - 1):
+        columns.append(jumps.index_select(0, columns[-1]))
+    starts = torch.stack(columns, 1).flatten().long()
+    return starts[: int(torch.searchsorted(starts, total))]
 
 
 def peek(bits: Tensor, count: int) -> Tensor:
-    """(total,) for each bit the number that it and the `count` − 1 bits behind it are; zeros follow the last bit."""
+    """(n,) for each bit the number, of at most 8 bits, that it and the `count` − 1 bits behind it are; zeros follow
+    the last bit."""
     padded = torch.cat([bits, bits.new_zeros(count - 1)])
-    values = torch.zeros(len(bits), dtype=torch.uint8 if count <= 8 else torch.int32, device=bits.device)
-    for offset in range(count):
-        values = (values << 1) | padded[offset : offset + len(bits)]
+    values = bits.clone()
+    for offset in range(1, count):
+        values.mul_(2).add_(padded[offset : offset + len(bits)])
     return values
 
 
 def numbers_at(bits: Tensor, positions: Tensor, count: int) -> Tensor:
-    """The number that the `count` bits from each position on are; zeros follow the last bit."""
+    """The numbers that the `count` bits from each position on are; zeros follow the last bit."""
     padded = torch.cat([bits, bits.new_zeros(count + 1)])
-    values = torch.zeros_like(positions)
+    values = torch.zeros_like(positions, dtype=torch.int32)
     for offset in range(count):
-        values = (values << 1) | padded[positions + offset]
+        values.mul_(2).add_(padded.index_select(0, positions + offset))
     return values

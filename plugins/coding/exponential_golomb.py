@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, code_type, symbols
+from actbench.rate_control import Stream, code_type, symbols, true_positions
 from actbench_plugins.coding.coder import Coder, numbers_at, symbol_starts
 
 
@@ -32,17 +32,15 @@ class SparseExponentialGolomb(Coder):
         counts = torch.full((len(codes),), codes.shape[1], device=codes.device)
         return symbols(values.flatten(), lengths.flatten(), counts)
 
-    def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        bits = stream.bits
-        zeros = _next_one(bits) - torch.arange(1, len(bits) + 1, device=bits.device)
-        lengths = torch.where(bits == 0, 1, 2 * zeros + self.order + 2)
-        starts = symbol_starts(lengths.to(torch.int32), stream)
+    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
+        zeros = _zeros_behind(bits)
+        starts = symbol_starts(torch.where(bits == 0, 1, 2 * zeros + self.order + 2).int())
         # The tail of a symbol has at most `longest` bits: q and the low bits, less what they can be at this width.
         longest = ((1 << width) >> self.order).bit_length() + self.order
-        sizes = zeros[starts] + 1 + self.order
-        tails = numbers_at(bits, starts + 1 + zeros[starts], longest) >> (longest - sizes)
+        prefix = zeros[starts]
+        tails = numbers_at(bits, starts + 1 + prefix, longest) >> (longest - prefix - 1 - self.order)
         values = tails - (1 << self.order) + 1
-        return torch.where(bits[starts] == 0, 0, values).to(code_type(width)).reshape(len(stream.lengths), count)
+        return torch.where(bits[starts] == 0, 0, values).to(code_type(width))
 
     def fitted(self, codes: Tensor, width: int) -> SparseExponentialGolomb:
         """The order with the fewest bits on the calibration images."""
@@ -61,8 +59,10 @@ def _log2(values: Tensor) -> Tensor:
     return torch.frexp(values.float())[1].long() - 1
 
 
-def _next_one(bits: Tensor) -> Tensor:
-    """For each bit, the position of the first 1 behind it; the end where there is none."""
-    places = torch.where(bits != 0, torch.arange(len(bits), device=bits.device), len(bits))
-    following = torch.cat([places[1:], places.new_full((min(1, len(bits)),), len(bits))])
-    return following.flip(0).cummin(0).values.flip(0) if len(bits) else following
+def _zeros_behind(bits: Tensor) -> Tensor:
+    """(n,) int32: how many zeros stand between each bit and the next 1, or the end."""
+    places = true_positions(bits).int()
+    first = torch.cat([places, places.new_full((1,), len(bits))])
+    here = torch.arange(len(bits), dtype=torch.int32, device=bits.device)
+    following = first.repeat_interleave(first.diff(prepend=first.new_full((1,), -1)))[1:]
+    return following[: len(bits)] - here - 1 if len(bits) else here

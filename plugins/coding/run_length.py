@@ -19,8 +19,8 @@ class RunLength(Coder):
     def write(self, codes: Tensor, width: int) -> Stream:
         return encode_runs(codes, width)
 
-    def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        return decode_runs(stream, count, width)[0]
+    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
+        return read_runs(bits, count, width)[0]
 
 
 def encode_runs(codes: Tensor, width: int) -> Stream:
@@ -48,20 +48,16 @@ def _with_full_runs(values: Tensor, lengths: Tensor, full: Tensor) -> tuple[Tens
     return many, torch.full_like(own, 1 + RUN_BITS, dtype=lengths.dtype).masked_scatter_(own, lengths)
 
 
-def decode_runs(stream: Stream, count: int, width: int) -> tuple[Tensor, Tensor]:
-    """The codes (batch, count), and the length (batch,) of the run-length code at the front of each string."""
-    ones = stream.bits != 0
-    starts = symbol_starts(torch.where(ones, 1 + width, 1 + RUN_BITS).to(torch.int32), stream)
+def read_runs(bits: Tensor, count: int, width: int) -> tuple[Tensor, int]:
+    """One image's codes (count,), and how many bits of its string they took."""
+    ones = bits.view(torch.bool)
+    starts = symbol_starts(ones.int().mul_(width - RUN_BITS).add_(1 + RUN_BITS))
     one = ones[starts]
-    covered = torch.where(one, 1, 1 + numbers_at(stream.bits, starts + 1, RUN_BITS))
-    each = torch.searchsorted(starts, stream.starts + stream.lengths) - torch.searchsorted(starts, stream.starts)
-    before = covered.cumsum(0) - covered
-    first = torch.cat([before, before.new_zeros(1)])[each.cumsum(0) - each]
-    place = before - first.repeat_interleave(each)
-    kept = place < count
-    nonzero = true_positions(kept & one)
-    values = numbers_at(stream.bits, starts[nonzero] + 1, width) if width else torch.ones_like(nonzero)
-    codes = torch.zeros(len(each), count, dtype=code_type(max(1, width)), device=stream.bits.device)
-    rows = (count * torch.arange(len(each), device=starts.device)).repeat_interleave(each)
-    codes.view(-1)[(rows + place)[nonzero]] = values.to(codes.dtype)
-    return codes, segment_sums(kept * torch.where(one, 1 + width, 1 + RUN_BITS), each)
+    covered = torch.where(one, 1, 1 + numbers_at(bits, starts + 1, RUN_BITS))
+    ends = covered.cumsum(0)
+    kept = int(torch.searchsorted(ends, count)) + 1 if count else 0
+    at = true_positions(one[:kept])
+    values = numbers_at(bits, starts[at] + 1, width) if width else torch.ones_like(at)
+    codes = torch.zeros(count, dtype=code_type(max(1, width)), device=bits.device)
+    codes[(ends - covered)[at]] = values.to(codes.dtype)
+    return codes, int(starts[kept]) if kept < len(starts) else len(bits)

@@ -34,13 +34,8 @@ class SparseColumn(Coder):
         bits = to_bits((index << width) | value, INDEX_BITS + width)
         return Stream(bits.flatten(), segment_sums(emitted, gaps.counts) * (INDEX_BITS + width))
 
-    def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        entries = from_bits(stream.bits.reshape(-1, INDEX_BITS + width), INDEX_BITS + width).long()
-        counts = stream.lengths // (INDEX_BITS + width)
-        advance = (entries >> width) + 1
-        images = torch.arange(len(counts), device=entries.device).repeat_interleave(counts)
-        before = advance.cumsum(0)
-        start = (segment_sums(advance, counts).cumsum(0) - segment_sums(advance, counts))[images]
-        codes = torch.zeros(len(counts), count, dtype=code_type(width), device=entries.device)
-        codes[images, before - start - 1] = (entries & ((1 << width) - 1)).to(codes.dtype)
+    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
+        entries = from_bits(bits.reshape(-1, INDEX_BITS + width), INDEX_BITS + width).long()
+        codes = torch.zeros(count, dtype=code_type(width), device=bits.device)
+        codes[((entries >> width) + 1).cumsum(0) - 1] = (entries & ((1 << width) - 1)).to(codes.dtype)
         return codes
