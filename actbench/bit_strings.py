@@ -86,6 +86,20 @@ def from_bits(bits: Tensor, width: int) -> Tensor:
     return values
 
 
+def pack_bits(bits: Tensor) -> Tensor:
+    """Bits (...), bool or uint8 of 0 and 1 → (⌈n/8⌉,) bytes."""
+    flat = bits.flatten()
+    if flat.device.type == "cpu":
+        return torch.from_numpy(numpy.packbits(flat.numpy()))
+    padded = torch.nn.functional.pad(flat.byte(), (0, -len(flat) % 8)).reshape(-1, 8)
+    return (padded << torch.arange(7, -1, -1, device=flat.device)).sum(1, dtype=torch.uint8)
+
+
+def unpack_bits(packed: Tensor, count: int) -> Tensor:
+    """What `pack_bits` packed → the first `count` bits, (count,) uint8."""
+    return _expand(packed)[:count]
+
+
 def code_type(width: int) -> torch.dtype:
     """The integers that hold unsigned codes of `width` bits: uint8 where they can, int32 up to 31 bits, int64."""
     if width <= 8:

@@ -94,6 +94,15 @@ class Codec(nn.Module, ABC):
         """The convolution of the decoded map, computed from the payload; None where this codec cannot."""
         return None
 
+    def conv_weight_grad(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
+        """Training track: the gradient of the convolution's weight, (C', C/groups, kh, kw), from what was stored of its
+        input and ∂L/∂y `gradient` (batch, C', H', W'), without decoding; None where this codec cannot."""
+        return None
+
+    def linear_weight_grad(self, payload: Payload, gradient: Tensor) -> Tensor | None:
+        """The same for a linear layer: (out, in), from `gradient` (…, out)."""
+        return None
+
 
 @dataclass(frozen=True)
 class Folded:

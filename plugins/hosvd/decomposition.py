@@ -11,6 +11,8 @@ one before it leaves. A first dimension, the batch, stands before the modes ever
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,14 +92,47 @@ def hosvd_epsilon(x: Tensor, epsilon: float) -> Decomposition:
     The squared error is at most `modes·(1 − ε)` of the tensor's. An all-zero tensor has ranks 1. The ranks of all modes
     reach the host in one transfer.
     """
-    exact = _exact(x)[None]
     with torch.no_grad():
-        scaled = _scaled(exact)
-        modes = [gram_eigenvectors(unfold(scaled, mode)) for mode in range(x.dim())]
-        missing = [(v.cumsum(1) < epsilon * v.sum(1)).count_nonzero() for v, _ in modes]
+        modes = _modes(x)
+        missing = [(values.cumsum(1) < epsilon * values.sum(1)).count_nonzero() for values, _ in modes]
         ranks = [count + 1 for count in torch.stack(missing).tolist()]
-        factors = tuple(vectors[:, :, :rank] for (_, vectors), rank in zip(modes, ranks, strict=True))
-    return Decomposition(_project(exact, factors)[0], tuple(factor[0] for factor in factors))
+    return _truncated(x, modes, ranks)
+
+
+def hosvd_within(x: Tensor, most: int) -> Decomposition:
+    """The same for the largest ε with which core and factors have at most `most` values, ranks 1 if none has."""
+    with torch.no_grad():
+        modes = _modes(x)
+        shares = [(values.cumsum(1) / values.sum(1).clamp_min(_TINY))[0] for values, _ in modes]
+        ranks = _ranks_within([share.tolist() for share in shares], x.shape, most)
+    return _truncated(x, modes, ranks)
+
+
+def _ranks_within(shares: Sequence[Sequence[float]], sizes: Sequence[int], most: int) -> list[int]:
+    """For each mode the rank at the largest ε that fits. `shares`: of its variance, in the first 1, 2, … vectors;
+    an ε between two of them has the ranks of the upper one."""
+    thresholds = sorted({share for mode in shares for share in mode})
+
+    def ranks(epsilon: float) -> list[int]:
+        return [min(len(mode), bisect_left(mode, epsilon) + 1) for mode in shares]
+
+    def fits(epsilon: float) -> bool:
+        kept = ranks(epsilon)
+        return math.prod(kept) + sum(size * rank for size, rank in zip(sizes, kept, strict=True)) <= most
+
+    fitting = bisect_left(thresholds, True, key=lambda epsilon: not fits(epsilon))
+    return ranks(thresholds[fitting - 1]) if fitting else [1] * len(shares)
+
+
+def _modes(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Of each mode, squared singular values (1, r) and vectors (1, n_i, r)."""
+    scaled = _scaled(_exact(x.detach())[None])
+    return [gram_eigenvectors(unfold(scaled, mode)) for mode in range(x.dim())]
+
+
+def _truncated(x: Tensor, modes: Sequence[tuple[Tensor, Tensor]], ranks: Sequence[int]) -> Decomposition:
+    factors = tuple(vectors[:, :, :rank] for (_, vectors), rank in zip(modes, ranks, strict=True))
+    return Decomposition(_project(_exact(x)[None], factors)[0], tuple(factor[0] for factor in factors))
 
 
 def _project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,113 @@
+"""Nonlinearities and normalisations that save less: a ReLU needs one bit a value, a frozen normalisation nothing, and
+one that trains its normalised input in 8 bits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from actbench.bit_strings import pack_bits, unpack_bits
+
+NormalisationSaving = Literal["exact", "quantised"]
+
+
+class MaskedReLU(nn.Module):
+    """ReLU, or ReLU6, that saves where its gradient passes, one bit a value.
+
+    torch's saves its output. A codec may not stand in for that: a low-rank copy of a ReLU's output has other zeros.
+    """
+
+    def __init__(self, most: float | None = None) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, x: Tensor) -> Tensor:
+        """max(x, 0), and min(·, most) where there is one."""
+        result: Tensor = _MaskedReLU.apply(x, self.most)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _MaskedReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, most: float | None) -> Tensor:
+        passes = x > 0 if most is None else (x > 0) & (x < most)
+        ctx.save_for_backward(pack_bits(passes))
+        return x.clamp(0, most)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient = gradients[0]
+        (packed,) = ctx.saved_tensors
+        passes = unpack_bits(packed, gradient.numel()).view(torch.bool).reshape(gradient.shape)
+        return gradient * passes, None
+
+
+class FrozenNorm(nn.Module):
+    """A batch normalisation with the statistics of evaluation, and frozen: an affine map, which saves nothing."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, C, H, W) → the same"""
+        norm = self.norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        with torch.no_grad():
+            scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
+            shift = (0 if norm.bias is None else norm.bias) - norm.running_mean * scale
+        return x * scale[:, None, None] + shift[:, None, None]
+
+
+class QuantisedNorm(nn.Module):
+    """A batch normalisation on the batch's statistics that saves its normalised input in 8 bits, and for each channel
+    the step and the deviation. Its output, and its running statistics, are exact."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, C, H, W) → the same"""
+        norm = self.norm
+        if not norm.training:
+            return norm(x)  # type: ignore[no-any-return]
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked += 1
+        result: Tensor = _QuantisedNorm.apply(x, norm.weight, norm.bias, norm)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _QuantisedNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: nn.BatchNorm2d) -> Tensor:
+        momentum = norm.momentum if norm.momentum is not None else 1 / int(norm.num_batches_tracked or 1)
+        y, mean, inverse = torch.native_batch_norm(
+            x, weight, bias, norm.running_mean, norm.running_var, True, momentum, norm.eps
+        )
+        normalised = (x - _wide(mean)) * _wide(inverse)
+        step = (normalised.abs().amax((0, 2, 3)) / 127).clamp_min(1e-12)
+        codes = (normalised / _wide(step)).round().to(torch.int8)
+        ctx.save_for_backward(codes, step, inverse, weight)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """`∂L/∂x = (γ/σ)·(g − mean(g) − x̂·mean(g·x̂))`, x̂ the normalised input."""
+        codes, step, inverse, weight = ctx.saved_tensors
+        gradient = gradients[0]
+        normalised = codes * _wide(step)
+        of_bias = gradient.sum((0, 2, 3))
+        of_weight = (gradient * normalised).sum((0, 2, 3))
+        count = gradient.numel() / len(step)
+        scale = inverse if weight is None else inverse * weight
+        of_input = gradient - _wide(of_bias / count) - normalised * _wide(of_weight / count)
+        wanted = ctx.needs_input_grad
+        return of_input * _wide(scale), of_weight if wanted[1] else None, of_bias if wanted[2] else None, None
+
+
+def _wide(channels: Tensor) -> Tensor:
+    return channels[:, None, None]

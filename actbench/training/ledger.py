@@ -1,0 +1,76 @@
+"""What a forward pass really keeps for the backward pass: unique storages, by the module that saved them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
+
+
+class SavedLedger:
+    """Storages that autograd saved, each counted once however many operators saved a view of it. Parameters and
+    buffers, which are there anyway, do not count.
+
+    A storage is known by its own identity, not by its address, which another tensor gets once the first is freed.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        kept = [*model.parameters(), *model.buffers()]
+        self._there = {tensor.untyped_storage()._cdata for tensor in kept}
+        self._entries: dict[int, tuple[StorageWeakRef, int, str]] = {}
+        self._running: list[str] = []
+
+    def saw(self, tensor: Tensor) -> None:
+        """A tensor was saved."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        known = self._entries.get(key)
+        if key not in self._there and (known is None or known[0].expired()):
+            owner = self._running[-1] if self._running else ""
+            self._entries[key] = (StorageWeakRef(storage), storage.nbytes(), owner)
+
+    def bytes_by_module(self) -> dict[str, int]:
+        """Bytes that are alive now, by the name of the innermost module that saved them first."""
+        total: dict[str, int] = defaultdict(int)
+        for reference, size, owner in self._entries.values():
+            if not reference.expired():
+                total[owner] += size
+        return dict(total)
+
+    @property
+    def bytes(self) -> int:
+        """All bytes that are alive now."""
+        return sum(self.bytes_by_module().values())
+
+    def enter(self, name: str) -> None:
+        """A module begins."""
+        self._running.append(name)
+
+    def leave(self) -> None:
+        """The module that began last ends."""
+        self._running.pop()
+
+
+@contextmanager
+def saved_bytes(model: nn.Module) -> Iterator[SavedLedger]:
+    """Watches what is saved while `model` runs inside; ask the ledger while what it computed is still alive."""
+    ledger = SavedLedger(model)
+
+    def pack(tensor: Tensor) -> Tensor:
+        ledger.saw(tensor)
+        return tensor.detach()
+
+    hooks = []
+    for name, module in model.named_modules():
+        hooks.append(module.register_forward_pre_hook(lambda _, __, name=name: ledger.enter(name)))
+        hooks.append(module.register_forward_hook(lambda _, __, ___: ledger.leave()))
+    try:
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            yield ledger
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,66 @@
+"""A traced network made ready for training with compressed activations."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from torch import fx, nn
+
+from actbench.method import Codec
+from actbench.training.activations import FrozenNorm, MaskedReLU, NormalisationSaving, QuantisedNorm
+from actbench.training.layers import CompressedConv2d, CompressedLinear
+
+
+def prepare(
+    module: fx.GraphModule,
+    codecs: Mapping[str, Codec],
+    *,
+    masks: bool = True,
+    normalisation: NormalisationSaving = "quantised",
+) -> fx.GraphModule:
+    """A copy in which each layer with a codec, by the layer's name, saves its input as the codec's payload.
+
+    With `masks` every ReLU saves bits in place of its output, and with `normalisation` `quantised` every batch
+    normalisation saves codes in place of its input; one without a trained parameter, in evaluation, saves nothing.
+    Without either this is the mechanism alone, as the papers have it.
+    """
+    prepared = copy.deepcopy(module)
+    for name, layer in list(prepared.named_modules()):
+        replacement = _replacement(layer, codecs.get(name), masks=masks, normalisation=normalisation)
+        if replacement is not None:
+            parent, _, own = name.rpartition(".")
+            setattr(prepared.get_submodule(parent), own, replacement)
+    if masks:
+        _replace_functions(prepared)
+    prepared.recompile()
+    return prepared
+
+
+def _replacement(
+    layer: nn.Module, codec: Codec | None, *, masks: bool, normalisation: NormalisationSaving
+) -> nn.Module | None:
+    if codec is not None and isinstance(layer, nn.Conv2d):
+        return CompressedConv2d(layer, codec)
+    if codec is not None and isinstance(layer, nn.Linear):
+        return CompressedLinear(layer, codec)
+    if masks and isinstance(layer, nn.ReLU6):
+        return MaskedReLU(6.0)
+    if masks and isinstance(layer, nn.ReLU):
+        return MaskedReLU()
+    if normalisation == "quantised" and isinstance(layer, nn.BatchNorm2d):
+        frozen = not layer.training and not any(p.requires_grad for p in layer.parameters())
+        return FrozenNorm(layer) if frozen else QuantisedNorm(layer)
+    return None
+
+
+def _replace_functions(module: fx.GraphModule) -> None:
+    """ReLUs that are called as functions, or as a tensor's method, become modules."""
+    for number, node in enumerate(list(module.graph.nodes)):
+        target = getattr(node.target, "__name__", node.target)
+        called = node.op in ("call_function", "call_method") and target in ("relu", "relu_", "relu6")
+        if called:
+            name = f"masked_relu_{number}"
+            module.add_submodule(name, MaskedReLU(6.0 if target == "relu6" else None))
+            node.op, node.target, node.args, node.kwargs = "call_module", name, node.args[:1], {}
+    module.graph.lint()

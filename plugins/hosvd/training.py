@@ -1,0 +1,110 @@
+"""HOSVD of what a layer saves for its weight's gradient, and that gradient from the decomposition itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+from actbench.info import OptionValue
+from actbench.method import Codec, Payload
+from actbench.payload import floating
+from actbench_plugins.hosvd.decomposition import Decomposition, hosvd_epsilon, hosvd_within, mode_product
+
+
+class SavedDecomposition(Codec):
+    """A whole batch's tensor of n modes as core (K_0, …, K_{n−1}) and factors (n_i, K_i), in the tensor's own type: in
+    `Π K_i + Σ n_i·K_i` values, or raw where the tensor itself has no more.
+
+    The ranks are those of a share ε of each mode's variance (Nguyen et al., arXiv 2411.06346, equation 8), or with
+    `most`, values for each of a batch's images, those of the largest ε that fits (ours).
+    """
+
+    def __init__(self, epsilon: float | None = None, most: int | None = None) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.most = most
+
+    @override
+    def encode(self, x: Tensor) -> Payload:
+        found = hosvd_epsilon(x, self.epsilon) if self.epsilon else hosvd_within(x, (self.most or 0) * len(x))
+        parts = {"core": found.core} | {f"factor{mode}": factor for mode, factor in enumerate(found.factors)}
+        if sum(part.numel() for part in parts.values()) >= x.numel():
+            return Payload(raw=floating(x[None]))
+        return Payload(**{name: floating(part.to(x.dtype)[None]) for name, part in parts.items()})
+
+    @override
+    def decode(self, payload: Payload) -> Tensor:
+        if "raw" in payload:
+            return payload["raw"][0]
+        return _decomposition(payload).restore()[0].to(payload["core"].dtype)
+
+    @override
+    def conv_weight_grad(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
+        """With X ≈ S ×_0 U_0 ×_1 U_1 ×_2 U_2 ×_3 U_3, padded in its factors of rows and columns,
+
+            Z = gradient of the weight for the input S ×_2 U_2 ×_3 U_3 (K_0, K_1, H, W) and U_0ᵀ·∂L/∂y (K_0, C', H', W')
+            ∂L/∂W = Z ×_1 U_1
+
+        a convolution of K_0 images of K_1 channels. Groups: each output channel takes the rows of U_1 of its own.
+        """
+        if "raw" in payload or convolution.padding_mode != "zeros":
+            return None
+        found = _decomposition(payload)
+        images, channels, rows, columns = found.factors
+        top, bottom, left, right = _padding(convolution)
+        planes = mode_product(found.core, functional.pad(rows, (0, 0, top, bottom)), 2)
+        planes = mode_product(planes, functional.pad(columns, (0, 0, left, right)), 3)[0]
+        reduced = (images[0].T @ gradient.to(images.dtype).flatten(1)).unflatten(1, gradient.shape[1:])
+        like = planes.new_empty(gradient.shape[1], planes.shape[1], *convolution.kernel_size)
+        z = _weight_gradient(reduced, planes, like, convolution).unflatten(0, (convolution.groups, -1))
+        result: Tensor = torch.einsum("gokhw,gck->gochw", z, channels[0].unflatten(0, (convolution.groups, -1)))
+        return result.flatten(0, 1).to(gradient.dtype)
+
+    @override
+    def linear_weight_grad(self, payload: Payload, gradient: Tensor) -> Tensor | None:
+        """`∂L/∂W = (∂L/∂y ×_0 U_0ᵀ …)ᵀ S U_lastᵀ`, the leading modes of both taken together."""
+        if "raw" in payload:
+            return None
+        found = _decomposition(payload)
+        reduced = gradient.to(found.core.dtype)[None]
+        for mode, factor in enumerate(found.factors[:-1]):
+            reduced = mode_product(reduced, factor.mT, mode)
+        core = found.core.flatten(0, -2)
+        return (reduced.flatten(0, -2).T @ core @ found.factors[-1][0].T).to(gradient.dtype)
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        return {"epsilon": self.epsilon} if self.epsilon else {"values": self.most or 0}
+
+
+def _decomposition(payload: Payload) -> Decomposition:
+    """With a first dimension of 1, in fp32 or fp64."""
+    names = sorted(name for name in payload if name.startswith("factor"))
+    exact = torch.promote_types(payload["core"].dtype, torch.float32)
+    return Decomposition(payload["core"].to(exact), tuple(payload[name].to(exact) for name in names))
+
+
+def _padding(convolution: nn.Conv2d) -> tuple[int, int, int, int]:
+    """Zeros above, below, at the left and at the right."""
+    left, right, top, bottom = convolution._reversed_padding_repeated_twice
+    return int(top), int(bottom), int(left), int(right)
+
+
+def _weight_gradient(gradient: Tensor, x: Tensor, like: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """Of a dense convolution without padding, with a weight of the form of `like`."""
+    found: Tensor = torch.ops.aten.convolution_backward(
+        gradient,
+        x,
+        like,
+        None,
+        convolution.stride,
+        [0, 0],
+        convolution.dilation,
+        False,
+        [0, 0],
+        1,
+        [False, True, False],
+    )[1]
+    return found
