@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -22,15 +23,14 @@ class SparseExponentialGolomb(Coder):
 
     def lengths(self, codes: Tensor) -> Tensor:
         """The length of each code's symbol, in the shape of `codes`."""
-        return torch.where(codes == 0, 1, 2 * _log2(self._quotients(codes)) + self.order + 2)
+        quotients = ((codes.long() - 1).clamp(min=0) >> self.order) + 1
+        # ⌊log2⌋ is exact in fp32, whose exponent it is, for codes below 2^24.
+        return torch.where(codes == 0, 1, 2 * (torch.frexp(quotients.float())[1].long() - 1) + self.order + 2)
 
     def write(self, codes: Tensor, width: int) -> Stream:
-        low = (codes.long() - 1) & ((1 << self.order) - 1)
-        lengths = self.lengths(codes)
-        tail = (self._quotients(codes) << self.order) | low
-        values = torch.where(codes == 0, 0, (1 << (lengths - 1).clamp(min=0)) | tail)
-        counts = torch.full((len(codes),), codes.shape[1], device=codes.device)
-        return symbols(values.flatten(), lengths.flatten(), counts)
+        index = codes.flatten().int()
+        values, lengths = (table.to(index.device).index_select(0, index) for table in _symbols(self.order, width))
+        return symbols(values, lengths, torch.full((len(codes),), codes.shape[1], device=codes.device))
 
     def read(self, bits: Tensor, count: int, width: int) -> Tensor:
         zeros = _zeros_behind(bits)
@@ -50,13 +50,16 @@ class SparseExponentialGolomb(Coder):
     def describe(self) -> dict[str, int]:
         return {"order": self.order}
 
-    def _quotients(self, codes: Tensor) -> Tensor:
-        return ((codes.long() - 1).clamp(min=0) >> self.order) + 1
 
-
-def _log2(values: Tensor) -> Tensor:
-    """⌊log2⌋ of positive integers below 2^24: exact in fp32, whose exponent it is."""
-    return torch.frexp(values.float())[1].long() - 1
+@lru_cache
+def _symbols(order: int, width: int) -> tuple[Tensor, Tensor]:
+    """Of each code its symbol and its length."""
+    codes = torch.arange(1 << width)
+    behind = (codes - 1).clamp(min=0)
+    tail = (((behind >> order) + 1) << order) | (behind & ((1 << order) - 1))
+    lengths = SparseExponentialGolomb(order).lengths(codes)
+    values = torch.where(codes == 0, 0, (1 << (lengths - 1)) | tail)
+    return values.to(code_type(int(lengths.max()))), lengths.to(torch.uint8)
 
 
 def _zeros_behind(bits: Tensor) -> Tensor:
