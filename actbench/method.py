@@ -161,6 +161,23 @@ class Method:
         strategy, or with its authors', where MethodInfo.recipe says that there is one."""
         return PROTOCOL_RECIPE
 
+    def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        """Training track: the codec for what the layers that read a map save of it. It stands after the nonlinearity,
+        and encodes a batch image by image, or whole, as a payload of one item. The allowance is for one image."""
+        return self.codec(fmap, stats, allowance)
+
+    def plan_saving(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
+        """Training track: a codec for every map that a trained layer reads; `network.maps` are these. A whole map that
+        fits in the widest code is quantised and otherwise left alone."""
+        codecs: dict[str, Codec] = {}
+        for fmap in network.maps:
+            allowance = budget.allowance(fmap, network.maps)
+            if allowance.leaves_alone(fmap):
+                codecs[fmap.name] = PlainCodec.calibrated(fmap, stats[fmap.name], allowance.widths[0])
+            else:
+                codecs[fmap.name] = self.saving(fmap, stats[fmap.name], allowance)
+        return Plan(codecs)
+
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         """A codec for every map. A map that already fits at the widest code is quantised and left alone otherwise."""
         codecs: dict[str, Codec] = {}

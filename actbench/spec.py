@@ -38,7 +38,10 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class CellSpec:
-    """One measurement: workload × method × budget × division × track × seed, on one kind of device."""
+    """One measurement: workload × method × budget × division × track × seed, on one kind of device.
+
+    `recover`: steps of recovery, or of the training track, on which `last` convolutions are trained, None for all.
+    """
 
     workload: WorkloadSpec
     method: MethodSpec
@@ -49,6 +52,7 @@ class CellSpec:
     device: Literal["cpu", "cuda"] = "cpu"
     protocol: int = PROTOCOL
     recipe: RecipeName = "protocol"
+    last: int | None = None
 
     @property
     def division(self) -> Division:
@@ -57,7 +61,7 @@ class CellSpec:
 
     def canonical(self) -> dict[str, Any]:
         """Plain JSON values in a fixed form: what is hashed, and what a record carries. The protocol's recipe goes
-        without saying, as it did before there was another."""
+        without saying, as it did before there was another, and so does training everything."""
         return {
             "protocol": self.protocol,
             "workload": {
@@ -78,6 +82,7 @@ class CellSpec:
             "seed": self.seed,
             "device": self.device,
             **({} if self.recipe == "protocol" else {"recipe": self.recipe}),
+            **({} if self.last is None else {"last": self.last}),
         }
 
     @classmethod
@@ -93,6 +98,7 @@ class CellSpec:
             device=data["device"],
             protocol=data["protocol"],
             recipe=data.get("recipe", "protocol"),
+            last=data.get("last"),
         )
 
     @property

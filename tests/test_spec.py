@@ -57,6 +57,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "device": {"device": "cpu"},
     "protocol": {"protocol": 2},
     "recipe": {"recipe": "paper"},
+    "last": {"last": 4},
 }
 
 

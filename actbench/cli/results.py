@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,20 +23,74 @@ LEGEND = (
 )
 
 
+TRAINING_LEGEND = (
+    "± half of the 95 % bootstrap interval, paired for Δ. saved: bytes that autograd kept for backward, of the network "
+    "without compression / with it; payload: those of the trained layers' inputs alone, as papers count them. peak: of "
+    "live tensors in a step, step: its time, both with / without. gradient: the lowest cosine to the exact one."
+)
+
+
 def print_table(records: Sequence[Record]) -> None:
-    """One row a record."""
-    print_whole(results_table(records))
+    """One row a record, and what its columns mean."""
+    training = [record for record in records if record.spec["track"] == "training"]
+    inference = [record for record in records if record.spec["track"] == "inference"]
+    for rows, table, legend in (
+        (inference, results_table, LEGEND),
+        (training, training_table, TRAINING_LEGEND),
+    ):
+        if rows:
+            print_whole(table(rows))
+            Console().print(legend, highlight=False, soft_wrap=True)
+
+
+def training_table(records: Sequence[Record]) -> Table:
+    """Quality beside that of training without compression; memory and time of a step as ratios."""
+    seeds = len({record.spec["seed"] for record in records}) > 1
+    table = new_table()
+    for column in ("method", "ceiling", "bits", "last", *(["seed"] if seeds else [])):
+        table.add_column(column, no_wrap=True)
+    for column in (escape(_quality_name(records)), "Δ to vanilla", "saved", "payload", "peak", "step", "gradient"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for method, record in zip(method_names(records), records, strict=True):
+        spec = record.spec
+        ceiling = "–" if spec["ceiling"] == "1x" else spec["ceiling"].removeprefix("traffic:")
+        names = (method, ceiling, spec["bits"], str(spec.get("last", "all")), *([str(spec["seed"])] if seeds else []))
+        table.add_row(*map(escape, names), *_training_numbers(record.measurements), _status(record))
+    return table
+
+
+def _training_numbers(measured: Measurements) -> list[str]:
+    quality, training = measured.quality, measured.training
+    if not (quality and training):
+        return ["–"] * 7
+    return [
+        f"{quality.value:.2f} ± {_half(quality.interval):.2f}",
+        f"{quality.difference:+.2f} ± {_half(quality.difference_interval):.2f}",
+        f"{training.reference_saved_bytes / max(1, training.saved_bytes):.2f}x",
+        f"{training.reference_payload_bytes / max(1, training.payload_bytes):.2f}x",
+        f"{training.peak_bytes / max(1, training.reference_peak_bytes):.2f}x",
+        f"{training.step.ratio:.2f}x",
+        f"{min((gradient.cosine for gradient in training.gradients), default=1.0):.3f}",
+    ]
+
+
+def _status(record: Record) -> str:
+    return f"[{_STYLES.get(record.status, 'red')}]{record.status}"
+
+
+def _quality_name(records: Sequence[Record]) -> str:
+    measured = [record.measurements.quality for record in records if record.measurements.quality]
+    return f"{measured[0].metric} {measured[0].unit}".strip() if measured else "quality"
 
 
 def results_table(records: Sequence[Record]) -> Table:
     """Quality with its 95 % interval; peak and traffic of the footprint as ratios to fp32; latency as a ratio."""
     seeds = len({record.spec["seed"] for record in records}) > 1
-    measured = [record.measurements.quality for record in records if record.measurements.quality]
-    quality = f"{measured[0].metric} {measured[0].unit}".strip() if measured else "quality"
     table = new_table()
     for column in ("method", "ceiling", "bits", *(["seed"] if seeds else [])):
         table.add_column(column, no_wrap=True)
-    for column in (escape(quality), *_NUMBERS):
+    for column in (escape(_quality_name(records)), *_NUMBERS):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     methods = method_names(records)
@@ -43,8 +98,7 @@ def results_table(records: Sequence[Record]) -> Table:
         spec = record.spec
         ceiling = "–" if spec["ceiling"] == "1x" else spec["ceiling"]
         names = (methods[index], ceiling, spec["bits"], *([str(spec["seed"])] if seeds else []))
-        status = f"[{_STYLES.get(record.status, 'red')}]{record.status}"
-        table.add_row(*map(escape, names), *_numbers(record.measurements), status)
+        table.add_row(*map(escape, names), *_numbers(record.measurements), _status(record))
     return table
 
 

@@ -19,7 +19,7 @@ from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.harness.environment import choose_device
 from actbench.harness.plan import PlannedCell, RunRequest, plan_cells, plan_run
-from actbench.info import ExecutorInfo, OptionValue, load_target
+from actbench.info import ExecutorInfo, OptionValue, Track, load_target
 from actbench.plugins import Registry, load_plugins
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_record
@@ -31,7 +31,9 @@ def run(
     workload: Annotated[str, typer.Option(help="What to run them on; `actbench workloads` lists them.")] = "shapes",
     ceilings: Annotated[str, typer.Option(help="Ceilings, as in 8x,16x,traffic:4x.")] = "8x,16x,32x",
     bits: Annotated[str, typer.Option(help="Weight and code widths, as in w8a8,w8a2-8.")] = "w8a2-8",
-    recover: Annotated[int, typer.Option(min=0, help="Steps of recovery training (open division).")] = 0,
+    track: Annotated[str, typer.Option(help="inference, or training: what back-propagation saves.")] = "inference",
+    recover: Annotated[int, typer.Option(min=0, help="Steps of recovery (open division), or of training.")] = 0,
+    last: Annotated[str, typer.Option(help="Training: how many of the last convolutions, or all.")] = "all",
     recipe: Annotated[str, typer.Option(help="protocol: the same for all; paper: each method's own.")] = "protocol",
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
@@ -56,6 +58,10 @@ def run(
         raise UserError(f"--recipe {recipe!r}: choose protocol or paper")
     if recipe == "paper" and not recover:
         raise UserError("--recipe paper says how to train: give a number of steps with --recover")
+    if track not in get_args(Track):
+        raise UserError(f"--track {track!r}: choose inference or training")
+    if track == "training" and (not recover or recipe == "paper"):
+        raise UserError("--track training: give a number of steps with --recover, and no --recipe")
     registry = load_plugins(plugin or ())
     request = RunRequest(
         workload=workload,
@@ -65,6 +71,8 @@ def run(
         seeds=_seeds(seeds),
         recover=recover,
         recipe=cast(RecipeName, recipe),
+        track=cast(Track, track),
+        last=_last(last, track),
         device=choose_device(device),
         data=data,
         weights=weights,
@@ -139,7 +147,7 @@ def _show_plan(planned: Sequence[PlannedCell], as_json: bool) -> None:
 
 def _show_results(planned: Sequence[PlannedCell], store: Store, as_json: bool) -> list[str]:
     """Prints the records of all planned cells that have one, and returns their statuses."""
-    from actbench.cli.results import LEGEND, print_table
+    from actbench.cli.results import print_table
 
     paths = [store.latest(plan.cell.workload.name, plan.cell.key) for plan in planned]
     records = [read_record(path) for path in paths if path is not None]
@@ -147,7 +155,6 @@ def _show_results(planned: Sequence[PlannedCell], store: Store, as_json: bool) -
         print(json.dumps([record.model_dump(mode="json") for record in records], indent=1))
     elif records:
         print_table(records)
-        _say(LEGEND)
         for record in records:
             if record.status != "ok":
                 _say(f"{record.cell.method.name} {record.cell.budget}: {record.status}: {record.reason}")
@@ -164,6 +171,16 @@ def _split(name: str, text: str) -> list[str]:
     if not parts:
         raise UserError(f"{name} is empty: name at least one")
     return parts
+
+
+def _last(text: str, track: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdigit() or text == "0":
+        raise UserError(f"--last {text!r}: write a number of convolutions, or all")
+    if track != "training":
+        raise UserError("--last says what is trained: it goes with --track training")
+    return int(text)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

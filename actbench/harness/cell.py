@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, cast
 
 import torch
 
 from actbench.budget import REFERENCE
 from actbench.errors import InvalidCodec, Unsupported
+from actbench.harness.outcome import Outcome, Progress
+from actbench.harness.training_cell import measure_training
 from actbench.harness.workbench import LATENCY_BATCH, Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.compute import bit_operations, count
@@ -27,24 +28,15 @@ from actbench.spec import CellSpec
 CHECKED_IMAGES = 4
 """Images whose payloads are packed, unpacked and decoded."""
 
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass
-class Outcome:
-    """How a cell ended. `measurements` in the form of the record."""
-
-    status: str = "ok"
-    reason: str = ""
-    measurements: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
 
 def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress) -> Outcome:
     """Measures one cell. Whatever goes wrong is an outcome, with what had been measured until then."""
     outcome = Outcome()
     try:
-        _measure(bench, cell, info, progress, outcome)
+        if cell.track == "training":
+            measure_training(bench, cell, info, progress, outcome)
+        else:
+            _measure(bench, cell, info, progress, outcome)
     except Unsupported as error:
         outcome.status, outcome.reason = "unsupported", _one_line(error)
     except InvalidCodec as error:

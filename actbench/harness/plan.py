@@ -9,7 +9,7 @@ from typing import Literal
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
-from actbench.info import MethodInfo, OptionValue, WorkloadInfo, load_target
+from actbench.info import MethodInfo, OptionValue, Track, WorkloadInfo, load_target
 from actbench.plugins import Registry
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_status
@@ -35,6 +35,8 @@ class RunRequest:
     seeds: tuple[int, ...] = (0,)
     recover: int = 0
     recipe: RecipeName = "protocol"
+    track: Track = "inference"
+    last: int | None = None
     device: Literal["cpu", "cuda"] = "cpu"
     data: Path | None = None
     weights: Path | None = None
@@ -69,7 +71,9 @@ def plan_cells(request: RunRequest, registry: Registry) -> list[CellSpec]:
                         budget,
                         seed,
                         request.recover,
-                        device=request.device,
+                        request.track,
+                        request.device,
+                        last=request.last,
                         recipe=request.recipe if method.role == "method" else "protocol",
                     )
                 )
@@ -94,7 +98,7 @@ def unsupported_reason(cell: CellSpec, registry: Registry) -> str:
     info = registry.method(cell.method.name)
     if cell.track not in info.tracks:
         return f"{info.name} has no {cell.track} track"
-    if cell.recover and not info.learnable:
+    if cell.track == "inference" and cell.recover and not info.learnable:
         return f"{info.name} is not learnable: it has no open division"
     if cell.recipe == "paper" and not info.recipe:
         return f"no published recipe of {info.name} is known: leave out --recipe paper"
@@ -131,4 +135,8 @@ def _asked(names: Sequence[str], registry: Registry) -> list[MethodInfo]:
 def _budgets(method: MethodInfo, request: RunRequest) -> list[Budget]:
     if method.role == "reference":
         return [REFERENCE]
-    return [Budget(ceiling, bits) for bits in request.bits for ceiling in request.ceilings]
+    ceilings = request.ceilings
+    if request.track == "training":
+        # What training saves is one sum: there is no largest map to keep small.
+        ceilings = tuple(dict.fromkeys(Ceiling("traffic", ceiling.factor) for ceiling in ceilings))
+    return [Budget(ceiling, bits) for bits in request.bits for ceiling in ceilings]

@@ -21,7 +21,7 @@ from actbench.network.conventions import live_peak
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
-from actbench.workloads.base import ImageSet, Workload
+from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 
 EVALUATION_BATCH = 100
 LATENCY_BATCH = 16
@@ -35,6 +35,8 @@ class Workbench:
         self.workload = workload
         self.info = info
         self.device = device
+        self.trained_references: dict[tuple[int | None, int, int], Tensor] = {}
+        """Scores of the uncompressed network after training: by what is trained, steps and seed."""
 
     @cached_property
     def network(self) -> TracedNetwork:
@@ -60,6 +62,17 @@ class Workbench:
     def planning(self) -> PlanningNetwork:
         """The network as methods see it."""
         return PlanningNetwork(self.network, self.workload, self.calibration, self.device)
+
+    @cached_property
+    def transfer(self) -> tuple[ImageSet, ImageSet]:
+        """Training and evaluation images of the training track."""
+        return self.workload.transfer_sets()
+
+    @cached_property
+    def transfer_statistics(self) -> Statistics:
+        """Of every feature map, on some training images of the training track."""
+        images = self.transfer[0].permuted(seed=0).images(slice(0, CALIBRATION_IMAGES))
+        return Statistics(self.network, images.to(self.device))
 
     @cached_property
     def reference_scores(self) -> Tensor:
@@ -111,15 +124,21 @@ class Workbench:
 
         return measure_memory(run, self.device)
 
-    def scores(self, module: nn.Module, progress: Callable[[int, int], None] = lambda done, total: None) -> Tensor:
-        """(images, K) fp64: the metric's statistics of every evaluation image. Raises InvalidCodec where an output is
-        not finite."""
+    def scores(
+        self,
+        module: nn.Module,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        evaluation: ImageSet | None = None,
+    ) -> Tensor:
+        """(images, K) fp64: the metric's statistics of every evaluation image, or of others. Raises InvalidCodec where
+        an output is not finite."""
+        evaluation = evaluation or self.evaluation
         scores: list[Tensor] = []
         with torch.no_grad():
-            for images, targets in self.evaluation.batches(EVALUATION_BATCH):
+            for images, targets in evaluation.batches(EVALUATION_BATCH):
                 outputs = module(images.to(self.device)).float().cpu()
                 if not torch.isfinite(outputs).all():
                     raise InvalidCodec("the network's output is not finite")
                 scores.append(self.workload.metric.per_image(outputs, targets).double())
-                progress(sum(map(len, scores)), len(self.evaluation))
+                progress(sum(map(len, scores)), len(evaluation))
         return torch.cat(scores)

@@ -149,10 +149,49 @@ class Recovery(Part):
     losses: list[FiniteFloat]
 
 
+class WeightGradient(Part):
+    """One weight's gradient on a fixed batch beside the exact one: cosine, and the error's norm over its norm."""
+
+    name: str
+    cosine: FiniteFloat
+    relative_error: FiniteFloat
+
+
+class StepTime(Part):
+    """Seconds of one step, forward and backward, and of the uncompressed network's, in turn; the ratio by round."""
+
+    batch: int
+    subject: Timing
+    baseline: Timing
+    ratio: FiniteFloat
+    ratio_quartiles: Interval
+
+
+class Training(Part):
+    """The training track. Bytes for one step's batch: really saved for backward (unique storages), in payloads (what
+    the papers count), at the peak of a step, each beside the uncompressed network's. `losses`: before each step."""
+
+    layers: list[str]
+    batch: NonNegativeInt
+    saved_bytes: NonNegativeInt
+    reference_saved_bytes: NonNegativeInt
+    payload_bytes: NonNegativeInt
+    reference_payload_bytes: NonNegativeInt
+    limit_bytes: NonNegativeInt | None
+    peak_bytes: NonNegativeInt
+    reference_peak_bytes: NonNegativeInt
+    saved_by_module: dict[str, NonNegativeInt]
+    choices: dict[str, dict[str, OptionValue]]
+    step: StepTime
+    gradients: list[WeightGradient]
+    losses: list[FiniteFloat]
+
+
 class Measurements(Part):
     """All that was measured. A part is missing where the cell ended before it."""
 
     recovery: Recovery | None = None
+    training: Training | None = None
     quality: Quality | None = None
     footprint: Footprint | None = None
     compute: Compute | None = None

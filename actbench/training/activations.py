@@ -32,8 +32,8 @@ class MaskedReLU(nn.Module):
 class _MaskedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, most: float | None) -> Tensor:
-        passes = x > 0 if most is None else (x > 0) & (x < most)
-        ctx.save_for_backward(pack_bits(passes))
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(pack_bits(x > 0 if most is None else (x > 0) & (x < most)))
         return x.clamp(0, most)
 
     @staticmethod
@@ -53,13 +53,23 @@ class FrozenNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, C, H, W) → the same"""
-        norm = self.norm
-        assert norm.running_mean is not None
+        result: Tensor = _FrozenNorm.apply(x, self.norm)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _FrozenNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
         assert norm.running_var is not None
-        with torch.no_grad():
-            scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
-            shift = (0 if norm.bias is None else norm.bias) - norm.running_mean * scale
-        return x * scale[:, None, None] + shift[:, None, None]
+        scale = (norm.running_var + norm.eps).rsqrt()
+        ctx.save_for_backward(scale if norm.weight is None else scale * norm.weight)
+        result: Tensor = norm(x)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (scale,) = ctx.saved_tensors
+        return gradients[0] * _wide(scale), None
 
 
 class QuantisedNorm(nn.Module):

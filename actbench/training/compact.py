@@ -41,7 +41,7 @@ def compact(payload: Payload) -> tuple[list[Tensor], Form]:
                 name, field.kind, field.bits, field.side, tuple(values.shape), values.dtype, field.lengths is not None
             )
         )
-        tensors.append(values if field.kind == "float" else _pack(values.flatten(), field.bits))
+        tensors.append(_alone(values) if field.kind == "float" else _pack(values.flatten(), field.bits))
         if field.lengths is not None:
             tensors.append(field.lengths.to(torch.int32))
     return tensors, tuple(form)
@@ -64,6 +64,12 @@ def _expand(field: CompactField, left: Iterator[Tensor]) -> Field:
         values = codes.to(field.dtype).reshape(field.shape)
     lengths = next(left).long() if field.has_lengths else None
     return Field(values, field.bits, field.kind, lengths, field.side)
+
+
+def _alone(values: Tensor) -> Tensor:
+    """In a storage of its own: a view would keep all that it is a part of."""
+    small = values.numel() * values.element_size()
+    return values.clone() if values.untyped_storage().nbytes() > small else values
 
 
 def _pack(codes: Tensor, bits: int) -> Tensor:

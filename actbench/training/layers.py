@@ -7,47 +7,77 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
 
 from actbench.method import Codec
-from actbench.training.compact import compact, expand
+from actbench.training.compact import Form, compact, expand
+
+
+class SavedInput(nn.Module):
+    """What all layers that read a tensor save of it: encoded once, however many they are.
+
+    The tensor is known by its storage, version and layout while the storage lives, not by its address.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec.requires_grad_(False)
+        self._last: tuple[StorageWeakRef, object, list[Tensor], Form] | None = None
+
+    def save(self, x: Tensor) -> tuple[list[Tensor], Form]:
+        """The payload of x in as few bytes as it claims bits."""
+        storage = x.untyped_storage()
+        identity = (storage._cdata, x._version, x.shape, x.stride(), x.storage_offset())
+        if self._last is not None and not self._last[0].expired() and self._last[1] == identity:
+            return self._last[2], self._last[3]
+        with torch.no_grad():
+            tensors, form = compact(self.codec.encode(x.detach()))
+        self._last = (StorageWeakRef(storage), identity, tensors, form)
+        return tensors, form
+
+    def forget(self) -> None:
+        """Lets go of the last tensor's payload."""
+        self._last = None
 
 
 class CompressedConv2d(nn.Module):
-    """A convolution with an input that is saved as the codec's payload."""
+    """A convolution with an input that is saved as a codec's payload."""
 
-    def __init__(self, convolution: nn.Conv2d, codec: Codec) -> None:
+    def __init__(self, convolution: nn.Conv2d, saved: SavedInput) -> None:
         super().__init__()
         self.convolution = convolution
-        self.codec = codec
+        self.saved = saved
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, C, H, W) → (batch, C', H', W')"""
         layer = self.convolution
-        result: Tensor = _Conv2d.apply(x, layer.weight, layer.bias, layer, self.codec)  # type: ignore[no-untyped-call]
+        result: Tensor = _Conv2d.apply(x, layer.weight, layer.bias, layer, self.saved)  # type: ignore[no-untyped-call]
         return result
 
 
 class CompressedLinear(nn.Module):
-    """A linear layer on (…, in) with an input that is saved as the codec's payload."""
+    """A linear layer on (…, in) with an input that is saved as a codec's payload."""
 
-    def __init__(self, linear: nn.Linear, codec: Codec) -> None:
+    def __init__(self, linear: nn.Linear, saved: SavedInput) -> None:
         super().__init__()
         self.linear = linear
-        self.codec = codec
+        self.saved = saved
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) → (…, out)"""
         layer = self.linear
-        result: Tensor = _Linear.apply(x, layer.weight, layer.bias, layer, self.codec)  # type: ignore[no-untyped-call]
+        result: Tensor = _Linear.apply(x, layer.weight, layer.bias, layer, self.saved)  # type: ignore[no-untyped-call]
         return result
 
 
 class _Conv2d(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d, codec: Codec) -> Tensor:
-        ctx.layer, ctx.codec, ctx.shape = layer, codec, x.shape
-        tensors, ctx.form = compact(codec.encode(x.detach())) if weight.requires_grad else ([], ())
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d, saved: SavedInput
+    ) -> Tensor:
+        ctx.layer, ctx.saved, ctx.shape = layer, saved, x.shape
+        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], ())
         ctx.save_for_backward(weight, *tensors)
         padded, padding = _padded(x, layer)
         return functional.conv2d(padded, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
@@ -58,9 +88,10 @@ class _Conv2d(torch.autograd.Function):
         gradient, (of_input, of_weight, of_bias) = gradients[0], ctx.needs_input_grad[:3]
         direct, x = None, None
         if of_weight:
+            ctx.saved.forget()
             payload = expand(tensors, ctx.form)
-            direct = ctx.codec.conv_weight_grad(payload, gradient, ctx.layer)
-            x = None if direct is not None else ctx.codec.decode(payload).to(gradient.dtype)
+            direct = ctx.saved.codec.conv_weight_grad(payload, gradient, ctx.layer)
+            x = None if direct is not None else ctx.saved.codec.decode(payload).to(gradient.dtype)
         # Without the input's values only its shape matters: the other gradients do not depend on them.
         x = gradient.new_zeros(()).expand(ctx.shape) if x is None else x
         wanted = (of_input, of_weight and direct is None, of_bias)
@@ -70,9 +101,11 @@ class _Conv2d(torch.autograd.Function):
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Linear, codec: Codec) -> Tensor:
-        ctx.layer, ctx.codec = layer, codec
-        tensors, ctx.form = compact(codec.encode(x.detach())) if weight.requires_grad else ([], ())
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Linear, saved: SavedInput
+    ) -> Tensor:
+        ctx.layer, ctx.saved = layer, saved
+        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], ())
         ctx.save_for_backward(weight, *tensors)
         return functional.linear(x, weight, bias)
 
@@ -82,10 +115,11 @@ class _Linear(torch.autograd.Function):
         gradient, wanted = gradients[0], ctx.needs_input_grad
         of_weight = None
         if wanted[1]:
+            ctx.saved.forget()
             payload = expand(tensors, ctx.form)
-            of_weight = ctx.codec.linear_weight_grad(payload, gradient)
+            of_weight = ctx.saved.codec.linear_weight_grad(payload, gradient)
             if of_weight is None:
-                decoded = ctx.codec.decode(payload).to(gradient.dtype)
+                decoded = ctx.saved.codec.decode(payload).to(gradient.dtype)
                 of_weight = gradient.flatten(0, -2).T @ decoded.reshape(-1, decoded.shape[-1])
         of_bias = gradient.flatten(0, -2).sum(0) if wanted[2] else None
         return gradient @ weight if wanted[0] else None, of_weight, of_bias, None, None

@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from actbench.method import Codec
 from actbench.training.activations import FrozenNorm, MaskedReLU, NormalisationSaving, QuantisedNorm
-from actbench.training.layers import CompressedConv2d, CompressedLinear
+from actbench.training.layers import CompressedConv2d, CompressedLinear, SavedInput
 
 
 def prepare(
@@ -19,15 +19,18 @@ def prepare(
     masks: bool = True,
     normalisation: NormalisationSaving = "quantised",
 ) -> fx.GraphModule:
-    """A copy in which each layer with a codec, by the layer's name, saves its input as the codec's payload.
+    """A copy in which each layer with a codec, by the layer's name, saves its input as the codec's payload; layers that
+    share one codec share what it stores.
 
     With `masks` every ReLU saves bits in place of its output, and with `normalisation` `quantised` every batch
     normalisation saves codes in place of its input; one without a trained parameter, in evaluation, saves nothing.
     Without either this is the mechanism alone, as the papers have it.
     """
     prepared = copy.deepcopy(module)
+    inputs = {id(codec): SavedInput(codec) for codec in codecs.values()}
+    saved = {name: inputs[id(codec)] for name, codec in codecs.items()}
     for name, layer in list(prepared.named_modules()):
-        replacement = _replacement(layer, codecs.get(name), masks=masks, normalisation=normalisation)
+        replacement = _replacement(layer, saved.get(name), masks=masks, normalisation=normalisation)
         if replacement is not None:
             parent, _, own = name.rpartition(".")
             setattr(prepared.get_submodule(parent), own, replacement)
@@ -38,12 +41,12 @@ def prepare(
 
 
 def _replacement(
-    layer: nn.Module, codec: Codec | None, *, masks: bool, normalisation: NormalisationSaving
+    layer: nn.Module, saved: SavedInput | None, *, masks: bool, normalisation: NormalisationSaving
 ) -> nn.Module | None:
-    if codec is not None and isinstance(layer, nn.Conv2d):
-        return CompressedConv2d(layer, codec)
-    if codec is not None and isinstance(layer, nn.Linear):
-        return CompressedLinear(layer, codec)
+    if saved is not None and isinstance(layer, nn.Conv2d):
+        return CompressedConv2d(layer, saved)
+    if saved is not None and isinstance(layer, nn.Linear):
+        return CompressedLinear(layer, saved)
     if masks and isinstance(layer, nn.ReLU6):
         return MaskedReLU(6.0)
     if masks and isinstance(layer, nn.ReLU):

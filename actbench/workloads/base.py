@@ -80,6 +80,10 @@ class ImageSet:
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         return ImageSet(self.pixels[order], self.targets[order], self.mean, self.deviation)
 
+    def negative(self) -> ImageSet:
+        """The same images with every pixel p as 255 − p."""
+        return ImageSet(255 - self.pixels, self.targets, self.mean, self.deviation)
+
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and targets in order."""
         for start in range(0, len(self), size):
@@ -120,6 +124,11 @@ class Workload(ABC):
     @abstractmethod
     def evaluation_set(self) -> ImageSet:
         """The images on which quality is measured, `limit` of them."""
+
+    def transfer_sets(self) -> tuple[ImageSet, ImageSet]:
+        """Training and evaluation images of the training track: another domain with the same classes. Unless the
+        workload says otherwise, its own images as photographic negatives."""
+        return self.training_set().negative(), self.evaluation_set().negative()
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What recovery minimises: cross-entropy, unless the workload says otherwise."""

@@ -22,6 +22,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 title=f"{name.upper()}: {title}",
                 target=f"actbench_plugins.coding.method:{target}",
                 version="1",
+                tracks=("inference", "training"),
                 paper=paper,
                 guarantee="data-dependent",
             )

@@ -13,6 +13,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             title="FATReLU: thresholds, and zero-value coding",
             target="actbench_plugins.fatrelu.method:ThresholdedCoding",
             version="1",
+            tracks=("inference", "training"),
             paper="Kurtz et al., ICML 2020",
             guarantee="data-dependent",
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from actbench import MethodInfo, hookimpl
+from actbench import MethodInfo, Option, hookimpl
 
 _METHODS = {
     "hosvd": (
@@ -23,7 +23,11 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 title=title,
                 target=f"actbench_plugins.hosvd.method:{target}",
                 version="1",
+                tracks=("inference", "training"),
                 paper=paper,
                 learnable=True,
+                options=(
+                    Option("epsilon", 0.0, "training: ranks by this share of each mode's variance; 0: by the ceiling"),
+                ),
             )
         )

@@ -8,9 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from actbench import UserError
+from actbench.feature_map import FLOAT_BITS
 from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
 from actbench_plugins.hosvd.codec import DecomposedMap
 from actbench_plugins.hosvd.ranks import Ranks, best_ranks, fewest_values, kept_energy
+from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix
 
 _IMAGES = 8
 """Images of the calibration sample on which ranks are searched and candidates compared."""
@@ -22,6 +25,16 @@ class HigherOrderSVD(Method):
 
     modes: ClassVar[Sequence[bool]] = (True, True, True)
     """Which of channels, rows and columns may be truncated."""
+
+    def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        """Of the whole batch, in the map's own type: with ranks of a given ε, or of the largest that fits each time."""
+        epsilon = float(self.options["epsilon"])
+        if not 0 <= epsilon < 1:
+            raise UserError(f"hosvd.epsilon={epsilon}: give a share of the variance, at least 0 and less than 1")
+        return self._saved(fmap, epsilon or None, allowance.bits // FLOAT_BITS)
+
+    def _saved(self, fmap: FeatureMap, epsilon: float | None, most: int) -> Codec:
+        return SavedDecomposition(epsilon, None if epsilon else most)
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         images = stats.after.sample[:_IMAGES]
@@ -52,6 +65,9 @@ class ChannelSVD(HigherOrderSVD):
     the core (K, H, W) holds the right singular vectors, times the singular values."""
 
     modes = (True, False, False)
+
+    def _saved(self, fmap: FeatureMap, epsilon: float | None, most: int) -> Codec:
+        return SavedMatrix(_shape(fmap), epsilon, None if epsilon else most)
 
 
 def _shape(fmap: FeatureMap) -> tuple[int, int, int]:

@@ -79,6 +79,28 @@ class SavedDecomposition(Codec):
         return {"epsilon": self.epsilon} if self.epsilon else {"values": self.most or 0}
 
 
+class SavedMatrix(SavedDecomposition):
+    """The singular value decomposition of the unfolding (B, C·H·W) of a batch (B, C, H, W), kept in the same way, and
+    restored for the gradient (SVD_ε of arXiv 2411.06346)."""
+
+    def __init__(self, shape: tuple[int, int, int], epsilon: float | None = None, most: int | None = None) -> None:
+        super().__init__(epsilon, most)
+        self.shape = shape
+
+    @override
+    def encode(self, x: Tensor) -> Payload:
+        return super().encode(x.flatten(1))
+
+    @override
+    def decode(self, payload: Payload) -> Tensor:
+        restored: Tensor = super().decode(payload).unflatten(1, self.shape)
+        return restored
+
+    @override
+    def conv_weight_grad(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
+        return None
+
+
 def _decomposition(payload: Payload) -> Decomposition:
     """With a first dimension of 1, in fp32 or fp64."""
     names = sorted(name for name in payload if name.startswith("factor"))

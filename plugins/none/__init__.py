@@ -13,6 +13,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             title="No compression (fp32)",
             target="actbench_plugins.none.method:Uncompressed",
             version="1",
+            tracks=("inference", "training"),
             learnable=True,
             role="reference",
         )

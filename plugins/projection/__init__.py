@@ -13,6 +13,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             title="Improved projection learning along channels",
             target="actbench_plugins.projection.method:Projection",
             version="1",
+            tracks=("inference", "training"),
             paper="Price, Tanner, 2022, arXiv 2210.15170",
             learnable=True,
             recipe="map by map, the network itself frozen, batch statistics adapting",

@@ -13,6 +13,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             title="Plain quantisation",
             target="actbench_plugins.quantize.method:Quantize",
             version="1",
+            tracks=("inference", "training"),
             paper="clip learned in the open division: PACT, Choi et al. 2018, arXiv 1805.06085",
             learnable=True,
             role="baseline",

@@ -13,6 +13,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             title="WCC: joint top-k of Haar wavelet coefficients",
             target="actbench_plugins.wcc.method:WaveletCompression",
             version="1",
+            tracks=("inference", "training"),
             paper="Finder, Zohav, Ashkenazi, Treister, NeurIPS 2022, arXiv 2205.12268",
             learnable=True,
             recipe="the rate is lowered gradually",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actbench.method import Codec, Payload, PlainCodec
 from actbench.payload import floating
-from actbench.training.layers import CompressedConv2d, CompressedLinear
+from actbench.training.layers import CompressedConv2d, CompressedLinear, SavedInput
 from actbench_plugins.hosvd.training import SavedDecomposition
 
 GRID = [
@@ -54,7 +54,7 @@ def gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize("settings", [*GRID, *OTHERS], ids=str)
 def test_without_loss_training_is_bit_exact(settings: dict[str, object]) -> None:
     plain = nn.Conv2d(6, 12, **settings)
-    compressed = CompressedConv2d(copy.deepcopy(plain), PlainCodec(None))
+    compressed = CompressedConv2d(copy.deepcopy(plain), SavedInput(PlainCodec(None)))
     for own, expected in zip(
         gradients(compressed, smooth(4, 6, 9, 11)), gradients(plain, smooth(4, 6, 9, 11)), strict=True
     ):
@@ -67,7 +67,7 @@ def test_the_weights_gradient_is_the_reconstructions(settings: dict[str, object]
     layer, x = nn.Conv2d(6, 12, **settings), smooth(4, 6, 9, 11)
     decoded = codec(x)
     assert not torch.allclose(decoded, x, atol=1e-3)
-    own_input, own_weight, own_bias = gradients(CompressedConv2d(copy.deepcopy(layer), codec), x)
+    own_input, own_weight, own_bias = gradients(CompressedConv2d(copy.deepcopy(layer), SavedInput(codec)), x)
     exact_input, _, exact_bias = gradients(copy.deepcopy(layer), x)
     _, expected, _ = gradients(layer, decoded)
     torch.testing.assert_close(own_input, exact_input)
@@ -79,7 +79,7 @@ def test_the_weights_gradient_is_the_reconstructions(settings: dict[str, object]
 @pytest.mark.parametrize("codec", [Coarse(), SavedDecomposition(0.9)], ids=repr)
 def test_linear_layers(shape: tuple[int, ...], codec: Codec) -> None:
     layer, x = nn.Linear(10, 6), smooth(*shape)
-    own_input, own_weight, own_bias = gradients(CompressedLinear(copy.deepcopy(layer), codec), x)
+    own_input, own_weight, own_bias = gradients(CompressedLinear(copy.deepcopy(layer), SavedInput(codec)), x)
     exact_input, _, exact_bias = gradients(copy.deepcopy(layer), x)
     _, expected, _ = gradients(layer, codec(x))
     torch.testing.assert_close(own_input, exact_input)
@@ -89,13 +89,47 @@ def test_linear_layers(shape: tuple[int, ...], codec: Codec) -> None:
 
 def test_a_frozen_weight_saves_nothing() -> None:
     layer = nn.Conv2d(6, 12, 3).requires_grad_(False)
-    y = CompressedConv2d(layer, SavedDecomposition(0.9))(smooth(4, 6, 9, 11).requires_grad_())
+    y = CompressedConv2d(layer, SavedInput(SavedDecomposition(0.9)))(smooth(4, 6, 9, 11).requires_grad_())
     assert [tuple(t.shape) for t in y.grad_fn.saved_tensors] == [tuple(layer.weight.shape)]
 
 
 def test_half_precision() -> None:
     layer, x = nn.Conv2d(6, 12, 3, padding=1).bfloat16(), smooth(4, 6, 9, 11).bfloat16()
-    _, own, _ = gradients(CompressedConv2d(copy.deepcopy(layer), SavedDecomposition(0.999)), x)
+    _, own, _ = gradients(CompressedConv2d(copy.deepcopy(layer), SavedInput(SavedDecomposition(0.999))), x)
     _, expected, _ = gradients(layer, x)
     assert own.dtype == torch.bfloat16
     assert (own - expected).norm() < 0.1 * expected.norm()
+
+
+class Counting(Coarse):
+    """Notes how often it encodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def encode(self, x: Tensor) -> Payload:
+        self.times += 1
+        return super().encode(x)
+
+
+def test_layers_that_read_the_same_tensor_share_what_is_saved() -> None:
+    saved = SavedInput(Counting())
+    branch, skip = (CompressedConv2d(nn.Conv2d(6, 6, size, padding=size // 2), saved) for size in (3, 1))
+    for step in range(3):
+        x = smooth(4, 6, 9, 11) + step
+        (branch(x) + skip(x)).sum().backward()
+        assert saved.codec.times == step + 1
+
+
+def test_a_tensor_that_changed_is_another_tensor() -> None:
+    saved, x = SavedInput(Counting()), smooth(4, 6, 9, 11)
+    first = saved.save(x)[0][0].clone()
+    x.mul_(2)
+    assert torch.equal(saved.save(x)[0][0], (4 * x).round() / 4)
+    assert not torch.equal(saved.save(x)[0][0], first)
+    assert saved.codec.times == 2
+    del x
+    again = smooth(4, 6, 9, 11)
+    saved.save(again)
+    assert saved.codec.times == 3

@@ -185,6 +185,13 @@ def test_lossless_codecs_and_masks_train_bit_for_bit() -> None:
         assert torch.equal(a, b)
 
 
+def test_a_view_does_not_keep_what_it_is_a_part_of() -> None:
+    whole = torch.randn(4, 1000)
+    (part,), form = compact(Payload(values=floating(whole[:, :3])))
+    assert part.untyped_storage().nbytes() == 4 * 3 * 4
+    assert torch.equal(expand([part], form)["values"], whole[:, :3])
+
+
 def test_functions_become_masks_too() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:

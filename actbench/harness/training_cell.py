@@ -1,0 +1,181 @@
+"""One cell of the training track: codecs for what is saved, fine-tuning, and what it really took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from actbench.budget import REFERENCE
+from actbench.errors import InvalidCodec, Unsupported
+from actbench.harness.outcome import Outcome, Progress
+from actbench.harness.planning import PlanningNetwork
+from actbench.harness.workbench import Workbench
+from actbench.info import MethodInfo, load_target
+from actbench.measure.latency import interleaved
+from actbench.measure.memory import measure_memory
+from actbench.measure.quality import paired_bootstrap
+from actbench.method import Codec, Method
+from actbench.network.tap import Tap
+from actbench.recipe import PROTOCOL_RECIPE
+from actbench.spec import CellSpec
+from actbench.training.fit import fit
+from actbench.training.gradients import gradient_errors
+from actbench.training.ledger import saved_bytes
+from actbench.training.task import TrainingTask
+
+_FIXED_SEED = 0
+"""Of the batch on which memory, time and gradients are measured: the same for every cell."""
+
+
+def measure_training(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, outcome: Outcome) -> None:
+    """Plans, measures a step on a fixed batch, trains, and evaluates."""
+    torch.manual_seed(cell.seed)
+    task = TrainingTask.of(bench.network, cell.last)
+    progress("plan", 0, 0)
+    codecs = _codecs(bench, cell, info, task)
+
+    def module() -> fx.GraphModule:
+        """The reference runs as it is, with torch's own layers."""
+        return task.vanilla() if cell.budget == REFERENCE else task.compressed(codecs)
+
+    progress("measure", 0, 0)
+    step = _Step(bench, task)
+    measured = _measure_step(step, module(), codecs)
+    measured["limit_bytes"] = _limit(cell, task, step)
+    trained = module()
+    measured["losses"] = _fit(bench, trained, cell, progress)
+    outcome.measurements["training"] = measured
+    scores = _scores(bench, trained, progress)
+    outcome.measurements["quality"] = _quality(bench, scores, _reference(bench, task, cell, progress))
+    if measured["limit_bytes"] is not None and measured["payload_bytes"] > measured["limit_bytes"]:
+        outcome.status = "over_ceiling"
+        outcome.reason = f"payloads of {measured['payload_bytes']} bytes; {measured['limit_bytes']} are allowed"
+
+
+class _Step:
+    """Forward and backward on a fixed batch."""
+
+    def __init__(self, bench: Workbench, task: TrainingTask) -> None:
+        self.workload, self.device, self.task = bench.workload, bench.device, task
+        self.vanilla = task.vanilla()
+        pixels, targets = next(bench.transfer[0].shuffled(PROTOCOL_RECIPE.batch, _FIXED_SEED))
+        self.images, self.targets = pixels.to(bench.device), targets.to(bench.device)
+
+    def loss(self, module: nn.Module) -> Tensor:
+        """Of the batch."""
+        return self.workload.loss(module(self.images), self.targets)
+
+    def run(self, module: nn.Module) -> None:
+        """Leaves the gradients."""
+        module.zero_grad()
+        self.loss(module).backward()
+
+    def peak(self, module: nn.Module) -> int:
+        """Bytes at the peak of a step that is not the first."""
+        self.run(module)
+        module.zero_grad()
+        return measure_memory(lambda: self.run(module), self.device).peak_bytes
+
+    def saved(self, module: nn.Module) -> dict[str, int]:
+        """Bytes that are kept between forward and backward, by the module that saved them."""
+        with saved_bytes(module) as ledger:
+            loss = self.loss(module)
+            parts = ledger.bytes_by_module()
+        del loss
+        return parts
+
+
+def _codecs(bench: Workbench, cell: CellSpec, info: MethodInfo, task: TrainingTask) -> Mapping[str, Codec]:
+    if cell.budget == REFERENCE:
+        return {}
+    method = cast(Method, load_target(info.target)(cell.method.options))
+    network = PlanningNetwork(task.view, bench.workload, bench.calibration, bench.device)
+    codecs = method.plan_saving(network, bench.transfer_statistics, cell.budget).codecs
+    for name, codec in codecs.items():
+        codec.to(bench.device)
+        if codec.side != "after":
+            raise Unsupported(f"{name}: a codec {codec.side} the nonlinearity; layers save what is behind it")
+    return codecs
+
+
+def _measure_step(step: _Step, module: fx.GraphModule, codecs: Mapping[str, Codec]) -> dict[str, Any]:
+    own, reference = step.saved(module), step.saved(step.vanilla)
+    batch = len(step.images)
+    timing = interleaved(
+        lambda: step.run(module), lambda: step.run(step.vanilla), batch=batch, device=step.device, warmup=1
+    )
+    return {
+        "layers": [name for names in step.task.layers.values() for name in names],
+        "batch": batch,
+        "saved_bytes": sum(own.values()),
+        "reference_saved_bytes": sum(reference.values()),
+        "payload_bytes": _payload_bytes(step, codecs),
+        "reference_payload_bytes": sum(fmap.bits for fmap in step.task.maps) * batch // 8,
+        "peak_bytes": step.peak(module),
+        "reference_peak_bytes": step.peak(step.vanilla),
+        "saved_by_module": own,
+        "choices": {name: codec.describe() for name, codec in codecs.items()},
+        "step": asdict(timing),
+        "gradients": [asdict(error) for error in gradient_errors(module, step.vanilla, step.loss)],
+    }
+
+
+def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
+    """Of the trained layers' inputs on the fixed batch, as the papers count: what else is saved is not in it."""
+    bits = 0
+    with torch.no_grad():
+        maps = Tap(step.task.view).sides(step.images)
+        for fmap in step.task.maps:
+            x = maps[fmap.name][1]
+            if fmap.name not in codecs:
+                bits += fmap.bits * len(x)
+                continue
+            payload = codecs[fmap.name].encode(x)
+            bits += int(payload.bits_per_image().sum())
+            decoded = codecs[fmap.name].decode(payload)
+            if decoded.shape != x.shape or not torch.isfinite(decoded).all():
+                raise InvalidCodec(f"{fmap.name}: decode gave {tuple(decoded.shape)}, or what is not finite")
+    return -(-bits // 8)
+
+
+def _limit(cell: CellSpec, task: TrainingTask, step: _Step) -> int | None:
+    if cell.budget == REFERENCE:
+        return None
+    return cell.budget.ceiling.limit(task.maps) * len(step.images) // 8
+
+
+def _fit(bench: Workbench, module: nn.Module, cell: CellSpec, progress: Progress) -> list[float]:
+    return fit(
+        module,
+        bench.transfer[0],
+        bench.workload.loss,
+        cell.recover,
+        cell.seed,
+        bench.device,
+        lambda step: progress("train", step, cell.recover),
+    )
+
+
+def _scores(bench: Workbench, module: nn.Module, progress: Progress) -> Tensor:
+    module.eval()
+    return bench.scores(module, lambda done, total: progress("evaluate", done, total), bench.transfer[1])
+
+
+def _reference(bench: Workbench, task: TrainingTask, cell: CellSpec, progress: Progress) -> Tensor:
+    """(images, K) of the network trained in the same way without compression; trained once for each seed."""
+    key = (cell.last, cell.recover, cell.seed)
+    if key not in bench.trained_references:
+        module = task.vanilla()
+        _fit(bench, module, cell, progress)
+        bench.trained_references[key] = _scores(bench, module, progress)
+    return bench.trained_references[key]
+
+
+def _quality(bench: Workbench, scores: Tensor, reference: Tensor) -> dict[str, Any]:
+    quality = paired_bootstrap(scores, reference, bench.workload.metric.score)
+    named = {"metric": bench.info.metric, "unit": bench.info.unit}
+    return named | asdict(quality) | {"per_image": scores[:, 0].tolist() if scores.shape[1] == 1 else None}
