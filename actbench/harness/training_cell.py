@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
@@ -15,6 +16,7 @@ from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.planning import PlanningNetwork
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
+from actbench.measure.footprint import check_packed
 from actbench.measure.latency import interleaved
 from actbench.measure.memory import measure_memory
 from actbench.measure.quality import paired_bootstrap
@@ -29,6 +31,9 @@ from actbench.training.task import TrainingTask
 
 _FIXED_SEED = 0
 """Of the batch on which memory, time and gradients are measured: the same for every cell."""
+
+_CHECKED = 4
+"""Images whose payloads are packed, unpacked and decoded."""
 
 
 def measure_training(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, outcome: Outcome) -> None:
@@ -103,6 +108,7 @@ def _codecs(bench: Workbench, cell: CellSpec, info: MethodInfo, task: TrainingTa
 
 
 def _measure_step(step: _Step, module: fx.GraphModule, codecs: Mapping[str, Codec]) -> dict[str, Any]:
+    payload_bytes = _payload_bytes(step, codecs)  # first: it checks the codecs
     own, reference = step.saved(module), step.saved(step.vanilla)
     batch = len(step.images)
     timing = interleaved(
@@ -113,7 +119,7 @@ def _measure_step(step: _Step, module: fx.GraphModule, codecs: Mapping[str, Code
         "batch": batch,
         "saved_bytes": sum(own.values()),
         "reference_saved_bytes": sum(reference.values()),
-        "payload_bytes": _payload_bytes(step, codecs),
+        "payload_bytes": payload_bytes,
         "reference_payload_bytes": sum(fmap.bits for fmap in step.task.maps) * batch // 8,
         "peak_bytes": step.peak(module),
         "reference_peak_bytes": step.peak(step.vanilla),
@@ -126,7 +132,7 @@ def _measure_step(step: _Step, module: fx.GraphModule, codecs: Mapping[str, Code
 
 def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
     """Of the trained layers' inputs on the fixed batch, as the papers count: what else is saved is not in it."""
-    bits = 0
+    bits, untouched = 0, {name: copy.deepcopy(codec) for name, codec in codecs.items()}
     with torch.no_grad():
         maps = Tap(step.task.view).sides(step.images)
         for fmap in step.task.maps:
@@ -134,6 +140,10 @@ def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
             if fmap.name not in codecs:
                 bits += fmap.bits * len(x)
                 continue
+            # Ranks may follow a batch's values: a decomposition stores them with what they are the ranks of.
+            check_packed(
+                fmap.name, codecs[fmap.name], untouched[fmap.name], x[:_CHECKED], x[-_CHECKED:], same_layout=False
+            )
             payload = codecs[fmap.name].encode(x)
             bits += int(payload.bits_per_image().sum())
             decoded = codecs[fmap.name].decode(payload)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,13 +11,15 @@ from typing_extensions import override
 
 from actbench.info import OptionValue
 from actbench.method import Codec, Payload
-from actbench.payload import floating
+from actbench.payload import Field, floating, unsigned
 from actbench_plugins.hosvd.decomposition import Decomposition, hosvd_epsilon, hosvd_within, mode_product
+
+_RANK_BITS = 32
 
 
 class SavedDecomposition(Codec):
     """A whole batch's tensor of n modes as core (K_0, …, K_{n−1}) and factors (n_i, K_i), in the tensor's own type: in
-    `Π K_i + Σ n_i·K_i` values, or raw where the tensor itself has no more.
+    `Π K_i + Σ n_i·K_i` values, or raw where the tensor itself has no more; and n ranks of 32 bits.
 
     The ranks are those of a share ε of each mode's variance (Nguyen et al., arXiv 2411.06346, equation 8), or with
     `most`, values for each of a batch's images, those of the largest ε that fits (ours).
@@ -31,8 +35,9 @@ class SavedDecomposition(Codec):
         found = hosvd_epsilon(x, self.epsilon) if self.epsilon else hosvd_within(x, (self.most or 0) * len(x))
         parts = {"core": found.core} | {f"factor{mode}": factor for mode, factor in enumerate(found.factors)}
         if sum(part.numel() for part in parts.values()) >= x.numel():
-            return Payload(raw=floating(x[None]))
-        return Payload(**{name: floating(part.to(x.dtype)[None]) for name, part in parts.items()})
+            return Payload(raw=floating(x[None]), ranks=_ranks([0] * x.dim(), x))
+        fields = {name: floating(part.to(x.dtype)[None]) for name, part in parts.items()}
+        return Payload(**fields, ranks=_ranks(found.core.shape, x))
 
     @override
     def decode(self, payload: Payload) -> Tensor:
@@ -77,6 +82,11 @@ class SavedDecomposition(Codec):
     @override
     def describe(self) -> dict[str, OptionValue]:
         return {"epsilon": self.epsilon} if self.epsilon else {"values": self.most or 0}
+
+
+def _ranks(ranks: Sequence[int], like: Tensor) -> Field:
+    """Side information: they follow from the values."""
+    return unsigned(torch.tensor([list(ranks)], device=like.device), _RANK_BITS, side=True)
 
 
 class SavedMatrix(SavedDecomposition):

@@ -153,6 +153,7 @@ class Waiting(PlainCodec):
         return super().encode(x)
 
 
+BOTH = ("inference", "training")
 CODECS: dict[str, type[Codec]] = {
     "remembering": Remembering,
     "understating": Understating,
@@ -184,7 +185,7 @@ for _name, _kind in CODECS.items():
 @hookimpl
 def register_methods(register) -> None:
     for name, kind in CODECS.items():
-        register(MethodInfo(name=name, title=name, target=f"{HERE}:Method_{kind.__name__}", version="1"))
+        register(MethodInfo(name=name, title=name, target=f"{HERE}:Method_{kind.__name__}", version="1", tracks=BOTH))
 
 
 @hookimpl

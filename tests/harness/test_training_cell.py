@@ -1,0 +1,109 @@
+"""Cells of the training track on a tiny workload: what is measured, and who is caught."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actbench.records.schema import Record
+from actbench.records.store import read_record
+
+HOSTILE = Path(__file__).with_name("hostile.py")
+
+
+def run(results: Path, methods: str, *more: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Record]]:
+    base = [sys.executable, "-m", "actbench", "run", "--plugin", str(HOSTILE), "--workload", "toy", "--device", "cpu"]
+    training = ["--track", "training", "--recover", "3", "--bits", "w32a2-8", "--results", str(results)]
+    command = [*base, *training, "--methods", methods, *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    found = [read_record(path) for path in results.rglob("*.json")]
+    return done, {record.spec["method"]["name"]: record for record in found}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
+    methods = "hosvd,svd,wcc,zvc,pca,remembering,understating,wrong-shape,not-a-number"
+    done, records = run(tmp_path_factory.mktemp("results"), methods, "--ceilings", "6x")
+    assert done.returncode == 1
+    assert "Δ to vanilla" in done.stdout
+    return records
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason"),
+    [
+        ("none", "ok", ""),
+        ("quantize", "ok", ""),
+        ("hosvd", "ok", ""),
+        ("svd", "ok", ""),
+        ("wcc", "ok", ""),
+        ("zvc", "ok", ""),
+        ("pca", "unsupported", "no training track"),
+        ("remembering", "invalid", "packed payload alone"),
+        ("understating", "invalid", "claims 2 bits"),
+        ("wrong-shape", "invalid", "decode gave"),
+        ("not-a-number", "invalid", "not finite"),
+    ],
+)
+def test_every_end_has_its_reason(measured: dict[str, Record], method: str, status: str, reason: str) -> None:
+    assert measured[method].status == status, measured[method].reason
+    assert reason in measured[method].reason
+
+
+def test_what_is_saved_of_the_uncompressed_network(measured: dict[str, Record]) -> None:
+    """A batch of 64 images 3×8×8: the image, the outputs of two ReLUs, and the head's input."""
+    training = measured["none"].measurements.training
+    assert training is not None
+    maps = 2 * 8 * 64
+    assert training.batch == 64
+    assert training.reference_payload_bytes == 64 * 4 * maps
+    assert training.saved_bytes == training.reference_saved_bytes
+    assert 64 * 4 * (3 * 64 + maps) <= training.saved_bytes < 1.05 * 64 * 4 * (3 * 64 + maps)
+    assert all(gradient.cosine == pytest.approx(1.0) for gradient in training.gradients)
+
+
+@pytest.mark.parametrize("method", ["quantize", "hosvd", "svd", "wcc", "zvc"])
+def test_the_ceiling_holds_and_memory_really_shrinks(measured: dict[str, Record], method: str) -> None:
+    training = measured[method].measurements.training
+    assert training is not None
+    assert training.limit_bytes == 8 * (2 * 8 * 64 * 32 // 6)
+    assert training.payload_bytes <= training.limit_bytes
+    masks_and_image = 64 * (2 * 8 * 64 // 8 + 4 * 3 * 64)
+    assert training.saved_bytes < training.payload_bytes + masks_and_image + 6000
+    assert all(0 < gradient.cosine <= 1.00001 for gradient in training.gradients)
+    assert len(training.losses) == 3
+
+
+def test_only_the_last_layers(tmp_path: Path) -> None:
+    done, records = run(tmp_path, "hosvd", "--ceilings", "4x,traffic:4x", "--last", "1")
+    assert done.returncode == 0, done.stderr
+    assert set(records) == {"none", "quantize", "hosvd"}
+    training = records["hosvd"].measurements.training
+    assert training is not None
+    assert training.layers == ["4"]
+    assert records["hosvd"].spec["last"] == 1
+    assert records["hosvd"].spec["ceiling"] == "traffic:4x"
+    assert [gradient.name for gradient in training.gradients] == ["4.weight"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--last", "0"], "write a number of convolutions"),
+        (["--track", "inference", "--last", "2"], "goes with --track training"),
+        (["--recover", "0"], "give a number of steps with --recover"),
+        (["--track", "both"], "choose inference or training"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done, records = run(tmp_path, "hosvd", *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert records == {}
+
+
+def test_more_layers_than_there_are(tmp_path: Path) -> None:
+    _, records = run(tmp_path, "hosvd", "--ceilings", "4x", "--last", "9")
+    assert records["hosvd"].status == "unsupported"
+    assert records["hosvd"].reason == "--last 9: the network has 3 convolutions"
