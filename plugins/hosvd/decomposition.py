@@ -59,12 +59,21 @@ def gram_eigenvectors(unfolding: Tensor) -> tuple[Tensor, Tensor]:
     rows, columns = unfolding.shape[1:]
     tall = rows > columns
     gram = unfolding.mT @ unfolding if tall else unfolding @ unfolding.mT
-    values, vectors = torch.linalg.eigh(gram)
+    values, vectors = _eigenvectors(gram)
     values, vectors = values.flip(1).clamp_min(0), vectors.flip(2)
     if tall:
         vectors = torch.linalg.qr(unfolding @ vectors).Q
     largest = vectors.abs().argmax(1, keepdim=True)
     return values, vectors * torch.where(vectors.gather(1, largest) < 0, -1, 1)
+
+
+def _eigenvectors(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """In fp64 where the solver does not converge in fp32, as with many eigenvalues that are all but equal."""
+    try:
+        values, vectors = torch.linalg.eigh(gram)
+    except torch.linalg.LinAlgError:
+        values, vectors = torch.linalg.eigh(gram.double())
+    return values.to(gram.dtype), vectors.to(gram.dtype)
 
 
 @torch.no_grad()
