@@ -1,4 +1,4 @@
-"""`hosvd`, `svd`: truncated decompositions of each image's map, with the factors stored."""
+"""`hosvd`, `svd`, `subspace`: truncated decompositions of each image's map, with the factors stored."""
 
 from collections.abc import Callable
 
@@ -31,3 +31,13 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 ),
             )
         )
+    register(
+        MethodInfo(
+            name="subspace",
+            title="Subspace iteration: HOSVD of fixed ranks, from the step before",
+            target="actbench_plugins.hosvd.method:SubspaceIteration",
+            version="1",
+            paper="after Nguyen et al., ICML 2025 (activation subspace iteration)",
+            tracks=("training",),
+        )
+    )

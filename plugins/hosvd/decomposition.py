@@ -71,7 +71,7 @@ def _eigenvectors(gram: Tensor) -> tuple[Tensor, Tensor]:
     """In fp64 where the solver does not converge in fp32, as with many eigenvalues that are all but equal."""
     try:
         values, vectors = torch.linalg.eigh(gram)
-    except torch.linalg.LinAlgError:
+    except RuntimeError:
         values, vectors = torch.linalg.eigh(gram.double())
     return values.to(gram.dtype), vectors.to(gram.dtype)
 

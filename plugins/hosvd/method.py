@@ -13,10 +13,13 @@ from actbench.feature_map import FLOAT_BITS
 from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
 from actbench_plugins.hosvd.codec import DecomposedMap
 from actbench_plugins.hosvd.ranks import Ranks, best_ranks, fewest_values, kept_energy
-from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix
+from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix, SavedSubspace
 
 _IMAGES = 8
 """Images of the calibration sample on which ranks are searched and candidates compared."""
+
+_BATCH = 64
+"""Images of the batch for which fixed ranks are chosen."""
 
 
 class HigherOrderSVD(Method):
@@ -68,6 +71,13 @@ class ChannelSVD(HigherOrderSVD):
 
     def _saved(self, fmap: FeatureMap, epsilon: float | None, most: int) -> Codec:
         return SavedMatrix(_shape(fmap), epsilon, None if epsilon else most)
+
+
+class SubspaceIteration(Method):
+    """Ranks from the ceiling, once, on calibration images; factors by one power step from those of the step before."""
+
+    def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        return SavedSubspace(stats.after.sample[:_BATCH], allowance.bits // FLOAT_BITS)
 
 
 def _shape(fmap: FeatureMap) -> tuple[int, int, int]:

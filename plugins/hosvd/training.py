@@ -12,7 +12,7 @@ from typing_extensions import override
 from actbench.info import OptionValue
 from actbench.method import Codec, Payload
 from actbench.payload import Field, floating, unsigned
-from actbench_plugins.hosvd.decomposition import Decomposition, hosvd_epsilon, hosvd_within, mode_product
+from actbench_plugins.hosvd.decomposition import Decomposition, hosvd_epsilon, hosvd_within, mode_product, unfold
 
 _RANK_BITS = 32
 
@@ -109,6 +109,40 @@ class SavedMatrix(SavedDecomposition):
     @override
     def conv_weight_grad(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
         return None
+
+
+class SavedSubspace(SavedDecomposition):
+    """A decomposition of fixed ranks. Each factor comes from that of the step before by one power iteration,
+    `U ← orthonormal(X_(i) X_(i)ᵀ U)`: products in place of eigenvectors. What it keeps from step to step decides how
+    good a payload is, not what it means."""
+
+    def __init__(self, sample: Tensor, most: int) -> None:
+        """`sample` (B, C, H, W): images of calibration; `most`: values for each image of a batch of this size."""
+        super().__init__(most=most)
+        factors = hosvd_within(sample, most * len(sample)).factors
+        self.ranks = [factor.shape[1] for factor in factors]
+        for mode, factor in enumerate(factors):
+            self.register_buffer(f"factor{mode}", factor, persistent=False)
+
+    @override
+    def encode(self, x: Tensor) -> Payload:
+        exact = x if x.dtype == torch.float64 else x.float()
+        factors = [self._iterated(exact, mode) for mode in range(x.dim())]
+        core = exact[None]
+        for mode, factor in enumerate(factors):
+            core = mode_product(core, factor.mT[None], mode)
+        fields = {f"factor{mode}": floating(factor.to(x.dtype)[None]) for mode, factor in enumerate(factors)}
+        return Payload(core=floating(core.to(x.dtype)), **fields)
+
+    def _iterated(self, x: Tensor, mode: int) -> Tensor:
+        unfolding = unfold(x[None], mode)[0]
+        before = self.get_buffer(f"factor{mode}").to(unfolding)
+        form = (len(unfolding), min(self.ranks[mode], len(unfolding)))
+        if before.shape != form:  # another batch size
+            before = torch.randn(form, generator=torch.Generator().manual_seed(0)).to(unfolding)
+        factor: Tensor = torch.linalg.qr(unfolding @ (unfolding.mT @ before)).Q
+        self.register_buffer(f"factor{mode}", factor, persistent=False)
+        return factor
 
 
 def _decomposition(payload: Payload) -> Decomposition:
