@@ -15,7 +15,7 @@ from actbench.cli.tables import new_table, print_whole
 from actbench.records.store import read_record
 
 if TYPE_CHECKING:
-    from actbench.records.schema import Measurements, Record
+    from actbench.records.schema import Measurements, Record, Training
 
 
 def show(
@@ -38,6 +38,11 @@ def show(
     if found.measurements.footprint:
         console.print("\n[bold]feature maps")
         print_whole(_maps(found.measurements))
+    if training := found.measurements.training:
+        console.print("\n[bold]kept for backward")
+        print_whole(_savers(training))
+        console.print("\n[bold]gradients on a fixed batch")
+        print_whole(_gradients(training))
 
 
 def _sections(record: Record) -> dict[str, dict[str, object]]:
@@ -79,7 +84,9 @@ def _measured(measured: Measurements) -> dict[str, object]:
         rows["all activations"] = f"{activations.traffic:,} bits of {activations.reference_traffic:,}"
     if quality := measured.quality:
         low, high = quality.difference_interval
-        rows["difference to fp32"] = f"{quality.difference:+.3f} [{low:+.3f}, {high:+.3f}] on {quality.images:,} images"
+        rows["difference to the network without compression"] = (
+            f"{quality.difference:+.3f} [{low:+.3f}, {high:+.3f}] on {quality.images:,} images"
+        )
     if compute := measured.compute:
         rows["MACs"] = (
             f"{compute.macs:,} deployed, {compute.macs_unfolded:,} unfolded, {compute.reference_macs:,} in fp32"
@@ -96,7 +103,41 @@ def _measured(measured: Measurements) -> dict[str, object]:
         rows["encode, decode"] = f"{1e3 * latency.encode:.2f}, {1e3 * latency.decode:.2f} ms"
     if memory := measured.memory:
         rows["memory"] = f"{memory.peak_bytes:,} bytes, fp32 {memory.reference_peak_bytes:,} ({memory.source})"
+    if training := measured.training:
+        rows |= _trained(training)
     return rows
+
+
+def _trained(training: Training) -> dict[str, object]:
+    low, high = training.step.ratio_quartiles
+    return {
+        "trained convolutions": f"{len(training.layers)}: {', '.join(training.layers)}",
+        "saved for backward": f"{training.saved_bytes:,} of {training.reference_saved_bytes:,} bytes, "
+        f"batch {training.batch}",
+        "payloads": f"{training.payload_bytes:,} of {training.reference_payload_bytes:,} bytes",
+        "peak of a step": f"{training.peak_bytes:,}, uncompressed {training.reference_peak_bytes:,} bytes",
+        "step": f"{1e3 * training.step.subject.median:.1f} ms, uncompressed "
+        f"{1e3 * training.step.baseline.median:.1f} ms: {training.step.ratio:.2f}x [{low:.2f}, {high:.2f}]",
+    }
+
+
+def _gradients(training: Training) -> Table:
+    table = new_table()
+    table.add_column("gradient of")
+    table.add_column("cosine", justify="right")
+    table.add_column("relative error", justify="right")
+    for gradient in training.gradients:
+        table.add_row(escape(gradient.name), f"{gradient.cosine:.5f}", f"{gradient.relative_error:.4f}")
+    return table
+
+
+def _savers(training: Training) -> Table:
+    table = new_table()
+    table.add_column("saved by")
+    table.add_column("bytes", justify="right")
+    for name, size in sorted(training.saved_by_module.items(), key=lambda item: -item[1]):
+        table.add_row(escape(name or "the network itself"), f"{size:,}")
+    return table
 
 
 def _maps(measured: Measurements) -> Table:
