@@ -2,7 +2,8 @@
 
 import copy
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 import numpy
 import pytest
@@ -179,16 +180,20 @@ def test_allocation_holds_any_limit_that_can_be_held(drawn: dict[str, list[tuple
     assert sum(rung.bits for rung in allocate(rungs, limit, by_error(rungs)).values()) <= limit
 
 
-def test_allocation_finds_the_least_error_where_errors_are_convex() -> None:
+def test_allocation_leaves_the_most_signal_where_errors_are_convex() -> None:
     errors = {"a": [0, 1, 3, 6, 10], "b": [0, 2, 7, 15, 30], "c": [0, 0.5, 2.5, 9, 20]}
-    rungs = {name: [Rung(5 - i, 8, 10 * (5 - i), e) for i, e in enumerate(row)] for name, row in errors.items()}
+    rungs = {name: [Rung(5 - i, 8, 10 * (5 - i), e / 40) for i, e in enumerate(row)] for name, row in errors.items()}
+
+    def signal(choice: Iterable[Rung]) -> float:
+        return math.prod(1 - rung.error for rung in choice)
+
     for limit in range(30, 151, 10):
-        best = min(
-            sum(rung.error for rung in choice)
+        best = max(
+            signal(choice)
             for choice in itertools.product(*rungs.values())
             if sum(rung.bits for rung in choice) <= limit
         )
-        assert sum(rung.error for rung in allocate(rungs, limit, by_error(rungs)).values()) == pytest.approx(best)
+        assert signal(allocate(rungs, limit, by_error(rungs)).values()) == pytest.approx(best)
 
 
 def test_a_loss_of_the_whole_network_can_be_the_score() -> None:
