@@ -3,10 +3,36 @@
 Importing it is cheap: torch is loaded by `actbench.method` and whatever stands on it, never from here.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from actbench.errors import Unsupported, UserError
 from actbench.hookspecs import hookimpl
-from actbench.info import MethodInfo, Option, WorkloadInfo
+from actbench.info import MethodInfo, Option, WorkloadInfo, load_target
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __version__ = "0.1.0"
 
-__all__ = ["MethodInfo", "Option", "Unsupported", "UserError", "WorkloadInfo", "__version__", "hookimpl"]
+__all__ = [
+    "MethodInfo",
+    "Option",
+    "Unsupported",
+    "UserError",
+    "WorkloadInfo",
+    "__version__",
+    "hookimpl",
+    "load_results",
+]
+
+
+def load_results(path: str | Path) -> DataFrame:
+    """The records of a results folder, or of a published leaderboard, as a tidy data frame: a row a cell.
+
+    Its columns are explained in `actbench.leaderboard.flat.COLUMNS`. Raises UserError where there are no records.
+    """
+    frame: DataFrame = load_target("actbench.leaderboard.frame:load_results")(path)
+    return frame

@@ -1,0 +1,38 @@
+"""`actbench publish`: records as leaderboards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from actbench.errors import UserError
+from actbench.plugins import load_plugins
+
+if TYPE_CHECKING:
+    from actbench.records.schema import Record
+
+
+def publish(
+    results: Annotated[list[Path] | None, typer.Option(help="A folder of records; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the leaderboards are written.")] = Path("leaderboards"),
+) -> None:
+    """Write leaderboards: pages that open without a network, Markdown, CSV, JSON, and the records behind them."""
+    from actbench.leaderboard.frame import load_records
+    from actbench.leaderboard.publish import publish as write
+
+    records: dict[str, Record] = {}
+    for folder in results or [Path("results")]:
+        records |= {record.key: record for record in load_records(folder)}
+    anchors = [info.name for info in load_plugins(()).methods.values() if info.role == "baseline"]
+    try:
+        done = write(list(records.values()), out, anchors[0] if anchors else "")
+    except OSError as error:
+        raise UserError(f"cannot write into {out}: {error.strerror or error}") from error
+    Console().print(
+        f"{done.records} records of {done.workloads} workloads in {done.folder}: open {done.folder / 'index.html'}",
+        highlight=False,
+        soft_wrap=True,
+    )

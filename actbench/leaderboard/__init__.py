@@ -1,0 +1,1 @@
+"""From records to what is published: rows, ranks, fronts, and tables. No torch."""

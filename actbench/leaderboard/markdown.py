@@ -1,0 +1,75 @@
+"""Leaderboards as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from actbench.leaderboard.board import Board
+from actbench.leaderboard.columns import columns, values
+from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
+
+LEGEND = (
+    "Ranks: by quality among the rows that hold the same ceiling; rows whose 95 % interval reaches the leader's value "
+    "share its rank. ± is half of the 95 % bootstrap interval over the evaluation images, paired for Δ, the difference "
+    "to the network without compression. bits/value: stored bits for each original value, side information included."
+)
+
+
+def index_page(counts: Mapping[str, int]) -> str:
+    """The front page: workloads, and how many records each has."""
+    lines = [
+        "# Leaderboards",
+        "",
+        "Written by `actbench publish`. Each record can be repeated by the command in it.",
+        "",
+    ]
+    lines += [f"- [{escape(name)}]({name}/README.md): {count} records" for name, count in counts.items()]
+    return "\n".join(lines) + "\n"
+
+
+def workload_page(name: str, found: Sequence[Board]) -> str:
+    """All boards of a workload."""
+    parts = [f"# {escape(name)}", LEGEND]
+    for board in found:
+        parts += [f"## {escape(board.key.title)}", _table(board), _curves(board), _reasons(board)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(board: Board) -> str:
+    shown = columns(dict(board.key.settings)["track"])
+    rows = [[column.text(own) for column in shown] for own in map(values, board.rows)]
+    return grid([column.title for column in shown], rows)
+
+
+def _curves(board: Board) -> str:
+    """What all ceilings together say of each method."""
+    rows = []
+    for name, area in sorted(board.hypervolumes.items(), key=lambda item: -item[1]):
+        rate = board.bd_rates.get(name, "the anchor")
+        rows.append([name, f"{area:.1f}", rate if isinstance(rate, str) else f"{rate:+.1f} %"])
+    if not rows:
+        return ""
+    text = (
+        f"Over all ceilings: hypervolume in octaves of bits below {REFERENCE_BITS:.0f} × points of quality above a "
+        f"loss of {REFERENCE_LOSS:.0f}; BD-rate: bits at equal quality against `{board.anchor}`."
+    )
+    return text + "\n\n" + grid(["method", "hypervolume", "BD-rate"], rows)
+
+
+def _reasons(board: Board) -> str:
+    rows = [row for row in board.rows if row.record.status != "ok"]
+    lines = [f"- {escape(row.name)} {row.ceiling}: {row.record.status}: {escape(row.record.reason)}" for row in rows]
+    return "\n".join(lines)
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(escape(cell) for cell in line) + " |" for line in lines)
+
+
+def escape(text: str) -> str:
+    """Text that no Markdown, and no HTML in it, comes out of."""
+    for character in "\\`*_[]<>|#":
+        text = text.replace(character, "\\" + character) if character not in "<>" else text
+    return " ".join(text.replace("<", "&lt;").replace(">", "&gt;").split())

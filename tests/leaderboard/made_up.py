@@ -1,0 +1,61 @@
+"""Records that nothing measured, for the tests of leaderboards."""
+
+from typing import Any
+
+from actbench.budget import REFERENCE, Bits, Budget, Ceiling
+from actbench.records.schema import Record
+from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
+
+
+def quality(value: float, half: float = 1.0) -> dict[str, Any]:
+    return {
+        "metric": "top-1",
+        "unit": "%",
+        "value": value,
+        "interval": (value - half, value + half),
+        "reference": 90.0,
+        "difference": value - 90.0,
+        "difference_interval": (value - 90.5, value - 89.5),
+        "images": 100,
+        "per_image": None,
+    }
+
+
+def footprint(bits: int) -> dict[str, Any]:
+    spread = {"mean": bits, "percentile_99": bits, "maximum": bits}
+    part = {"name": "conv", "channels": 2, "height": 4, "width": 4, "elements": 32, "producer": "stem"}
+    stored = {"readers": ["conv"], "shared": False, "choices": {"bits": 8}, "bits": spread}
+    convention = {"peak": 1, "traffic": 1, "reference_peak": 1, "reference_traffic": 1}
+    return {
+        "limit": 1024,
+        "peak": spread,
+        "traffic": spread,
+        "reference_peak": 1024,
+        "reference_traffic": 1024,
+        "bits_per_value": bits / 32,
+        "side_bits": 0,
+        "static_bits": 0,
+        "maps": [part | stored | {"side_bits": 0, "static_bits": 0}],
+        "activations": convention,
+        "live": convention,
+    }
+
+
+def record(method: str, ceiling: str = "8x", value: float | None = 80.0, bits: int = 128, **more: Any) -> Record:
+    budget = REFERENCE if ceiling == "1x" else Budget(Ceiling.parse(ceiling), Bits.parse("w8a2-8"))
+    options = more.pop("options", {})
+    spec = CellSpec(WorkloadSpec("toy", {"data": "1"}), MethodSpec(method, "1", options), budget)
+    measured = {} if value is None else {"quality": quality(value), "footprint": footprint(bits)}
+    fields = {"status": "ok", "started": "2025-01-01T00:00:00+00:00", "seconds": 1.0, "measurements": measured}
+    return Record.model_validate({"key": spec.key, "spec": spec.canonical()} | fields | more)
+
+
+RECORDS = [
+    record("none", "1x", 90.0, 1024),
+    record("quantize", "8x", 85.0, 128),
+    record("quantize", "4x", 89.5, 256),
+    record("wavelet", "8x", 84.5, 128),
+    record("wavelet", "4x", 89.8, 250),
+    record("wavelet", "16x", None, status="unsupported", reason="needs | 10 bits"),
+    record("dropping", "8x", 70.0, 120),
+]

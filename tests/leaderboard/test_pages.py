@@ -1,0 +1,66 @@
+"""The pages in a browser: what a reader does, and that nothing leaves the machine."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from actbench.leaderboard.publish import publish
+from tests.leaderboard.made_up import RECORDS
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+ACTIONS = """
+<script>
+const errors = [];
+addEventListener("error", (event) => errors.push(String(event.message)));
+addEventListener("load", () => setTimeout(() => {
+  const table = document.querySelector(".rows"), names = () => [...table.tBodies[0].rows].filter((row) => !row.hidden)
+    .map((row) => row.cells[1].textContent + " " + row.cells[2].textContent);
+  const button = (title) => [...table.querySelectorAll("th button")].find((one) => one.textContent === title);
+  const seen = { plotted: document.querySelectorAll(".plot .scatterlayer .trace").length,
+    ceilings: document.querySelectorAll(".plot .annotation").length };
+  button("quality").click();
+  seen.rising = names();
+  button("quality").click();
+  seen.falling = names();
+  const filter = document.querySelector(".filter");
+  filter.value = "wavelet 4x";
+  filter.dispatchEvent(new Event("input"));
+  seen.filtered = names();
+  table.querySelector("tbody tr:not([hidden])").click();
+  setTimeout(() => {
+    seen.bars = document.querySelectorAll(".maps .bars .point").length;
+    const urls = performance.getEntriesByType("resource").map((entry) => entry.name);
+    seen.requests = urls.filter((url) => !url.startsWith("file:"));
+    seen.errors = errors;
+    document.body.innerHTML = "";
+    document.body.textContent = "SEEN" + JSON.stringify(seen) + "END";
+  }, 400);
+}, 400));
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
+    publish(RECORDS, tmp_path, "quantize")
+    page = tmp_path / "toy" / "index.html"
+    page.write_text(page.read_text().replace("</head>", ACTIONS + "</head>"))
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
+    assert CHROMIUM is not None
+    done = subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=False)
+    found = re.search(r"SEEN(\{.*\})END", done.stdout)
+    assert found, done.stderr
+    seen = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert seen["errors"] == []
+    assert seen["requests"] == []
+    assert seen["plotted"] == 3
+    assert seen["rising"][0] == "dropping 8x"
+    assert seen["falling"][0] == "none –"
+    assert seen["rising"][-1] == seen["falling"][-1] == "wavelet 16x", "without a quality it comes last either way"
+    assert seen["filtered"] == ["wavelet 4x"]
+    assert seen["bars"] == 2

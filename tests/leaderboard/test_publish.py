@@ -1,0 +1,136 @@
+"""Leaderboards from made-up records: ranks, files, bytes that repeat, and text that stays text."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import actbench
+from actbench.errors import UserError
+from actbench.leaderboard.board import boards
+from actbench.leaderboard.frame import load_records
+from actbench.leaderboard.publish import publish
+from actbench.leaderboard.rank import shared_ranks
+from actbench.leaderboard.site import repeat
+from actbench.records.schema import Record
+from actbench.records.store import Store
+from tests.leaderboard.made_up import RECORDS, record
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+def test_ranks_are_shared_within_the_leaders_reach() -> None:
+    values = [record("m", value=value) for value in (80.0, 85.0, 84.2, 83.9, 83.2, 82.0)]
+    assert shared_ranks(values) == [6, 1, 1, 3, 3, 5]
+
+
+def test_a_board_ranks_by_ceiling_and_compares_curves() -> None:
+    (board,) = boards(RECORDS, "quantize")
+    assert [(row.name, row.ceiling, row.rank) for row in board.rows] == [
+        ("none", "", None),
+        ("quantize", "4x", 1),
+        ("wavelet", "4x", 1),
+        ("quantize", "8x", 1),
+        ("wavelet", "8x", 1),
+        ("dropping", "8x", 3),
+        ("wavelet", "16x", None),
+    ]
+    assert set(board.curves) == {"quantize", "wavelet", "dropping"}
+    assert board.bd_rates["dropping"] == "fewer than 2 points on the front"
+    assert isinstance(board.bd_rates["wavelet"], float)
+    assert [point.bits for point in board.front] == [120 / 32, 128 / 32, 250 / 32]
+
+
+def test_options_that_differ_are_in_the_name() -> None:
+    (board,) = boards([record("w", options={"levels": level, "kind": "a"}) for level in (1, 2)], "quantize")
+    assert {row.name for row in board.rows} == {"w levels=1", "w levels=2"}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    publish(RECORDS, tmp_path / "a", "quantize")
+    publish(RECORDS, tmp_path / "b", "quantize")
+    publish(list(reversed(RECORDS)), tmp_path / "b", "quantize")
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_what_is_published_can_be_read_again(tmp_path: Path) -> None:
+    publish(RECORDS, tmp_path, "quantize")
+    assert {read.key for read in load_records(tmp_path)} == {own.key for own in RECORDS}
+    rows = list(csv.DictReader((tmp_path / "toy" / "rows.csv").open()))
+    assert len(rows) == len(json.loads((tmp_path / "toy" / "rows.json").read_text())) == len(RECORDS)
+    frame = actbench.load_results(tmp_path)
+    assert frame.groupby("method").quality.max().to_dict()["wavelet"] == 89.8
+    assert (tmp_path / "toy" / rows[0]["record"].join(["records/", ""])).exists()
+    text = (tmp_path / "toy" / "README.md").read_text()
+    assert "needs \\| 10 bits" in text
+    assert "| 1 | wavelet | 4x | 89.80 ± 1.00 |" in text
+
+
+def test_text_from_records_stays_text(tmp_path: Path) -> None:
+    hostile = [
+        *RECORDS,
+        record("evil", reason=SCRIPT, status="crash", value=None, warnings=[SCRIPT]),
+        record("evil", "4x", options={"name": SCRIPT, "formula": "=1+1"}),
+        record("evil", "4x", options={"name": "</script><img src=x onerror=alert(1)>", "formula": ""}),
+    ]
+    publish(hostile, tmp_path, "quantize")
+    for name, data in files(tmp_path).items():
+        if name.endswith((".html", ".md")):
+            assert SCRIPT.encode() not in data, name
+            assert b"<img" not in data, name
+
+
+def test_no_page_asks_the_network_for_anything(tmp_path: Path) -> None:
+    publish(RECORDS, tmp_path, "quantize")
+    for path in tmp_path.rglob("*.html"):
+        text = path.read_text()
+        assert "http://" not in text, path
+        assert "https://" not in text, path
+
+
+def test_the_command_repeats_the_cell() -> None:
+    own = record("wcc", "traffic:4x", options={"levels": 3})
+    expected = "actbench run --workload toy --methods wcc --ceilings traffic:4x --bits w8a2-8"
+    assert repeat(own) == f"{expected} --option wcc.levels=3 --device cpu"
+
+
+def test_nothing_to_load(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no records in"):
+        actbench.load_results(tmp_path)
+
+
+def test_the_command_line_loads_no_torch(tmp_path: Path, make_record: Callable[..., Record]) -> None:
+    for own in RECORDS:
+        Store(tmp_path / "results").add(own)
+    code = "import sys; from actbench.cli import app\ntry: app(sys.argv[1:], standalone_mode=False)\n"
+    code += "finally: print('torch' in sys.modules, file=sys.stderr)"
+    arguments = ["publish", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "board")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "False"
+    assert "7 records of 1 workloads" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "actbench", "publish", "--results", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_ten_thousand_records_in_half_a_minute(tmp_path: Path) -> None:
+    import time
+
+    many = [record(f"method-{i % 100}", f"{2 + i // 100}x", 50 + i / 300, 100 + i) for i in range(10_000)]
+    start = time.monotonic()
+    publish(many, tmp_path, "method-0")
+    assert time.monotonic() - start < 30
