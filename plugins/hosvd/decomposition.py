@@ -68,11 +68,15 @@ def gram_eigenvectors(unfolding: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _eigenvectors(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """In fp64 where the solver does not converge in fp32, as with many eigenvalues that are all but equal."""
+    """In fp64 where the solver does not converge in fp32, which it says, or not: as with many eigenvalues that are all
+    but equal."""
     try:
         values, vectors = torch.linalg.eigh(gram)
+        if torch.isfinite(vectors).all():
+            return values, vectors
     except RuntimeError:
-        values, vectors = torch.linalg.eigh(gram.double())
+        pass
+    values, vectors = torch.linalg.eigh(gram.double())
     return values.to(gram.dtype), vectors.to(gram.dtype)
 
 
