@@ -8,7 +8,7 @@ import sys
 import typer
 
 from actbench import __version__
-from actbench.cli import listing, maps, publish, run, show
+from actbench.cli import compare, listing, maps, publish, run, show
 from actbench.errors import UserError
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ def _options(
 
 app.command("run")(run.run)
 app.command("publish")(publish.publish)
+app.command("compare")(compare.compare)
 app.command("maps")(maps.maps)
 app.command("show")(show.show)
 app.command("methods")(listing.methods)

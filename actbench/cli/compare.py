@@ -1,0 +1,50 @@
+"""`actbench compare`: two sets of records, cell by cell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from actbench.cli.listing import AsJson
+from actbench.cli.tables import new_table, print_whole
+
+if TYPE_CHECKING:
+    from actbench.records.schema import Record
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="A record, a results folder, or a published leaderboard.")],
+    after: Annotated[Path, typer.Argument(help="What to compare it with.")],
+    as_json: AsJson = False,
+) -> None:
+    """What got better or worse from one set of records to another, beyond the intervals."""
+    from actbench.leaderboard.compare import compare as compare_records
+
+    found = compare_records(_load(before), _load(after))
+    if as_json:
+        print(json.dumps(asdict(found), indent=1))
+        return
+    table = new_table()
+    for column in ("cell", "measure", "before", "after", ""):
+        table.add_column(column, no_wrap=True)
+    for change in found.changes:
+        style = "green" if change.verdict == "better" else "red"
+        row = (change.cell, change.measure, change.before, change.after)
+        table.add_row(*map(escape, row), f"[{style}]{change.verdict}")
+    if found.changes:
+        print_whole(table)
+    sides = f"{len(found.only_before)} only before, {len(found.only_after)} only after"
+    Console().print(f"{found.compared} cells compared, {len(found.changes)} changes; {sides}", highlight=False)
+
+
+def _load(path: Path) -> list[Record]:
+    from actbench.leaderboard.frame import load_records
+    from actbench.records.store import read_record
+
+    return [read_record(path)] if path.is_file() else load_records(path)
