@@ -8,7 +8,7 @@ import sys
 import typer
 
 from actbench import __version__
-from actbench.cli import compare, listing, maps, publish, run, show
+from actbench.cli import compare, listing, maps, publish, run, show, verify
 from actbench.errors import UserError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def _options(
 app.command("run")(run.run)
 app.command("publish")(publish.publish)
 app.command("compare")(compare.compare)
+app.command("verify")(verify.verify)
 app.command("maps")(maps.maps)
 app.command("show")(show.show)
 app.command("methods")(listing.methods)
