@@ -58,7 +58,7 @@ def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
     seen = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
     assert seen["errors"] == []
     assert seen["requests"] == []
-    assert seen["plotted"] == 3
+    assert seen["plotted"] == 4, "three methods and the front"
     assert seen["rising"][0] == "dropping 8x"
     assert seen["falling"][0] == "none –"
     assert seen["rising"][-1] == seen["falling"][-1] == "wavelet 16x", "without a quality it comes last either way"

@@ -21,6 +21,16 @@ function layout(more) {
   }, more, { xaxis: Object.assign({}, axis, more.xaxis), yaxis: Object.assign({}, axis, more.yaxis) });
 }
 
+// The points that none beats in both: from the smallest footprint on, each has to be better than all before it.
+function frontTrace(points, axis) {
+  const front = [];
+  for (const point of points.filter((one) => one[axis]).sort((a, b) => b[axis] - a[axis] || b.quality - a.quality)) {
+    if (!front.length || point.quality > front[front.length - 1].quality) front.push(point);
+  }
+  return { name: "Pareto front", x: front.map((point) => point[axis]), y: front.map((point) => point.quality),
+    mode: "lines", line: { color: style("--front"), width: 9 }, hoverinfo: "skip" };
+}
+
 function drawPlot(place, points, axis) {
   const reference = points.find((point) => !point.ceiling);
   points = points.filter((point) => point.ceiling);
@@ -38,6 +48,7 @@ function drawPlot(place, points, axis) {
       hovertemplate: "%{text}<br>%{y:.2f} at %{x:.2f}x<extra></extra>",
     };
   });
+  traces.unshift(frontTrace(points, axis));
   const kind = axis === "peak" ? /^([\d.]+)x$/ : /^traffic:([\d.]+)x$/;
   const factors = [...new Set(points.map((point) => (kind.exec(point.ceiling) || [])[1]).filter(Boolean))].map(Number);
   Plotly.react(place, traces, layout({
@@ -84,6 +95,8 @@ function sortRows(table, column, button) {
 function start(section) {
   const points = JSON.parse(section.querySelector(".points").textContent);
   const plot = section.querySelector(".plot"), axis = section.querySelector(".axis"), table = section.querySelector(".rows");
+  const hasPeaks = points.some((point) => /^[\d.]+x$/.test(point.ceiling));
+  axis.value = hasPeaks && [...axis.options].some((option) => option.value === "peak") ? "peak" : "traffic";
   const draw = () => drawPlot(plot, points, axis.value);
   draw();
   axis.addEventListener("change", draw);
