@@ -120,16 +120,17 @@ def _methods(request: RunRequest, registry: Registry) -> list[tuple[MethodInfo, 
     always = sorted(
         (info for info in registry.methods.values() if info.role != "method"), key=lambda info: order[info.role]
     )
-    asked = _asked(request.methods, registry)
+    asked = _asked(request, registry)
     named = {info.name: info for info in [*always, *asked]}.values()
     variants = [(registry.method(variant.method), variant.options) for variant in request.variants]
     return [*((info, request.options.get(info.name, {})) for info in named), *variants]
 
 
-def _asked(names: Sequence[str], registry: Registry) -> list[MethodInfo]:
-    if list(names) == ["all"]:
-        return list(registry.methods.values())
-    return [registry.method(name) for name in names]
+def _asked(request: RunRequest, registry: Registry) -> list[MethodInfo]:
+    """`all` are those of the track."""
+    if request.methods == ("all",):
+        return [info for info in registry.methods.values() if request.track in info.tracks]
+    return [registry.method(name) for name in request.methods]
 
 
 def _budgets(method: MethodInfo, request: RunRequest) -> list[Budget]:

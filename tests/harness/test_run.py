@@ -110,10 +110,20 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+def _let_interrupts_through() -> None:
+    """A shell's background jobs ignore interrupts, and hand that down: these tests may be such a job."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_and_wait_for_the_first_record(results: Path) -> subprocess.Popen[str]:
     """Starts a run whose third cell takes seconds, and waits until the first record is there and a worker works."""
-    arguments = command(results, "waiting,printing")
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(results, "waiting,printing"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_let_interrupts_through,
+    )
     wait_for(lambda: len(records(results)) == 2)
     return process
 
