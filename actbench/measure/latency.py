@@ -49,14 +49,16 @@ def interleaved(
 ) -> Latency:
     """Times both in turn, the one first that came last in the round before, so that a drift of the machine cancels.
 
-    Stops after `rounds`, or once `seconds` are spent, but not before 5 rounds. `warmup` calls of each come first and
-    count for neither. Raises ValueError for fewer than 5 rounds.
+    Stops after `rounds`, or once `seconds` are spent, but not before 5 rounds. `warmup` calls of each come first, fewer
+    where one takes as long as that, and count for neither. Raises ValueError for fewer than 5 rounds.
     """
     if rounds < _FEWEST_ROUNDS:
         raise ValueError(f"{rounds} rounds: at least {_FEWEST_ROUNDS} are needed")
-    for _ in range(warmup):
-        subject()
-        baseline()
+    begin = perf_counter()
+    for call in range(warmup):
+        if call == 0 or perf_counter() - begin < seconds:
+            subject()
+            baseline()
     times: list[tuple[float, float]] = []
     begin = perf_counter()
     while len(times) < rounds and (len(times) < _FEWEST_ROUNDS or perf_counter() - begin < seconds):
