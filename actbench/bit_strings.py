@@ -36,6 +36,12 @@ class Stream:
         """The bits of each image, as views."""
         return list(self.bits.split(self.lengths.tolist()))
 
+    def split(self, images: int) -> list[Stream]:
+        """The strings of so many images at a time, as views."""
+        parts = self.lengths.split(images) if len(self.lengths) else []
+        bits = self.bits.split([int(part.sum()) for part in parts])
+        return [Stream(own, part) for own, part in zip(bits, parts, strict=True)]
+
     def select(self, images: Tensor) -> Stream:
         """The strings of some images, by their indices, in that order."""
         strings = self.strings()

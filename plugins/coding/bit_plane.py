@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from actbench.rate_control import Stream, code_type, from_bits, join, symbols, to_bits, true_positions
-from actbench_plugins.coding.coder import Coder, peek, symbol_starts
+from actbench_plugins.coding.coder import Coder, peek, running_sums
+from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 from actbench_plugins.coding.run_length import encode_runs, read_runs
 
 BLOCK = 8
@@ -41,15 +42,17 @@ class BitPlane(Coder):
         planes = symbols(values.flatten(), lengths.flatten(), counts * (width + 1))
         return join(encode_runs(codes, 0), join(first, planes))
 
-    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
-        flags, used = read_runs(bits, count, 0)
-        nonzero = true_positions(flags)
-        first = used + -(-len(nonzero) // BLOCK) * width
-        starts = from_bits(bits[used:first].reshape(-1, width), width)
-        values = _restore(starts, _read_planes(bits[first:], width), width)
-        codes = torch.zeros(count, dtype=code_type(width), device=bits.device)
-        codes[nonzero] = values.flatten()[: len(nonzero)].to(codes.dtype)
-        return codes
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
+        flags, used = read_runs(stream, count, 0)
+        amounts = flags.count_nonzero(1)
+        blocks = -(-amounts // BLOCK)
+        first, planes = stream.divide(used)[1].divide(blocks * width)
+        starts = from_bits(first.bits.reshape(-1, width), width)
+        values = _restore(starts, _read_planes(planes, width), width).flatten()
+        own = running_sums(torch.ones_like(values), blocks * BLOCK) <= amounts.repeat_interleave(blocks * BLOCK)
+        codes = torch.zeros(flags.numel(), dtype=code_type(width), device=values.device)
+        codes[true_positions(flags)] = values.index_select(0, true_positions(own)).to(codes.dtype)
+        return codes.reshape(flags.shape)
 
 
 def run_bits(width: int) -> int:
@@ -103,11 +106,11 @@ def _write_runs(zero: Tensor, values: Tensor, lengths: Tensor, width: int) -> No
         lengths[number] *= begins | ~zero[number]
 
 
-def _read_planes(bits: Tensor, width: int) -> Tensor:
-    """The symbols of an image → DBP (width + 1, blocks)."""
-    window = peek(bits, 8).int()
-    lengths, kinds, changes, runs = (table.to(window.device) for table in _reading_tables(width))
-    begin = window[symbol_starts(lengths.index_select(0, window))]
+def _read_planes(stream: Stream, width: int) -> Tensor:
+    """The symbols of a few images' blocks → DBP (width + 1, blocks)."""
+    window = peek(stream.bits, 8).int()
+    kinds, changes, runs = (table.to(window.device) for table in _reading_tables(width))
+    begin = window.index_select(0, symbol_starts(stream, _automaton(width))[0])
     each = runs[begin].long()
     kind = kinds[begin].repeat_interleave(each).reshape(-1, width + 1).T
     change = changes[begin].repeat_interleave(each).reshape(-1, width + 1).T
@@ -141,18 +144,25 @@ def _tables() -> tuple[Tensor, Tensor]:
     return values, lengths
 
 
+def _automaton(width: int) -> Transitions:
+    """Behind 0, 00 and 000 the next bits are still to be looked at."""
+    longest = BLOCK - 1
+    behind, behind_two, behind_three = range(longest + 1, longest + 4)
+    inner = ((behind_two, run_bits(width)), (behind_three, 0), (1, 4))
+    return prefix_code(longest, (behind, longest), *inner)
+
+
 @lru_cache
-def _reading_tables(width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """For the next 8 bits: the symbol's length, whether it says DBP = 0, its DBX, and how many planes it stands for."""
+def _reading_tables(width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For the next 8 bits: whether the symbol says DBP = 0, its DBX, and how many planes it stands for."""
     window = torch.arange(256)
-    lengths, kinds, changes, runs = torch.full((256,), 8), torch.zeros(256), window & _ALL, torch.ones(256)
+    kinds, changes, runs = torch.zeros(256), window & _ALL, torch.ones(256)
     written, alone = window >> 6 == 0b01, window >> 5 == 0b001
-    lengths[written], changes[written | alone] = 2 + run_bits(width), 0
+    changes[written | alone] = 0
     runs[written] = 2.0 + ((window[written] & 63) >> (6 - run_bits(width)))
-    lengths[alone] = 3
     ones, cleared = window >> 3 == 0b00000, window >> 3 == 0b00001
-    lengths[ones | cleared], changes[ones], kinds[cleared] = 5, _ALL, 1
+    changes[ones], kinds[cleared] = _ALL, 1
     single, pair = window >> 3 == 0b00011, window >> 3 == 0b00010
     changes[single] = 1 << (window[single] & 7)
     changes[pair] = (0b11 << (window[pair] & 7)) >> 1
-    return lengths.int(), kinds.to(torch.uint8), (changes & _ALL).to(torch.uint8), runs.to(torch.uint8)
+    return kinds.to(torch.uint8), (changes & _ALL).to(torch.uint8), runs.to(torch.uint8)

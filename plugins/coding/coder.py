@@ -1,4 +1,4 @@
-"""What the lossless coders have in common: codes in, strings of bits out, and the reading of prefix codes."""
+"""What the lossless coders have in common: codes in, strings of bits out, and numbers in strings of bits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from torch import Tensor
 
 from actbench.rate_control import Stream, code_type, concatenate
 
-_CODES_AT_ONCE = 1 << 19
-_DOUBLINGS = 5
+_CODES_AT_ONCE = 1 << 17
 
 
 class Coder(ABC):
@@ -27,12 +26,13 @@ class Coder(ABC):
 
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
         """What `encode` wrote → codes (batch, count)."""
-        read = [self.read(bits, count, width) for bits in stream.strings()]
-        return torch.stack(read) if read else stream.bits.new_zeros(0, count).to(code_type(width))
+        at_once = max(1, _CODES_AT_ONCE // max(1, count))
+        read = [self.read(part, count, width) for part in stream.split(at_once)]
+        return torch.cat(read) if read else stream.bits.new_zeros(0, count).to(code_type(width))
 
     @abstractmethod
-    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
-        """One image's string → its codes (count,)."""
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
+        """The codes (images, count) of a few images' strings."""
 
     def fitted(self, codes: Tensor, width: int) -> Coder:
         """This code with its parameters chosen for codes of the calibration images; without any, itself."""
@@ -43,28 +43,11 @@ class Coder(ABC):
         return {}
 
 
-def symbol_starts(lengths: Tensor) -> Tensor:
-    """Positions at which the symbols of a prefix code begin, in rising order.
-
-    `lengths` (n,) int32: how long the symbol would be that begins at each bit. From each bit there is one jump to the
-    next symbol; doubled five times it goes over 32 symbols. A chain of these long jumps runs through the string, and
-    the symbols between are found from all its links at once.
-    """
-    total = len(lengths)
-    here = torch.arange(total, device=lengths.device, dtype=torch.int32)
-    jumps = torch.cat([(here + lengths).clamp_(max=total), lengths.new_full((1,), total)])
-    far = jumps
-    for _ in range(_DOUBLINGS):
-        far = far.index_select(0, far)
-    hop, links, at = far.cpu().numpy().item, [], 0
-    while at < total:
-        links.append(at)
-        at = hop(at)
-    columns = [torch.tensor(links, dtype=torch.int32, device=lengths.device)]
-    for _ in range((1 << _DOUBLINGS) - 1):
-        columns.append(jumps.index_select(0, columns[-1]))
-    starts = torch.stack(columns, 1).flatten().long()
-    return starts[: int(torch.searchsorted(starts, total))]
+def running_sums(values: Tensor, counts: Tensor) -> Tensor:
+    """Sums from the beginning of its segment on, each value included; segments of `counts` values each."""
+    sums = values.cumsum(0)
+    before = torch.cat([sums.new_zeros(1), sums])[counts.cumsum(0) - counts]
+    return sums - before.repeat_interleave(counts)
 
 
 def peek(bits: Tensor, count: int) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from actbench.rate_control import Stream, code_type, symbols, true_positions
-from actbench_plugins.coding.coder import Coder, numbers_at, symbol_starts
+from actbench_plugins.coding.coder import Coder, numbers_at
+from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class SparseExponentialGolomb(Coder):
         values, lengths = (table.to(index.device).index_select(0, index) for table in _symbols(self.order, width))
         return symbols(values, lengths, torch.full((len(codes),), codes.shape[1], device=codes.device))
 
-    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
-        zeros = _zeros_behind(bits)
-        starts = symbol_starts(torch.where(bits == 0, 1, 2 * zeros + self.order + 2).int())
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
+        bits = stream.bits
+        starts, _ = symbol_starts(stream, _automaton(self.order, width))
         # The tail of a symbol has at most `longest` bits: q and the low bits, less what they can be at this width.
         longest = ((1 << width) >> self.order).bit_length() + self.order
-        prefix = zeros[starts]
+        prefix = _zeros_behind(bits).index_select(0, starts)
         tails = numbers_at(bits, starts + 1 + prefix, longest) >> (longest - prefix - 1 - self.order)
-        values = tails - (1 << self.order) + 1
-        return torch.where(bits[starts] == 0, 0, values).to(code_type(width))
+        values = torch.where(bits[starts] == 0, 0, tails - (1 << self.order) + 1)
+        return values.to(code_type(width)).reshape(len(stream.lengths), count)
 
     def fitted(self, codes: Tensor, width: int) -> SparseExponentialGolomb:
         """The order with the fewest bits on the calibration images."""
@@ -49,6 +50,15 @@ class SparseExponentialGolomb(Coder):
 
     def describe(self) -> dict[str, int]:
         return {"order": self.order}
+
+
+def _automaton(order: int, width: int) -> Transitions:
+    """A 1, m zeros, a 1, and then m + k bits more."""
+    most = width + 1
+    longest = most + order
+    zeros = [longest + 1 + number for number in range(most + 1)]
+    inner = [(zeros[min(number + 1, most)], number + order) for number in range(most + 1)]
+    return prefix_code(longest, (0, zeros[0]), *inner)
 
 
 @lru_cache

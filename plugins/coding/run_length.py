@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from actbench.rate_control import Stream, code_type, segment_sums, symbols, true_positions
-from actbench_plugins.coding.coder import Coder, numbers_at, symbol_starts
+from actbench_plugins.coding.coder import Coder, numbers_at, peek, running_sums
 from actbench_plugins.coding.gaps import find_gaps, offsets_within
+from actbench_plugins.coding.prefix import prefix_code, symbol_starts
 
 LONGEST_RUN = 16
 RUN_BITS = 4
@@ -19,8 +20,8 @@ class RunLength(Coder):
     def write(self, codes: Tensor, width: int) -> Stream:
         return encode_runs(codes, width)
 
-    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
-        return read_runs(bits, count, width)[0]
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
+        return read_runs(stream, count, width)[0]
 
 
 def encode_runs(codes: Tensor, width: int) -> Stream:
@@ -48,16 +49,19 @@ def _with_full_runs(values: Tensor, lengths: Tensor, full: Tensor) -> tuple[Tens
     return many, torch.full_like(own, 1 + RUN_BITS, dtype=lengths.dtype).masked_scatter_(own, lengths)
 
 
-def read_runs(bits: Tensor, count: int, width: int) -> tuple[Tensor, int]:
-    """One image's codes (count,), and how many bits of its string they took."""
-    ones = bits.view(torch.bool)
-    starts = symbol_starts(ones.int().mul_(width - RUN_BITS).add_(1 + RUN_BITS))
-    one = ones[starts]
-    covered = torch.where(one, 1, 1 + numbers_at(bits, starts + 1, RUN_BITS))
-    ends = covered.cumsum(0)
-    kept = int(torch.searchsorted(ends, count)) + 1 if count else 0
-    at = true_positions(one[:kept])
-    values = numbers_at(bits, starts[at] + 1, width) if width else torch.ones_like(at)
-    codes = torch.zeros(count, dtype=code_type(max(1, width)), device=bits.device)
-    codes[(ends - covered)[at]] = values.to(codes.dtype)
-    return codes, int(starts[kept]) if kept < len(starts) else len(bits)
+def read_runs(stream: Stream, count: int, width: int) -> tuple[Tensor, Tensor]:
+    """The images' codes (images, count), and how many bits of its string (images,) each took."""
+    starts, amounts = symbol_starts(stream, prefix_code(max(width, RUN_BITS), (RUN_BITS, width)))
+    one = stream.bits.view(torch.bool).index_select(0, starts)
+    covered = torch.ones_like(starts)
+    runs = true_positions(~one)
+    covered[runs] += peek(stream.bits, 1 + RUN_BITS).index_select(0, starts.index_select(0, runs)).long()
+    places = running_sums(covered, amounts) - covered
+    kept = places < count  # what follows an image's last code in its string is not a run
+    codes = torch.zeros(len(amounts) * count, dtype=code_type(max(1, width)), device=starts.device)
+    at = true_positions(one & kept)
+    first = count * torch.arange(len(amounts), device=starts.device).repeat_interleave(amounts)
+    values = numbers_at(stream.bits, starts.index_select(0, at) + 1, width).to(codes.dtype) if width else 1
+    codes[(first + places).index_select(0, at)] = values
+    used = torch.where(one, 1 + width, 1 + RUN_BITS) * kept
+    return codes.unflatten(0, (len(amounts), count)), segment_sums(used, amounts)

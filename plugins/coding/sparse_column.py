@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from actbench.rate_control import Stream, code_type, from_bits, segment_sums, to_bits
-from actbench_plugins.coding.coder import Coder
+from actbench_plugins.coding.coder import Coder, running_sums
 from actbench_plugins.coding.gaps import find_gaps
 
 INDEX_BITS = 4
@@ -34,8 +34,11 @@ class SparseColumn(Coder):
         bits = to_bits((index << width) | value, INDEX_BITS + width)
         return Stream(bits.flatten(), segment_sums(emitted, gaps.counts) * (INDEX_BITS + width))
 
-    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
-        entries = from_bits(bits.reshape(-1, INDEX_BITS + width), INDEX_BITS + width).long()
-        codes = torch.zeros(count, dtype=code_type(width), device=bits.device)
-        codes[((entries >> width) + 1).cumsum(0) - 1] = (entries & ((1 << width) - 1)).to(codes.dtype)
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
+        size = INDEX_BITS + width
+        entries, amounts = from_bits(stream.bits.reshape(-1, size), size).long(), stream.lengths // size
+        codes = torch.zeros(len(amounts), count, dtype=code_type(width), device=entries.device)
+        image = torch.arange(len(amounts), device=entries.device).repeat_interleave(amounts)
+        places = running_sums((entries >> width) + 1, amounts) - 1
+        codes[image, places] = (entries & ((1 << width) - 1)).to(codes.dtype)
         return codes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from actbench.rate_control import Stream, zero_value_decode, zero_value_encode
@@ -15,8 +14,5 @@ class ZeroValue(Coder):
     def write(self, codes: Tensor, width: int) -> Stream:
         return zero_value_encode(codes, width)
 
-    def decode(self, stream: Stream, count: int, width: int) -> Tensor:
+    def read(self, stream: Stream, count: int, width: int) -> Tensor:
         return zero_value_decode(stream, count, width)
-
-    def read(self, bits: Tensor, count: int, width: int) -> Tensor:
-        return zero_value_decode(Stream(bits, bits.new_tensor([len(bits)], dtype=torch.int64)), count, width)[0]

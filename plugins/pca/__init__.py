@@ -14,6 +14,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             target="actbench_plugins.pca.method:TransformCoding",
             version="1",
             paper="Chmiel et al., arXiv 1905.10830",
+            tracks=("inference", "training"),
             guarantee="data-dependent",
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import numpy
 import torch
@@ -53,7 +54,7 @@ class CodedComponents(Rung):
         codes = self.codes(x)
         symbols, escaped = self.tables.symbols(codes)
         flat = symbols.flatten(1).cpu().numpy()
-        states, words, counts = range_coder.encode(*(table[flat] for table in self.tables.frequencies()))
+        states, words, counts = range_coder.encode(flat, *self.tables.frequencies())
         coded = join(
             _stream(states, STATE_BITS, numpy.full(len(states), states.shape[1])), _stream(words, WORD_BITS, counts)
         )
@@ -108,7 +109,7 @@ class StoredComponents(Ladder):
 class RotatedMap(Codec):
     """`z = Uᵀ(x − μ)` before the nonlinearity, coded; `x̂ = U ẑ + μ`. U (C, C): eigenvectors of the covariance."""
 
-    side = "before"
+    side: ClassVar[Literal["before", "after"]] = "before"
 
     def __init__(self, project: nn.Conv2d, core: StoredComponents) -> None:
         super().__init__()
@@ -134,6 +135,12 @@ class RotatedMap(Codec):
     @override
     def describe(self) -> dict[str, OptionValue]:
         return self.core.describe()
+
+
+class RotatedInput(RotatedMap):
+    """The same for what a layer saves of its input: behind the nonlinearity."""
+
+    side = "after"
 
 
 def _stream(values: range_coder.Integers, width: int, counts: range_coder.Integers) -> Stream:

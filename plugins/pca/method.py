@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
+from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, SideStatistics, Unsupported
 from actbench.operations import build_all, pointwise
 from actbench.quantizers import least_squares_clip
 from actbench.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance
-from actbench_plugins.pca.codec import CodedComponents, RotatedMap, StoredComponents
+from actbench_plugins.pca.codec import CodedComponents, RotatedInput, RotatedMap, StoredComponents
 
 _IMAGES = 64
 """Images of the calibration sample on which tables are counted and steps searched."""
@@ -32,17 +32,26 @@ class TransformCoding(Method):
     squared error for codes of the widest width. `Pooled`, on the components, ends the ladder."""
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        if allowance.widths[0] == FLOAT_BITS:
-            raise Unsupported(f"{fmap.name}: this code is for integers of at most 16 bits")
-        project, expand = rotation(stats.before.mean, stats.before.covariance)
-        with torch.no_grad():
-            components = project(stats.before.sample[:_IMAGES])
-        rungs = self._rungs(fmap, components, allowance)
-        coded = RotatedMap(project, StoredComponents(rungs, allowance.bits, expand))
+        _check_widths(fmap, allowance)
+        coded = self._coded(fmap, stats.before, allowance, RotatedMap)
         plain = allowance.plain_width(fmap)
         if plain is None:
             return coded
         return min([coded, PlainCodec.calibrated(fmap, stats, plain)], key=lambda codec: _error(fmap, codec, stats))
+
+    def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        """What the next layer reads is saved, so it is this that is rotated: nothing folds in training."""
+        _check_widths(fmap, allowance)
+        return self._coded(replace(fmap, between=()), stats.after, allowance, RotatedInput)
+
+    def _coded(
+        self, fmap: FeatureMap, side: SideStatistics, allowance: Allowance, kind: type[RotatedMap]
+    ) -> RotatedMap:
+        project, expand = rotation(side.mean, side.covariance)
+        with torch.no_grad():
+            components = project(side.sample[:_IMAGES])
+        rungs = self._rungs(fmap, components, allowance)
+        return kind(project, StoredComponents(rungs, allowance.bits, expand))
 
     def _rungs(self, fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[Rung]:
         streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS))
@@ -76,6 +85,11 @@ def smallest_step(fits: Callable[[float], bool], finest: float, coarsest: float)
         middle = (low + high) / 2
         low, high = (low, middle) if fits(math.pow(2, middle)) else (middle, high)
     return math.pow(2, high)
+
+
+def _check_widths(fmap: FeatureMap, allowance: Allowance) -> None:
+    if allowance.widths[0] == FLOAT_BITS:
+        raise Unsupported(f"{fmap.name}: this code is for integers of at most 16 bits")
 
 
 def _fits(rung: CodedComponents, components: Tensor, bits: int) -> bool:

@@ -11,6 +11,8 @@ the decoder reads from front to back. A string is the S states, 32 bits each, an
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy
 from numpy.typing import NDArray
 
@@ -21,7 +23,11 @@ STATE_BITS, WORD_BITS = 32, 16
 
 _TURNS = 2048
 
+_HALF = 16
+"""A table's entry holds a frequency above so many bits, and a place below."""
+
 Integers = NDArray[numpy.int64]
+Whole = TypeVar("Whole", numpy.int32, numpy.int64)
 
 
 def states_for(values: int) -> int:
@@ -29,25 +35,29 @@ def states_for(values: int) -> int:
     return max(1, values // _TURNS)
 
 
-def encode(frequency: Integers, before: Integers) -> tuple[Integers, Integers, Integers]:
-    """Of symbols (strings, values), their frequencies and those before them summed: the states (strings, S), the words
-    of all strings, one string after the other, and how many each has (strings,)."""
-    strings, values = frequency.shape
+def encode(symbols: Integers, frequency: Integers, before: Integers) -> tuple[Integers, Integers, Integers]:
+    """Symbols (strings, values), the frequency of each symbol (symbols,) and those before it summed: the states
+    (strings, S), the words of all strings, one string after the other, and how many each has (strings,)."""
+    strings, values = symbols.shape
     width = states_for(values)
     turns = -(-values // width)
-    state = numpy.full((strings, width), 1 << WORD_BITS, dtype=numpy.int64)
-    words = numpy.zeros((strings, turns, width), dtype=numpy.uint16)
-    moved = numpy.zeros((strings, turns, width), dtype=numpy.bool_)
+    order = _by_turn(symbols.astype(numpy.int32), turns, width, len(frequency))
+    # A quotient of a state, below 2^32, by a frequency is right in fp64, where division is several times faster.
+    f = numpy.append(frequency, 1 << PRECISION).astype(numpy.float64)
+    c = numpy.append(before, 0).astype(numpy.float64)
+    limit, gap = f * 2.0 ** (STATE_BITS - PRECISION), 2.0**PRECISION - f
+    state = numpy.full(strings * width, 2.0**WORD_BITS)
+    moved = numpy.empty(order.shape, dtype=numpy.bool_)
+    words = numpy.empty(order.shape, dtype=numpy.uint32)
     for turn in range(turns - 1, -1, -1):
-        part = slice(turn * width, min(values, (turn + 1) * width))
-        f, c = frequency[:, part], before[:, part]
-        x = state[:, : f.shape[1]]
-        full = x >= f << (STATE_BITS - PRECISION)
-        words[:, turn, : f.shape[1]] = x & 0xFFFF
-        moved[:, turn, : f.shape[1]] = full
-        quotient, remainder = numpy.divmod(x >> (full * WORD_BITS), f)
-        state[:, : f.shape[1]] = (quotient << PRECISION) + c + remainder
-    return state, words[moved].astype(numpy.int64), moved.sum((1, 2))
+        now = order[turn]
+        words[turn] = state
+        full = numpy.greater_equal(state, limit.take(now), out=moved[turn])
+        x = numpy.where(full, numpy.floor(state * 2.0**-WORD_BITS), state)
+        state = x + numpy.floor(x / f.take(now)) * gap.take(now) + c.take(now)  # ⌊x/f⌋·2^14 + c + (x − ⌊x/f⌋·f)
+    moved, words = (part.reshape(turns, strings, width).transpose(1, 0, 2) for part in (moved, words))
+    written = words[moved].astype(numpy.int64) & ((1 << WORD_BITS) - 1)
+    return state.reshape(strings, width).astype(numpy.int64), written, moved.sum((1, 2))
 
 
 def decode(
@@ -60,16 +70,29 @@ def decode(
     """
     symbol, frequency, place = tables
     (strings, width), values = state.shape, len(contexts)
-    symbols = numpy.zeros((strings, values), dtype=numpy.int64)
-    padded, state, at = numpy.append(words, numpy.zeros(width, dtype=numpy.int64)), state.copy(), starts.copy()
-    for begin in range(0, values, width):
-        x = state[:, : min(width, values - begin)]
-        slot = (x & ((1 << PRECISION) - 1)) + (contexts[begin : begin + width] << PRECISION)
-        symbols[:, begin : begin + width] = symbol[slot]
-        x[:] = frequency[slot] * (x >> PRECISION) + place[slot]
+    turns = -(-values // width)
+    # One context more, of a symbol that leaves every state as it is, fills up the last turn.
+    no_change = (1 << PRECISION << _HALF) | numpy.arange(1 << PRECISION)
+    table = numpy.concatenate([(frequency << _HALF) | place, no_change])
+    offsets = _by_turn(contexts[None] << PRECISION, turns, width, len(symbol)).reshape(turns, 1, width)
+    slots = numpy.empty((turns, strings, width), dtype=numpy.int64)
+    padded, x, at = numpy.append(words, numpy.zeros(width, dtype=numpy.int64)), state, starts[:, None] - 1
+    for turn in range(turns):
+        numpy.add(x & ((1 << PRECISION) - 1), offsets[turn], out=slots[turn])
+        entry = table.take(slots[turn])
+        x = (entry >> _HALF) * (x >> PRECISION) + (entry & ((1 << _HALF) - 1))
         empty = x < 1 << WORD_BITS
-        order = numpy.cumsum(empty, axis=1)
-        word = padded[numpy.minimum(at[:, None] + order - 1, len(padded) - 1)]
-        x[:] = numpy.where(empty, (x << WORD_BITS) | word, x)
-        at += order[:, -1]
-    return symbols, at - starts
+        places = empty.cumsum(1) + at
+        x = numpy.where(empty, (x << WORD_BITS) | padded.take(places, mode="clip"), x)
+        at = places[:, -1:]
+    read = slots.transpose(1, 0, 2).reshape(strings, -1)[:, :values]
+    return symbol[read], at[:, 0] + 1 - starts
+
+
+def _by_turn(values: NDArray[Whole], turns: int, width: int, filling: int) -> NDArray[Whole]:
+    """(strings, values) → (turns, strings·width)"""
+    strings, count = values.shape
+    filled = numpy.full((strings, turns * width), filling, dtype=values.dtype)
+    filled[:, :count] = values
+    ordered: NDArray[Whole] = filled.reshape(strings, turns, width).transpose(1, 0, 2)
+    return ordered.reshape(turns, strings * width)

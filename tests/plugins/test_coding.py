@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from actbench.feature_map import FeatureMap, Operation
 from actbench.method import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
 from actbench.packing import layout, pack, unpack
-from actbench.rate_control import Ladder
+from actbench.rate_control import Ladder, Stream
 from actbench_plugins.coding import method
 from actbench_plugins.coding.bit_plane import BitPlane
 from actbench_plugins.coding.coder import Coder
 from actbench_plugins.coding.exponential_golomb import SparseExponentialGolomb
+from actbench_plugins.coding.prefix import prefix_code, symbol_starts
 from actbench_plugins.coding.run_length import RunLength
 from actbench_plugins.coding.sparse_column import SparseColumn
 from actbench_plugins.coding.zero_value import ZeroValue
@@ -288,3 +289,22 @@ def test_half_precision_stays() -> None:
     x = sparse(4)
     codec = planned("ebpc", x, 1600).to(torch.float16)
     assert codec(x.half()).dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    "coder", [RunLength(), SparseExponentialGolomb(0), SparseExponentialGolomb(2), BitPlane()], ids=repr
+)
+@pytest.mark.parametrize("pattern", [[0], [7], [15, 0], [1] + [0] * 16, [15] * 3 + [0] * 32], ids=str)
+def test_long_strings_that_never_fall_into_step(coder: Coder, pattern: list[int]) -> None:
+    """Where a string repeats itself, a reader that begins in its middle may stay out of step to the end."""
+    codes = torch.tensor(pattern, dtype=torch.uint8).repeat(2, 40_000)[:, :40_001]
+    codes[1, -1] = 3
+    assert torch.equal(coder.decode(coder.encode(codes, 4), codes.shape[1], 4), codes)
+
+
+def test_symbols_begin_where_the_automaton_says() -> None:
+    """A 1 and three bits, or a 0: the positions by hand, in two strings of which the second is cut short."""
+    bits = torch.tensor([int(bit) for bit in "01001011110101"], dtype=torch.uint8)
+    starts, counts = symbol_starts(Stream(bits, torch.tensor([10, 4])), prefix_code(3, (0, 3)))
+    assert starts.tolist() == [0, 1, 5, 6, 10, 11]
+    assert counts.tolist() == [4, 2]
