@@ -15,6 +15,8 @@ OptionValue = bool | int | float | str
 Track = Literal["inference", "training"]
 Guarantee = Literal["static", "data-dependent"]
 Role = Literal["method", "baseline", "reference"]
+Normalisation = Literal["quantised", "exact", "recomputed"]
+"""Training track: what is kept of a batch normalisation's input: 8 bits a value, all of it, or nothing."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -64,8 +66,8 @@ class MethodInfo:
     """A method as it is listed, before its class is imported.
 
     `guarantee` says whether the bits of an image are known before it is seen (`static`) or depend on it
-    (`data-dependent`). `role` tells the two baselines of every table from the methods: the one `reference` stores
-    every map as it is, a `baseline` is run beside whatever the user asks for. A method is `learnable` where
+    (`data-dependent`). `role` tells the baselines of a track's tables from the methods: a `reference` loses
+    nothing and has no ceiling, a `baseline` is run beside whatever the user asks for. A method is `learnable` where
     gradients flow through its codecs, so that it can take part in the open division; `recipe` says in a line how its
     authors train it, where `--recipe paper` can do so.
     """

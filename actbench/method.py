@@ -178,6 +178,12 @@ class Method:
                 codecs[fmap.name] = self.saving(fmap, stats[fmap.name], allowance)
         return Plan(codecs)
 
+    def training_form(self, module: nn.Module) -> nn.Module:
+        """Training track, for a reference: the same computation, carried out so that it keeps less, for example again
+        in backward. The module's parameters must stay its own, in their order. Raises Unsupported with the reason where
+        this cannot help."""
+        return module
+
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         """A codec for every map. A map that already fits at the widest code is quantised and left alone otherwise."""
         codecs: dict[str, Codec] = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.info import OptionValue, Track
+from actbench.info import Normalisation, OptionValue, Track
 from actbench.recipe import RecipeName
 
 PROTOCOL = 1
@@ -40,7 +40,8 @@ class MethodSpec:
 class CellSpec:
     """One measurement: workload × method × budget × division × track × seed, on one kind of device.
 
-    `recover`: steps of recovery, or of the training track, on which `last` convolutions are trained, None for all.
+    `recover`: steps of recovery, or of the training track, on which `last` convolutions are trained, None for all,
+    and of normalisations is kept what `normalisation` says.
     """
 
     workload: WorkloadSpec
@@ -53,6 +54,7 @@ class CellSpec:
     protocol: int = PROTOCOL
     recipe: RecipeName = "protocol"
     last: int | None = None
+    normalisation: Normalisation = "quantised"
 
     @property
     def division(self) -> Division:
@@ -61,7 +63,8 @@ class CellSpec:
 
     def canonical(self) -> dict[str, Any]:
         """Plain JSON values in a fixed form: what is hashed, and what a record carries. The protocol's recipe goes
-        without saying, as it did before there was another, and so does training everything."""
+        without saying, as it did before there was another, and so do training everything and quantised normalisations.
+        """
         return {
             "protocol": self.protocol,
             "workload": {
@@ -83,6 +86,7 @@ class CellSpec:
             "device": self.device,
             **({} if self.recipe == "protocol" else {"recipe": self.recipe}),
             **({} if self.last is None else {"last": self.last}),
+            **({} if self.normalisation == "quantised" else {"normalisation": self.normalisation}),
         }
 
     @classmethod
@@ -99,6 +103,7 @@ class CellSpec:
             protocol=data["protocol"],
             recipe=data.get("recipe", "protocol"),
             last=data.get("last"),
+            normalisation=data.get("normalisation", "quantised"),
         )
 
     @property

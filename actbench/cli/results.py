@@ -68,7 +68,9 @@ def _training_numbers(measured: Measurements) -> list[str]:
         f"{quality.value:.2f} ± {_half(quality.interval):.2f}",
         f"{quality.difference:+.2f} ± {_half(quality.difference_interval):.2f}",
         f"{training.reference_saved_bytes / max(1, training.saved_bytes):.2f}x",
-        f"{training.reference_payload_bytes / max(1, training.payload_bytes):.2f}x",
+        "–"
+        if training.payload_bytes is None
+        else f"{training.reference_payload_bytes / max(1, training.payload_bytes):.2f}x",
         f"{training.peak_bytes / max(1, training.reference_peak_bytes):.2f}x",
         f"{training.step.ratio:.2f}x",
         f"{min((gradient.cosine for gradient in training.gradients), default=1.0):.3f}",

@@ -19,7 +19,7 @@ from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.harness.environment import choose_device
 from actbench.harness.plan import PlannedCell, RunRequest, plan_cells, plan_run
-from actbench.info import ExecutorInfo, OptionValue, Track, load_target
+from actbench.info import ExecutorInfo, Normalisation, OptionValue, Track, load_target
 from actbench.plugins import Registry, load_plugins
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_record
@@ -34,6 +34,9 @@ def run(
     track: Annotated[str, typer.Option(help="inference, or training: what back-propagation saves.")] = "inference",
     recover: Annotated[int, typer.Option(min=0, help="Steps of recovery (open division), or of training.")] = 0,
     last: Annotated[str, typer.Option(help="Training: how many of the last convolutions, or all.")] = "all",
+    normalisation: Annotated[
+        str, typer.Option(help="Training: inputs of normalisations are kept quantised, exact, or recomputed.")
+    ] = "quantised",
     recipe: Annotated[str, typer.Option(help="protocol: the same for all; paper: each method's own.")] = "protocol",
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
@@ -73,6 +76,7 @@ def run(
         recipe=cast(RecipeName, recipe),
         track=cast(Track, track),
         last=_last(last, track),
+        normalisation=_normalisation(normalisation, track),
         device=choose_device(device),
         data=data,
         weights=weights,
@@ -181,6 +185,14 @@ def _last(text: str, track: str) -> int | None:
     if track != "training":
         raise UserError("--last says what is trained: it goes with --track training")
     return int(text)
+
+
+def _normalisation(text: str, track: str) -> Normalisation:
+    if text not in get_args(Normalisation):
+        raise UserError(f"--normalisation {text!r}: choose {', '.join(get_args(Normalisation))}")
+    if text != "quantised" and track != "training":
+        raise UserError("--normalisation says what training keeps: it goes with --track training")
+    return cast(Normalisation, text)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -114,11 +114,22 @@ def _trained(training: Training) -> dict[str, object]:
         "trained convolutions": f"{len(training.layers)}: {', '.join(training.layers)}",
         "saved for backward": f"{training.saved_bytes:,} of {training.reference_saved_bytes:,} bytes, "
         f"batch {training.batch}",
-        "payloads": f"{training.payload_bytes:,} of {training.reference_payload_bytes:,} bytes",
+        "payloads": "none"
+        if training.payload_bytes is None
+        else f"{training.payload_bytes:,} of {training.reference_payload_bytes:,} bytes",
         "peak of a step": f"{training.peak_bytes:,}, uncompressed {training.reference_peak_bytes:,} bytes",
+        "largest batch": f"{training.largest_batch} images in the peak that {training.batch} need uncompressed",
         "step": f"{1e3 * training.step.subject.median:.1f} ms, uncompressed "
         f"{1e3 * training.step.baseline.median:.1f} ms: {training.step.ratio:.2f}x [{low:.2f}, {high:.2f}]",
+        **_shares(training),
     }
+
+
+def _shares(training: Training) -> dict[str, object]:
+    if training.encode_seconds is None or training.gradient_seconds is None:
+        return {}
+    encode, gradient = 1e3 * training.encode_seconds, 1e3 * training.gradient_seconds
+    return {"of a step": f"encoding {encode:.1f} ms, gradients of weights from what was saved {gradient:.1f} ms"}
 
 
 def _gradients(training: Training) -> Table:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
-from actbench.info import MethodInfo, OptionValue, Track, WorkloadInfo, load_target
+from actbench.info import MethodInfo, Normalisation, OptionValue, Track, WorkloadInfo, load_target
 from actbench.plugins import Registry
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_status
@@ -37,6 +37,7 @@ class RunRequest:
     recipe: RecipeName = "protocol"
     track: Track = "inference"
     last: int | None = None
+    normalisation: Normalisation = "quantised"
     device: Literal["cpu", "cuda"] = "cpu"
     data: Path | None = None
     weights: Path | None = None
@@ -75,6 +76,7 @@ def plan_cells(request: RunRequest, registry: Registry) -> list[CellSpec]:
                         request.device,
                         last=request.last,
                         recipe=request.recipe if method.role == "method" else "protocol",
+                        normalisation=request.normalisation if budget != REFERENCE else "quantised",
                     )
                 )
     return list({cell.key: cell for cell in cells}.values())
@@ -112,13 +114,14 @@ def identify(info: WorkloadInfo, request: RunRequest) -> dict[str, str]:
 
 
 def _methods(request: RunRequest, registry: Registry) -> list[tuple[MethodInfo, Mapping[str, OptionValue]]]:
-    """The baselines, what was asked for, each once, and the variants."""
+    """The track's baselines, what was asked for, each once, and the variants."""
     unknown_options = sorted(set(request.options) - set(registry.methods))
     if unknown_options:
         raise UserError(f"--option names method {unknown_options[0]!r}, which is not there")
     order = {"reference": 0, "baseline": 1, "method": 2}
     always = sorted(
-        (info for info in registry.methods.values() if info.role != "method"), key=lambda info: order[info.role]
+        (info for info in registry.methods.values() if info.role != "method" and request.track in info.tracks),
+        key=lambda info: order[info.role],
     )
     asked = _asked(request, registry)
     named = {info.name: info for info in [*always, *asked]}.values()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict
+from statistics import median
 from typing import Any, cast
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from actbench.budget import REFERENCE
 from actbench.errors import InvalidCodec, Unsupported
@@ -17,7 +18,7 @@ from actbench.harness.planning import PlanningNetwork
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.footprint import check_packed
-from actbench.measure.latency import interleaved
+from actbench.measure.latency import Clock, interleaved
 from actbench.measure.memory import measure_memory
 from actbench.measure.quality import paired_bootstrap
 from actbench.method import Codec, Method
@@ -26,11 +27,14 @@ from actbench.recipe import PROTOCOL_RECIPE
 from actbench.spec import CellSpec
 from actbench.training.fit import fit
 from actbench.training.gradients import gradient_errors
+from actbench.training.layers import Work, watched
 from actbench.training.ledger import saved_bytes
 from actbench.training.task import TrainingTask
 
 _FIXED_SEED = 0
 """Of the batch on which memory, time and gradients are measured: the same for every cell."""
+
+_STEPS_FOR_SHARES = 3
 
 _CHECKED = 4
 """Images whose payloads are packed, unpacked and decoded."""
@@ -41,17 +45,22 @@ def measure_training(bench: Workbench, cell: CellSpec, info: MethodInfo, progres
     torch.manual_seed(cell.seed)
     task = TrainingTask.of(bench.network, cell.last)
     progress("plan", 0, 0)
-    codecs = _codecs(bench, cell, info, task)
+    method = cast(Method, load_target(info.target)(cell.method.options))
+    codecs = _codecs(bench, cell, method, task)
 
-    def module() -> fx.GraphModule:
-        """The reference runs as it is, with torch's own layers."""
-        return task.vanilla() if cell.budget == REFERENCE else task.compressed(codecs)
+    def form() -> nn.Module:
+        """A reference keeps torch's own layers, whatever it does with them."""
+        if cell.budget == REFERENCE:
+            return method.training_form(task.vanilla())
+        return task.compressed(codecs, cell.normalisation)
 
     progress("measure", 0, 0)
     step = _Step(bench, task)
-    measured = _measure_step(step, module(), codecs)
+    measured = _measure_step(step, form(), codecs)
+    if measured["saved_bytes"] != measured["reference_saved_bytes"] and not codecs:
+        measured["payload_bytes"] = None  # what this reference keeps are no payloads
     measured["limit_bytes"] = _limit(cell, task, step)
-    trained = module()
+    trained = form()
     measured["losses"] = _fit(bench, trained, cell, progress)
     outcome.measurements["training"] = measured
     scores = _scores(bench, trained, progress)
@@ -79,11 +88,24 @@ class _Step:
         module.zero_grad()
         self.loss(module).backward()
 
-    def peak(self, module: nn.Module) -> int:
-        """Bytes at the peak of a step that is not the first."""
-        self.run(module)
+    def peak(self, module: nn.Module, images: int | None = None) -> int:
+        """Bytes at the peak of a step, with so many of the images, that is not the first."""
+        part = copy.copy(self)
+        part.images, part.targets = self.images[:images], self.targets[:images]
+        part.run(module)
         module.zero_grad()
-        return measure_memory(lambda: self.run(module), self.device).peak_bytes
+        return measure_memory(lambda: part.run(module), self.device).peak_bytes
+
+    def shares(self, module: nn.Module) -> dict[str, float]:
+        """Seconds of a step for encoding, and for the gradients of weights from what was saved; the median of a few."""
+        times: dict[Work, list[float]] = {"encode": [], "gradient": []}
+        for _ in range(_STEPS_FOR_SHARES):
+            clocks = {work: Clock(self.device) for work in times}
+            with watched(module, lambda work: clocks[work]):  # noqa: B023 (called within this turn)
+                self.run(module)
+            for work, clock in clocks.items():
+                times[work].append(clock.seconds())
+        return {f"{work}_seconds": median(own) for work, own in times.items()}
 
     def saved(self, module: nn.Module) -> dict[str, int]:
         """Bytes that are kept between forward and backward, by the module that saved them."""
@@ -94,10 +116,15 @@ class _Step:
         return parts
 
 
-def _codecs(bench: Workbench, cell: CellSpec, info: MethodInfo, task: TrainingTask) -> Mapping[str, Codec]:
+def largest_batch(limit: int, batch: int, peak: int, half_peak: int) -> int:
+    """Images that fit in `limit` bytes, by the straight line through the peaks of a batch and of half of it."""
+    each = (peak - half_peak) / (batch - batch // 2)
+    return int((limit - (peak - each * batch)) / each)
+
+
+def _codecs(bench: Workbench, cell: CellSpec, method: Method, task: TrainingTask) -> Mapping[str, Codec]:
     if cell.budget == REFERENCE:
         return {}
-    method = cast(Method, load_target(info.target)(cell.method.options))
     network = PlanningNetwork(task.view, bench.workload, bench.calibration, bench.device)
     codecs = method.plan_saving(network, bench.transfer_statistics, cell.budget).codecs
     for name, codec in codecs.items():
@@ -107,13 +134,14 @@ def _codecs(bench: Workbench, cell: CellSpec, info: MethodInfo, task: TrainingTa
     return codecs
 
 
-def _measure_step(step: _Step, module: fx.GraphModule, codecs: Mapping[str, Codec]) -> dict[str, Any]:
+def _measure_step(step: _Step, module: nn.Module, codecs: Mapping[str, Codec]) -> dict[str, Any]:
     payload_bytes = _payload_bytes(step, codecs)  # first: it checks the codecs
     own, reference = step.saved(module), step.saved(step.vanilla)
     batch = len(step.images)
     timing = interleaved(
         lambda: step.run(module), lambda: step.run(step.vanilla), batch=batch, device=step.device, warmup=1
     )
+    peak, reference_peak = step.peak(module), step.peak(step.vanilla)
     return {
         "layers": [name for names in step.task.layers.values() for name in names],
         "batch": batch,
@@ -121,8 +149,10 @@ def _measure_step(step: _Step, module: fx.GraphModule, codecs: Mapping[str, Code
         "reference_saved_bytes": sum(reference.values()),
         "payload_bytes": payload_bytes,
         "reference_payload_bytes": sum(fmap.bits for fmap in step.task.maps) * batch // 8,
-        "peak_bytes": step.peak(module),
-        "reference_peak_bytes": step.peak(step.vanilla),
+        "peak_bytes": peak,
+        "reference_peak_bytes": reference_peak,
+        "largest_batch": largest_batch(reference_peak, batch, peak, step.peak(module, batch // 2)),
+        **(step.shares(module) if codecs else {}),
         "saved_by_module": own,
         "choices": {name: codec.describe() for name, codec in codecs.items()},
         "step": asdict(timing),

@@ -78,7 +78,7 @@ def _measured(published: Record, repeated: Record) -> Iterator[Check]:
             yield _equal(f"{name}, bits at most", f"{first.maximum:,}", f"{second.maximum:,}")
             yield _equal(f"{name}, bits on average", f"{first.mean:,.2f}", f"{second.mean:,.2f}")
     if own.training and new.training:
-        yield _equal("payloads, bytes", f"{own.training.payload_bytes:,}", f"{new.training.payload_bytes:,}")
+        yield _equal("payloads, bytes", str(own.training.payload_bytes), str(new.training.payload_bytes))
         yield _equal("saved, bytes", f"{own.training.saved_bytes:,}", f"{new.training.saved_bytes:,}")
         yield _close("time of a step, ratio", own.training.step.ratio, new.training.step.ratio)
     if own.quality and new.quality:

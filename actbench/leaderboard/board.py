@@ -13,14 +13,16 @@ from actbench.leaderboard.curves import REFERENCE_LOSS, Point, bd_rate, hypervol
 from actbench.leaderboard.rank import shared_ranks
 from actbench.records.schema import Record
 
-_AXES = ("track", "division", "recover", "recipe", "last", "bits", "device", "limit")
+_AXES = ("track", "division", "recover", "recipe", "last", "normalisation", "bits", "device", "limit")
+_OF_NO_REFERENCE = ("bits", "normalisation")
 
 
 @dataclass(frozen=True)
 class BoardKey:
     """What records of one board have in common: all but method, ceiling and seed.
 
-    `settings`: track, division, steps, recipe, layers trained, bits, device, images; `digests` of the workload's parts.
+    `settings`: track, division, steps, recipe, layers trained, normalisations, bits, device, images; `digests` of the
+    workload's parts.
     """
 
     workload: str
@@ -36,6 +38,7 @@ class BoardKey:
         layers = f"{'all' if values['last'] is None else 'last ' + str(values['last'])} layers{steps}"
         parts = [values["bits"], values["track"], division or layers]
         parts += [] if values["recipe"] == "protocol" else ["papers' recipes"]
+        parts += [] if values["normalisation"] == "quantised" else [f"normalisations {values['normalisation']}"]
         parts += [] if values["device"] == "cpu" else [values["device"]]
         parts += [] if values["limit"] is None else [f"{values['limit']} images"]
         return ", ".join(parts)
@@ -123,27 +126,30 @@ def is_reference(record: Record) -> bool:
 def bits_per_value(record: Record) -> float | None:
     """Bits stored for each original value: of the maps on the inference track, of the saved inputs in training."""
     measured = record.measurements
-    if measured.training is not None:
-        return 32 * measured.training.payload_bytes / max(1, measured.training.reference_payload_bytes)
+    if (training := measured.training) is not None:
+        if training.payload_bytes is None:
+            return None
+        return 32 * training.payload_bytes / max(1, training.reference_payload_bytes)
     return measured.footprint.bits_per_value if measured.footprint else None
 
 
 def _key(record: Record) -> BoardKey:
     spec = dict(record.spec) | {"limit": record.spec["workload"]["limit"]}
-    spec = {"recipe": "protocol", "last": None} | spec
+    spec = {"recipe": "protocol", "last": None, "normalisation": "quantised"} | spec
     workload = record.spec["workload"]
     settings = tuple((name, spec[name]) for name in _AXES)
     return BoardKey(workload["name"], settings, json.dumps(workload["digests"], sort_keys=True))
 
 
 def _references(grouped: Mapping[BoardKey, Sequence[Record]], key: BoardKey) -> list[Record]:
-    """The reference has no bits of its own: it stands on every board that differs from its own in bits alone."""
-    settings = tuple((name, value) for name, value in key.settings if name != "bits")
+    """References have no bits of their own, nor a choice for normalisations: they stand on every board that differs
+    from theirs in these alone."""
+    settings = tuple((name, value) for name, value in key.settings if name not in _OF_NO_REFERENCE)
     return [
         record
         for other, records in grouped.items()
         if (other.workload, other.digests) == (key.workload, key.digests)
-        and tuple((name, value) for name, value in other.settings if name != "bits") == settings
+        and tuple((name, value) for name, value in other.settings if name not in _OF_NO_REFERENCE) == settings
         for record in records
         if is_reference(record)
     ]
@@ -168,10 +174,10 @@ def _order(row: Row) -> tuple[object, ...]:
     return (not row.is_reference, kind, factor, row.rank is None, row.rank or 0, row.name, row.record.spec["seed"])
 
 
-def row_names(records: Sequence[Record]) -> list[str]:
-    """Each record's method, with those of its options in which records of that method differ, and its seed where seeds
-    differ."""
-    seeds = {record.spec["seed"] for record in records}
+def row_names(records: Sequence[Record], *, seeds: bool = True) -> list[str]:
+    """Each record's method, with those of its options in which records of that method differ, and with `seeds` its seed
+    where seeds differ."""
+    several = seeds and len({record.spec["seed"] for record in records}) > 1
     methods = [record.spec["method"] for record in records]
     values: dict[tuple[str, str], list[object]] = {}
     for method in methods:
@@ -182,6 +188,6 @@ def row_names(records: Sequence[Record]) -> list[str]:
     names = []
     for record, method in zip(records, methods, strict=True):
         shown = [f"{name}={value}" for name, value in method["options"].items() if (method["name"], name) not in alike]
-        seed = [f"seed {record.spec['seed']}"] if len(seeds) > 1 else []
+        seed = [f"seed {record.spec['seed']}"] if several else []
         names.append(" ".join([method["name"], *shown, *seed]))
     return names

@@ -70,6 +70,7 @@ _TRAINING = (
     _numeric("saved", "saved_ratio", ".2f", "x"),
     _numeric("payload", "payload_ratio", ".2f", "x"),
     _numeric("peak of a step", "peak_step_ratio", ".2f", "x"),
+    _numeric("batch", "largest_batch", "d"),
     _numeric("time of a step", "step_ratio", ".2f", "x"),
     _numeric("gradient", "gradient_cosine", ".3f"),
 )

@@ -21,6 +21,7 @@ COLUMNS: dict[str, str] = {
     "steps": "of recovery, or of training",
     "recipe": "of recovery",
     "last": "convolutions trained on the training track; empty for all",
+    "normalisation": "training: what is kept of normalisations' inputs",
     "seed": "",
     "device": "",
     "status": "",
@@ -47,6 +48,9 @@ COLUMNS: dict[str, str] = {
     "payload_ratio": "training: the trained layers' inputs, fp32 / payloads",
     "peak_step_ratio": "training: peak memory of a step, compressed / uncompressed",
     "step_ratio": "training: time of a step, compressed / uncompressed",
+    "encode_share": "training: of a step's time, encoding",
+    "gradient_share": "training: of a step's time, the gradients of weights from what was saved",
+    "largest_batch": "training: images whose step fits in the uncompressed network's peak",
     "gradient_cosine": "training: lowest cosine to the exact gradient of a weight",
     "record": "the record's file name",
 }
@@ -70,6 +74,7 @@ def flat(record: Record) -> dict[str, Any]:
         "steps": spec["recover"],
         "recipe": spec.get("recipe", "protocol"),
         "last": spec.get("last"),
+        "normalisation": spec.get("normalisation", "quantised") if spec["track"] == "training" else None,
         "seed": spec["seed"],
         "device": spec["device"],
         "status": record.status,
@@ -110,11 +115,19 @@ def _measured(measured: Measurements) -> dict[str, Any]:
         row["memory_bytes"] = measured.memory.peak_bytes
     if training := measured.training:
         row |= {
-            "bits_per_value": 32 * training.payload_bytes / max(1, training.reference_payload_bytes),
             "saved_ratio": training.reference_saved_bytes / max(1, training.saved_bytes),
-            "payload_ratio": training.reference_payload_bytes / max(1, training.payload_bytes),
             "peak_step_ratio": training.peak_bytes / max(1, training.reference_peak_bytes),
             "step_ratio": training.step.ratio,
+            "largest_batch": training.largest_batch,
+            "encode_share": _share(training.encode_seconds, training.step.subject.median),
+            "gradient_share": _share(training.gradient_seconds, training.step.subject.median),
             "gradient_cosine": min((gradient.cosine for gradient in training.gradients), default=None),
         }
+        if training.payload_bytes is not None:
+            row["bits_per_value"] = 32 * training.payload_bytes / max(1, training.reference_payload_bytes)
+            row["payload_ratio"] = training.reference_payload_bytes / max(1, training.payload_bytes)
     return row
+
+
+def _share(part: float | None, whole: float) -> float | None:
+    return None if part is None else part / whole

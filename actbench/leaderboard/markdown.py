@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from actbench.leaderboard.board import Board
 from actbench.leaderboard.columns import columns, values
 from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
+from actbench.leaderboard.seeds import over_seeds
 
 LEGEND = (
     "Ranks: by quality among the rows that hold the same ceiling; rows whose 95 % interval reaches the leader's value "
@@ -31,7 +32,7 @@ def workload_page(name: str, found: Sequence[Board]) -> str:
     """All boards of a workload."""
     parts = [f"# {escape(name)}", LEGEND]
     for board in found:
-        parts += [f"## {escape(board.key.title)}", _table(board), _curves(board), _reasons(board)]
+        parts += [f"## {escape(board.key.title)}", _table(board), _seeds(board), _curves(board), _reasons(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -39,6 +40,26 @@ def _table(board: Board) -> str:
     shown = columns(dict(board.key.settings)["track"])
     rows = [[column.text(own) for column in shown] for own in map(values, board.rows)]
     return grid([column.title for column in shown], rows)
+
+
+def _seeds(board: Board) -> str:
+    """One line for all seeds of a method at a ceiling."""
+    found = over_seeds(board.rows)
+    if not found:
+        return ""
+    rows = [
+        [
+            own.name,
+            own.ceiling or "–",
+            str(own.seeds),
+            f"{own.quality:.2f} ± {own.quality_half:.2f}",
+            f"{own.difference:+.2f} ± {own.difference_half:.2f}",
+        ]
+        for own in found
+    ]
+    return "Over seeds, with 95 % intervals of the means:\n\n" + grid(
+        ["method", "ceiling", "seeds", "quality", "Δ"], rows
+    )
 
 
 def _curves(board: Board) -> str:

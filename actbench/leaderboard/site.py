@@ -66,6 +66,7 @@ def repeat(record: Record) -> str:
     parts += [f"--recover {spec['recover']}"] if spec["recover"] else []
     parts += [f"--recipe {spec['recipe']}"] if "recipe" in spec else []
     parts += [f"--last {spec['last']}"] if "last" in spec else []
+    parts += [f"--normalisation {spec['normalisation']}"] if "normalisation" in spec else []
     parts += [f"--seeds {spec['seed']}"] if spec["seed"] else []
     parts += [f"--limit {spec['workload']['limit']}"] if spec["workload"]["limit"] else []
     parts += [f"--option {spec['method']['name']}.{k}={v}" for k, v in spec["method"]["options"].items()]

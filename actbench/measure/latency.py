@@ -85,7 +85,7 @@ class Stopwatch:
     """
 
     def __init__(self, groups: Mapping[str, Iterable[nn.Module]], device: torch.device) -> None:
-        self._clocks = {name: _Clock(device) for name in groups}
+        self._clocks = {name: Clock(device) for name in groups}
         self._groups = {name: list(modules) for name, modules in groups.items()}
         self._handles: list[RemovableHandle] = []
 
@@ -113,8 +113,9 @@ class Stopwatch:
 _Mark = Any  # a point in time: a torch.cuda.Event on a GPU, which works behind Python's back; else the clock's seconds
 
 
-class _Clock:
-    """Adds up spans of time. A start within a span opens no second one."""
+class Clock:
+    """Adds up spans of time, those between `start` and `stop` or within a `with`. A start within a span opens no second
+    one."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -134,7 +135,15 @@ class _Clock:
         if self._depth == 0:
             self._spans.append((self._begin, _mark(self._device)))
 
+    def __enter__(self) -> Clock:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def seconds(self) -> float:
+        """Of all spans so far; waits for a GPU to finish them."""
         return sum(_seconds(begin, end) for begin, end in self._spans)
 
 

@@ -169,19 +169,26 @@ class StepTime(Part):
 
 class Training(Part):
     """The training track. Bytes for one step's batch: really saved for backward (unique storages), in payloads (what
-    the papers count), at the peak of a step, each beside the uncompressed network's. `losses`: before each step."""
+    the papers count; None without payloads), at the peak of a step, each beside the uncompressed network's.
+
+    `largest_batch`: images whose step fits in the uncompressed network's peak, by a straight line through the peaks of
+    the batch and of half of it. `encode_seconds`, `gradient_seconds`: of a step, for encoding, and for the gradients of
+    weights from what was saved. `losses`: before each step."""
 
     layers: list[str]
     batch: NonNegativeInt
     saved_bytes: NonNegativeInt
     reference_saved_bytes: NonNegativeInt
-    payload_bytes: NonNegativeInt
+    payload_bytes: NonNegativeInt | None
     reference_payload_bytes: NonNegativeInt
     limit_bytes: NonNegativeInt | None
     peak_bytes: NonNegativeInt
     reference_peak_bytes: NonNegativeInt
     saved_by_module: dict[str, NonNegativeInt]
     choices: dict[str, dict[str, OptionValue]]
+    largest_batch: NonNegativeInt | None = None
+    encode_seconds: FiniteFloat | None = None
+    gradient_seconds: FiniteFloat | None = None
     step: StepTime
     gradients: list[WeightGradient]
     losses: list[FiniteFloat]

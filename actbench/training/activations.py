@@ -1,16 +1,15 @@
 """Nonlinearities and normalisations that save less: a ReLU needs one bit a value, a frozen normalisation nothing, and
-one that trains its normalised input in 8 bits."""
+one that trains its normalised input in 8 bits, or nothing where the convolution before it computes it again."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from actbench.bit_strings import pack_bits, unpack_bits
-
-NormalisationSaving = Literal["exact", "quantised"]
 
 
 class MaskedReLU(nn.Module):
@@ -85,8 +84,6 @@ class QuantisedNorm(nn.Module):
         norm = self.norm
         if not norm.training:
             return norm(x)  # type: ignore[no-any-return]
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked += 1
         result: Tensor = _QuantisedNorm.apply(x, norm.weight, norm.bias, norm)  # type: ignore[no-untyped-call]
         return result
 
@@ -94,10 +91,7 @@ class QuantisedNorm(nn.Module):
 class _QuantisedNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: nn.BatchNorm2d) -> Tensor:
-        momentum = norm.momentum if norm.momentum is not None else 1 / int(norm.num_batches_tracked or 1)
-        y, mean, inverse = torch.native_batch_norm(
-            x, weight, bias, norm.running_mean, norm.running_var, True, momentum, norm.eps
-        )
+        y, mean, inverse = batch_normalised(x, norm)
         normalised = (x - _wide(mean)) * _wide(inverse)
         step = (normalised.abs().amax((0, 2, 3)) / 127).clamp_min(1e-12)
         codes = (normalised / _wide(step)).round().to(torch.int8)
@@ -106,17 +100,30 @@ class _QuantisedNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """`∂L/∂x = (γ/σ)·(g − mean(g) − x̂·mean(g·x̂))`, x̂ the normalised input."""
         codes, step, inverse, weight = ctx.saved_tensors
-        gradient = gradients[0]
-        normalised = codes * _wide(step)
-        of_bias = gradient.sum((0, 2, 3))
-        of_weight = (gradient * normalised).sum((0, 2, 3))
-        count = gradient.numel() / len(step)
-        scale = inverse if weight is None else inverse * weight
-        of_input = gradient - _wide(of_bias / count) - normalised * _wide(of_weight / count)
-        wanted = ctx.needs_input_grad
-        return of_input * _wide(scale), of_weight if wanted[1] else None, of_bias if wanted[2] else None, None
+        return *norm_gradients(gradients[0], codes * _wide(step), inverse, weight, ctx.needs_input_grad), None
+
+
+def batch_normalised(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor]:
+    """The output of a normalisation that trains, the batch's mean and 1/σ; its running statistics are updated."""
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked += 1
+    momentum = norm.momentum if norm.momentum is not None else 1 / int(norm.num_batches_tracked or 1)
+    return torch.native_batch_norm(
+        x, norm.weight, norm.bias, norm.running_mean, norm.running_var, True, momentum, norm.eps
+    )
+
+
+def norm_gradients(
+    gradient: Tensor, normalised: Tensor, inverse: Tensor, weight: Tensor | None, wanted: Sequence[bool]
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Of input, weight and bias: `∂L/∂x = (γ/σ)·(g − mean(g) − x̂·mean(g·x̂))`, x̂ the normalised input, `inverse` 1/σ."""
+    of_bias = gradient.sum((0, 2, 3))
+    of_weight = (gradient * normalised).sum((0, 2, 3))
+    count = gradient.numel() / len(inverse)
+    scale = inverse if weight is None else inverse * weight
+    of_input = gradient - _wide(of_bias / count) - normalised * _wide(of_weight / count)
+    return of_input * _wide(scale), of_weight if wanted[1] else None, of_bias if wanted[2] else None
 
 
 def _wide(channels: Tensor) -> Tensor:

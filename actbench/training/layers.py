@@ -3,35 +3,42 @@ gradient of their weights comes from what was saved."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
 
-from actbench.method import Codec
+from actbench.method import Codec, Payload
 from actbench.training.compact import Form, compact, expand
+
+Work = Literal["encode", "gradient"]
+Watch = Callable[[Work], AbstractContextManager[object]]
 
 
 class SavedInput(nn.Module):
     """What all layers that read a tensor save of it: encoded once, however many they are.
 
-    The tensor is known by its storage, version and layout while the storage lives, not by its address.
+    The tensor is known by its storage, version and layout while the storage lives, not by its address. `watch` is
+    entered around encoding, and around what the weights' gradients cost.
     """
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
         self.codec = codec.requires_grad_(False)
+        self.watch: Watch = lambda work: nullcontext()
         self._last: tuple[StorageWeakRef, object, list[Tensor], Form] | None = None
 
     def save(self, x: Tensor) -> tuple[list[Tensor], Form]:
         """The payload of x in as few bytes as it claims bits."""
-        storage = x.untyped_storage()
-        identity = (storage._cdata, x._version, x.shape, x.stride(), x.storage_offset())
+        storage, identity = x.untyped_storage(), _identity(x)
         if self._last is not None and not self._last[0].expired() and self._last[1] == identity:
             return self._last[2], self._last[3]
-        with torch.no_grad():
+        with self.watch("encode"), torch.no_grad():
             tensors, form = compact(self.codec.encode(x.detach()))
         self._last = (StorageWeakRef(storage), identity, tensors, form)
         return tensors, form
@@ -39,6 +46,20 @@ class SavedInput(nn.Module):
     def forget(self) -> None:
         """Lets go of the last tensor's payload."""
         self._last = None
+
+
+@contextmanager
+def watched(model: nn.Module, watch: Watch) -> Iterator[None]:
+    """While this is entered, `watch` is around all that is encoded and all gradients of weights from payloads."""
+    inputs = [module for module in model.modules() if isinstance(module, SavedInput)]
+    before = [saved.watch for saved in inputs]
+    for saved in inputs:
+        saved.watch = watch
+    try:
+        yield
+    finally:
+        for saved, own in zip(inputs, before, strict=True):
+            saved.watch = own
 
 
 class CompressedConv2d(nn.Module):
@@ -71,6 +92,40 @@ class CompressedLinear(nn.Module):
         return result
 
 
+class HookedLayer(nn.Module):
+    """Any other layer: of what autograd saves while it runs, the layer's input is kept as a codec's payload.
+
+    Of nested hooks only the innermost sees a tensor; `tell` is called with all that is kept here.
+    """
+
+    def __init__(self, layer: nn.Module, saved: SavedInput) -> None:
+        super().__init__()
+        self.layer = layer
+        self.saved = saved
+        self.tell: Callable[[Tensor], None] = lambda tensor: None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the layer's own."""
+        own = _identity(x)
+
+        def pack(tensor: Tensor) -> tuple[list[Tensor], Form | None, torch.dtype]:
+            kept, form = self.saved.save(tensor) if _identity(tensor) == own else ([tensor.detach()], None)
+            for part in kept:
+                self.tell(part)
+            return kept, form, tensor.dtype
+
+        def unpack(packed: tuple[list[Tensor], Form | None, torch.dtype]) -> Tensor:
+            kept, form, dtype = packed
+            if form is None:
+                return kept[0]
+            self.saved.forget()
+            with self.saved.watch("gradient"), torch.no_grad():
+                return self.saved.codec.decode(expand(kept, form)).to(dtype)
+
+        with saved_tensors_hooks(pack, unpack):
+            return self.layer(x)  # type: ignore[no-any-return]
+
+
 class _Conv2d(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -79,24 +134,38 @@ class _Conv2d(torch.autograd.Function):
         ctx.layer, ctx.saved, ctx.shape = layer, saved, x.shape
         tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], ())
         ctx.save_for_backward(weight, *tensors)
-        padded, padding = _padded(x, layer)
-        return functional.conv2d(padded, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
+        return convolve(x, layer)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         weight, *tensors = ctx.saved_tensors
         gradient, (of_input, of_weight, of_bias) = gradients[0], ctx.needs_input_grad[:3]
-        direct, x = None, None
+        by_weight = None
         if of_weight:
             ctx.saved.forget()
-            payload = expand(tensors, ctx.form)
-            direct = ctx.saved.codec.conv_weight_grad(payload, gradient, ctx.layer)
-            x = None if direct is not None else ctx.saved.codec.decode(payload).to(gradient.dtype)
+            with ctx.saved.watch("gradient"):
+                by_weight = conv_weight_gradient(ctx.saved.codec, expand(tensors, ctx.form), gradient, ctx.layer)
         # Without the input's values only its shape matters: the other gradients do not depend on them.
-        x = gradient.new_zeros(()).expand(ctx.shape) if x is None else x
-        wanted = (of_input, of_weight and direct is None, of_bias)
-        found = _convolution_backward(gradient, x, weight, ctx.layer, wanted)
-        return found[0], found[1] if direct is None else direct, found[2], None, None
+        x = gradient.new_zeros(()).expand(ctx.shape)
+        found = convolution_backward(gradient, x, weight, ctx.layer, (of_input, False, of_bias))
+        return found[0], by_weight, found[2], None, None
+
+
+def convolve(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """The layer's own forward pass, without its hooks."""
+    result: Tensor = layer._conv_forward(x, layer.weight, layer.bias)
+    return result
+
+
+def conv_weight_gradient(codec: Codec, payload: Payload, gradient: Tensor, layer: nn.Conv2d) -> Tensor:
+    """From the payload where the codec can, else from what it decodes to."""
+    direct = codec.conv_weight_grad(payload, gradient, layer)
+    if direct is not None:
+        return direct
+    x = codec.decode(payload).to(gradient.dtype)
+    found = convolution_backward(gradient, x, layer.weight, layer, (False, True, False))[1]
+    assert found is not None
+    return found
 
 
 class _Linear(torch.autograd.Function):
@@ -116,13 +185,22 @@ class _Linear(torch.autograd.Function):
         of_weight = None
         if wanted[1]:
             ctx.saved.forget()
-            payload = expand(tensors, ctx.form)
-            of_weight = ctx.saved.codec.linear_weight_grad(payload, gradient)
-            if of_weight is None:
-                decoded = ctx.saved.codec.decode(payload).to(gradient.dtype)
-                of_weight = gradient.flatten(0, -2).T @ decoded.reshape(-1, decoded.shape[-1])
+            with ctx.saved.watch("gradient"):
+                of_weight = _linear_weight_gradient(ctx.saved.codec, expand(tensors, ctx.form), gradient)
         of_bias = gradient.flatten(0, -2).sum(0) if wanted[2] else None
         return gradient @ weight if wanted[0] else None, of_weight, of_bias, None, None
+
+
+def _linear_weight_gradient(codec: Codec, payload: Payload, gradient: Tensor) -> Tensor:
+    direct = codec.linear_weight_grad(payload, gradient)
+    if direct is not None:
+        return direct
+    x = codec.decode(payload).to(gradient.dtype)
+    return gradient.flatten(0, -2).T @ x.reshape(-1, x.shape[-1])
+
+
+def _identity(x: Tensor) -> tuple[object, ...]:
+    return x.untyped_storage()._cdata, x._version, x.shape, x.stride(), x.storage_offset()
 
 
 def _padded(x: Tensor, layer: nn.Conv2d) -> tuple[Tensor, tuple[int, int]]:
@@ -134,7 +212,7 @@ def _padded(x: Tensor, layer: nn.Conv2d) -> tuple[Tensor, tuple[int, int]]:
     return functional.pad(x, layer._reversed_padding_repeated_twice, mode=mode), (0, 0)
 
 
-def _convolution_backward(
+def convolution_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, layer: nn.Conv2d, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Of input, weight and bias; None where not wanted. The same call as autograd's own."""

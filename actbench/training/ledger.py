@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from actbench.training.layers import HookedLayer
+
 
 class SavedLedger:
     """Storages that autograd saved, each counted once however many operators saved a view of it. Parameters and
@@ -65,6 +67,10 @@ def saved_bytes(model: nn.Module) -> Iterator[SavedLedger]:
         return tensor.detach()
 
     hooks = []
+    hooked = [module for module in model.modules() if isinstance(module, HookedLayer)]
+    told = [module.tell for module in hooked]
+    for layer in hooked:
+        layer.tell = ledger.saw
     for name, module in model.named_modules():
         hooks.append(module.register_forward_pre_hook(lambda _, __, name=name: ledger.enter(name)))
         hooks.append(module.register_forward_hook(lambda _, __, ___: ledger.leave()))
@@ -74,3 +80,5 @@ def saved_bytes(model: nn.Module) -> Iterator[SavedLedger]:
     finally:
         for hook in hooks:
             hook.remove()
+        for layer, tell in zip(hooked, told, strict=True):
+            layer.tell = tell

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from torch import fx, nn
 
+from actbench.info import Normalisation
 from actbench.method import Codec
-from actbench.training.activations import FrozenNorm, MaskedReLU, NormalisationSaving, QuantisedNorm
-from actbench.training.layers import CompressedConv2d, CompressedLinear, SavedInput
+from actbench.training.activations import FrozenNorm, MaskedReLU, QuantisedNorm
+from actbench.training.layers import CompressedConv2d, CompressedLinear, HookedLayer, SavedInput
+from actbench.training.recompute import NormalisedBefore, NormalisedConv2d
 
 
 def prepare(
@@ -17,43 +19,66 @@ def prepare(
     codecs: Mapping[str, Codec],
     *,
     masks: bool = True,
-    normalisation: NormalisationSaving = "quantised",
+    normalisation: Normalisation = "quantised",
 ) -> fx.GraphModule:
     """A copy in which each layer with a codec, by the layer's name, saves its input as the codec's payload; layers that
     share one codec share what it stores.
 
     With `masks` every ReLU saves bits in place of its output, and with `normalisation` `quantised` every batch
-    normalisation saves codes in place of its input; one without a trained parameter, in evaluation, saves nothing.
-    Without either this is the mechanism alone, as the papers have it.
+    normalisation saves codes in place of its input; one without a trained parameter, in evaluation, saves nothing. With
+    `recomputed` one that trains behind a layer with a codec saves nothing either. Without any this is the mechanism
+    alone, as the papers have it.
     """
     prepared = copy.deepcopy(module)
     inputs = {id(codec): SavedInput(codec) for codec in codecs.values()}
     saved = {name: inputs[id(codec)] for name, codec in codecs.items()}
+    if normalisation == "recomputed":
+        _join_normalisations(prepared, saved)
     for name, layer in list(prepared.named_modules()):
-        replacement = _replacement(layer, saved.get(name), masks=masks, normalisation=normalisation)
+        replacement = _replacement(layer, saved.get(name), masks=masks, frozen=normalisation != "exact")
         if replacement is not None:
-            parent, _, own = name.rpartition(".")
-            setattr(prepared.get_submodule(parent), own, replacement)
+            _replace(prepared, name, replacement)
     if masks:
         _replace_functions(prepared)
     prepared.recompile()
     return prepared
 
 
-def _replacement(
-    layer: nn.Module, saved: SavedInput | None, *, masks: bool, normalisation: NormalisationSaving
-) -> nn.Module | None:
-    if saved is not None and isinstance(layer, nn.Conv2d):
+def _join_normalisations(module: fx.GraphModule, saved: Mapping[str, SavedInput]) -> None:
+    """Convolutions with a codec take over the normalisation that alone reads what they give."""
+    named = dict(module.named_modules())
+    for node in module.graph.nodes:
+        source = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
+            continue
+        norm, layer = named[str(node.target)], named[str(source.target)]
+        trained = isinstance(norm, nn.BatchNorm2d) and norm.training
+        if trained and isinstance(layer, nn.Conv2d) and str(source.target) in saved:
+            _replace(module, str(source.target), NormalisedConv2d(layer, norm, saved[str(source.target)]))
+            _replace(module, str(node.target), NormalisedBefore(norm))
+
+
+def _replace(module: nn.Module, name: str, replacement: nn.Module) -> None:
+    parent, _, own = name.rpartition(".")
+    setattr(module.get_submodule(parent), own, replacement)
+
+
+def _compressed(layer: nn.Module, saved: SavedInput) -> nn.Module:
+    if isinstance(layer, nn.Conv2d):
         return CompressedConv2d(layer, saved)
-    if saved is not None and isinstance(layer, nn.Linear):
-        return CompressedLinear(layer, saved)
+    return CompressedLinear(layer, saved) if isinstance(layer, nn.Linear) else HookedLayer(layer, saved)
+
+
+def _replacement(layer: nn.Module, saved: SavedInput | None, *, masks: bool, frozen: bool) -> nn.Module | None:
+    if saved is not None and not isinstance(layer, NormalisedConv2d):
+        return _compressed(layer, saved)
     if masks and isinstance(layer, nn.ReLU6):
         return MaskedReLU(6.0)
     if masks and isinstance(layer, nn.ReLU):
         return MaskedReLU()
-    if normalisation == "quantised" and isinstance(layer, nn.BatchNorm2d):
-        frozen = not layer.training and not any(p.requires_grad for p in layer.parameters())
-        return FrozenNorm(layer) if frozen else QuantisedNorm(layer)
+    if frozen and isinstance(layer, nn.BatchNorm2d):
+        trained = layer.training or any(p.requires_grad for p in layer.parameters())
+        return QuantisedNorm(layer) if trained else FrozenNorm(layer)
     return None
 
 

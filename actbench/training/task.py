@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from actbench.errors import Unsupported
 from actbench.feature_map import FeatureMap
+from actbench.info import Normalisation
 from actbench.method import Codec
 from actbench.network.trace import TracedNetwork
 from actbench.training.prepare import prepare
@@ -32,7 +33,7 @@ class TrainingTask:
         """With the last so many convolutions and the head, or for None everything."""
         named = dict(network.module.named_modules())
         called = [str(node.target) for node in network.module.graph.nodes if node.op == "call_module"]
-        convolutions = [name for name in called if isinstance(named[name], nn.Conv2d)]
+        convolutions = [name for name in called if isinstance(named[name], nn.Conv2d | nn.ConvTranspose2d)]
         if last is not None and not 1 <= last <= len(convolutions):
             raise Unsupported(f"--last {last}: the network has {len(convolutions)} convolutions")
         trained = set(convolutions if last is None else convolutions[-last:])
@@ -59,8 +60,8 @@ class TrainingTask:
                 part.requires_grad_(True)
         return module
 
-    def compressed(self, codecs: Mapping[str, Codec]) -> fx.GraphModule:
+    def compressed(self, codecs: Mapping[str, Codec], normalisation: Normalisation = "quantised") -> fx.GraphModule:
         """A copy in which the trained convolutions save their inputs as payloads, ReLUs one bit a value, normalisations
-        8 bits a value or, frozen, nothing."""
+        8 bits a value, or nothing where they are frozen, or what `normalisation` says."""
         by_layer = {layer: codecs[name] for name, layers in self.layers.items() if name in codecs for layer in layers}
-        return prepare(self.vanilla(), by_layer)
+        return prepare(self.vanilla(), by_layer, normalisation=normalisation)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actbench.harness.training_cell import largest_batch
 from actbench.records.schema import Record
 from actbench.records.store import read_record
 
@@ -23,7 +24,7 @@ def run(results: Path, methods: str, *more: str) -> tuple[subprocess.CompletedPr
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    methods = "hosvd,svd,wcc,zvc,pca,remembering,understating,wrong-shape,not-a-number"
+    methods = "hosvd,svd,wcc,zvc,pca,greedy,remembering,understating,wrong-shape,not-a-number"
     done, records = run(tmp_path_factory.mktemp("results"), methods, "--ceilings", "6x")
     assert done.returncode == 1
     assert "Δ to vanilla" in done.stdout
@@ -39,7 +40,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
         ("svd", "ok", ""),
         ("wcc", "ok", ""),
         ("zvc", "ok", ""),
-        ("pca", "unsupported", "no training track"),
+        ("pca", "ok", ""),
+        ("greedy", "unsupported", "no training track"),
+        ("checkpoint", "ok", ""),
+        ("offload", "unsupported", "for --device cuda"),
         ("remembering", "invalid", "packed payload alone"),
         ("understating", "invalid", "claims 2 bits"),
         ("wrong-shape", "invalid", "decode gave"),
@@ -63,7 +67,7 @@ def test_what_is_saved_of_the_uncompressed_network(measured: dict[str, Record]) 
     assert all(gradient.cosine == pytest.approx(1.0) for gradient in training.gradients)
 
 
-@pytest.mark.parametrize("method", ["quantize", "hosvd", "svd", "wcc", "zvc"])
+@pytest.mark.parametrize("method", ["quantize", "hosvd", "svd", "wcc", "zvc", "pca"])
 def test_the_ceiling_holds_and_memory_really_shrinks(measured: dict[str, Record], method: str) -> None:
     training = measured[method].measurements.training
     assert training is not None
@@ -73,12 +77,39 @@ def test_the_ceiling_holds_and_memory_really_shrinks(measured: dict[str, Record]
     assert training.saved_bytes < training.payload_bytes + masks_and_image + 6000
     assert all(0 < gradient.cosine <= 1.00001 for gradient in training.gradients)
     assert len(training.losses) == 3
+    assert training.encode_seconds is not None
+    assert training.gradient_seconds is not None
+    assert 0 < training.encode_seconds + training.gradient_seconds < 2 * training.step.subject.median
+
+
+def test_checkpointing_is_exact_and_keeps_less(measured: dict[str, Record]) -> None:
+    own, plain = (measured[name].measurements for name in ("checkpoint", "none"))
+    assert own.training is not None
+    assert plain.training is not None
+    assert own.training.losses == plain.training.losses
+    assert own.quality == plain.quality
+    assert own.training.payload_bytes is None
+    assert own.training.saved_bytes < plain.training.saved_bytes
+
+
+def test_the_largest_batch_is_a_straight_line() -> None:
+    """Weights of 100 bytes and 10 for each image."""
+    assert largest_batch(limit=1000, batch=8, peak=180, half_peak=140) == 90
+    assert largest_batch(limit=180, batch=8, peak=180, half_peak=140) == 8
+
+
+@pytest.mark.parametrize("normalisation", ["exact", "recomputed"])
+def test_what_is_kept_of_normalisations_is_another_cell(tmp_path: Path, normalisation: str) -> None:
+    done, records = run(tmp_path, "hosvd", "--ceilings", "4x", "--normalisation", normalisation)
+    assert done.returncode == 0, done.stderr
+    assert records["hosvd"].spec["normalisation"] == normalisation
+    assert "normalisation" not in records["none"].spec
 
 
 def test_only_the_last_layers(tmp_path: Path) -> None:
     done, records = run(tmp_path, "hosvd", "--ceilings", "4x,traffic:4x", "--last", "1")
     assert done.returncode == 0, done.stderr
-    assert set(records) == {"none", "quantize", "hosvd"}
+    assert set(records) == {"none", "quantize", "hosvd", "checkpoint", "offload"}
     training = records["hosvd"].measurements.training
     assert training is not None
     assert training.layers == ["4"]
@@ -94,6 +125,8 @@ def test_only_the_last_layers(tmp_path: Path) -> None:
         (["--track", "inference", "--last", "2"], "goes with --track training"),
         (["--recover", "0"], "give a number of steps with --recover"),
         (["--track", "both"], "choose inference or training"),
+        (["--normalisation", "half"], "choose quantised, exact, recomputed"),
+        (["--track", "inference", "--normalisation", "exact"], "goes with --track training"),
     ],
 )
 def test_wrong_usage(tmp_path: Path, arguments: list[str], says: str) -> None:

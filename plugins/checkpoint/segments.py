@@ -1,0 +1,72 @@
+"""A network in segments, of which backward computes the inside again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from torch import Tensor, fx, nn
+from torch.fx.passes.split_module import split_module
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+def root_of_layers(module: fx.GraphModule) -> int:
+    """⌈√n⌉ segments for n layers: O(√n) memory for one forward pass more (Chen et al. 2016, section 4)."""
+    return math.ceil(math.sqrt(len(_layers(module))))
+
+
+class Segmented(nn.Module):
+    """Runs a traced network in segments of as many layers each; parameters are the network's own."""
+
+    def __init__(self, module: fx.GraphModule, segments: int) -> None:
+        super().__init__()
+        self.module = module
+        self._parts = (_split(module, segments),)  # not a submodule: its layers are those of `module`
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the network's own."""
+        result: Tensor = _Checkpointed(self._parts[0]).run(x)
+        return result
+
+
+class _Checkpointed(fx.Interpreter):
+    """Runs each part under torch's checkpoint."""
+
+    def call_module(self, target: fx.node.Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        part = self.fetch_attr(str(target))
+        return checkpoint(part, *args, use_reentrant=False, context_fn=_contexts(part), **kwargs)
+
+
+def _contexts(part: nn.Module) -> Callable[[], tuple[AbstractContextManager[None], AbstractContextManager[None]]]:
+    """Around the part's forward pass, and around its repetition."""
+    return lambda: (nullcontext(), _statistics_kept(part))
+
+
+@contextmanager
+def _statistics_kept(part: nn.Module) -> Iterator[None]:
+    """Normalisations have counted this batch already: with momentum 0 it changes nothing again."""
+    norms = [module for module in part.modules() if isinstance(module, _BatchNorm) and module.training]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.sub_(1)
+
+
+def _layers(module: fx.GraphModule) -> list[fx.Node]:
+    return [node for node in module.graph.nodes if node.op.startswith("call")]
+
+
+def _split(module: fx.GraphModule, segments: int) -> fx.GraphModule:
+    layers = _layers(module)
+    size = math.ceil(len(layers) / segments)
+    number = {node: place // size for place, node in enumerate(layers)}
+    return split_module(module, module, lambda node: number.get(node, 0))

@@ -1,0 +1,92 @@
+"""Checkpointing trains as torch does, and keeps less."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from actbench.measure.memory import peak_live_bytes
+from actbench.method import Unsupported
+from actbench.plugins import load_plugins
+from actbench.training.ledger import saved_bytes
+from actbench_plugins.checkpoint.method import Checkpointing, Offloading
+from actbench_plugins.checkpoint.segments import Segmented, root_of_layers
+
+
+class Block(nn.Module):
+    def __init__(self, momentum: float | None) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8, momentum=momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.norm(self.conv(x)))
+
+
+def network(momentum: float | None = 0.1) -> fx.GraphModule:
+    torch.manual_seed(0)
+    return fx.symbolic_trace(nn.Sequential(*(Block(momentum) for _ in range(6)), nn.Dropout(0.2)))
+
+
+def images(step: int = 0) -> Tensor:
+    return torch.randn(4, 8, 16, 16, generator=torch.Generator().manual_seed(step))
+
+
+def train(model: nn.Module) -> None:
+    torch.manual_seed(5)
+    for step in range(3):
+        model.zero_grad()
+        model(images(step)).square().mean().backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.1 * parameter.grad
+
+
+@pytest.mark.parametrize("segments", [1, 2, 5, 100])
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_training_is_bit_exact_with_its_statistics(segments: int, momentum: float | None) -> None:
+    plain = network(momentum)
+    own = Segmented(copy.deepcopy(plain), segments)
+    train(plain), train(own)
+    for expected, value in zip(plain.state_dict().values(), own.state_dict().values(), strict=True):
+        assert torch.equal(value, expected)
+    plain.eval(), own.eval()
+    assert torch.equal(own(images()), plain(images()))
+    assert [name for name, _ in own.named_parameters()] == [f"module.{name}" for name, _ in plain.named_parameters()]
+
+
+def test_less_is_kept_and_the_peak_falls() -> None:
+    def kept(model: nn.Module) -> int:
+        with saved_bytes(model) as ledger:
+            y = model(images())
+            assert y.requires_grad
+            return ledger.bytes
+
+    plain = network()
+    own = Segmented(network(), root_of_layers(plain))
+    assert root_of_layers(plain) == 5
+    assert kept(own) < kept(plain) / 2
+    assert peak_live_bytes(lambda: train(own)) < 0.8 * peak_live_bytes(lambda: train(plain))
+
+
+def test_the_method_takes_its_number_of_segments_from_the_option() -> None:
+    info = load_plugins().method("checkpoint")
+    form = Checkpointing(info.resolve({"segments": 3})).training_form(network())
+    assert isinstance(form, Segmented)
+    assert sum(1 for _ in form._parts[0].children()) == 3
+
+
+def test_on_a_cpu_there_is_nothing_to_offload() -> None:
+    with pytest.raises(Unsupported, match="for --device cuda"):
+        Offloading({}).training_form(network())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_offloading_keeps_nothing_on_the_gpu() -> None:
+    plain = network().cuda()
+    own = Offloading({}).training_form(copy.deepcopy(plain))
+    with saved_bytes(own) as ledger:
+        y = own(images().cuda())
+        assert ledger.bytes == 0
+    torch.manual_seed(5)
+    assert y.requires_grad
