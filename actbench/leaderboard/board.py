@@ -111,9 +111,10 @@ def boards(records: Iterable[Record], anchor: str) -> list[Board]:
     grouped: dict[BoardKey, list[Record]] = {}
     for record in records:
         grouped.setdefault(_key(record), []).append(record)
+    references = {key: _references(grouped, key) for key in grouped}
     for key, own in grouped.items():
         there = {record.key for record in own}
-        own += [reference for reference in _references(grouped, key) if reference.key not in there]
+        own += [reference for reference in references[key] if reference.key not in there]
     ordered = sorted(grouped.items(), key=lambda item: (item[0].workload, str(item[0].settings), item[0].digests))
     return [Board(key, _rows(own), anchor) for key, own in ordered if not all(map(is_reference, own))]
 

@@ -15,11 +15,12 @@ from torch.utils.checkpoint import checkpoint
 
 def root_of_layers(module: fx.GraphModule) -> int:
     """⌈√n⌉ segments for n layers: O(√n) memory for one forward pass more (Chen et al. 2016, section 4)."""
-    return math.ceil(math.sqrt(len(_layers(module))))
+    return math.ceil(math.sqrt(len(_trained(module))))
 
 
 class Segmented(nn.Module):
-    """Runs a traced network in segments of as many layers each; parameters are the network's own."""
+    """Runs a traced network in segments of as many layers each; parameters are the network's own. What comes before the
+    first trained layer keeps nothing for backward, and is no segment."""
 
     def __init__(self, module: fx.GraphModule, segments: int) -> None:
         super().__init__()
@@ -37,6 +38,8 @@ class _Checkpointed(fx.Interpreter):
 
     def call_module(self, target: fx.node.Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         part = self.fetch_attr(str(target))
+        if not any(tensor.requires_grad for tensor in [*part.parameters(), *args]):
+            return part(*args, **kwargs)
         return checkpoint(part, *args, use_reentrant=False, context_fn=_contexts(part), **kwargs)
 
 
@@ -61,12 +64,20 @@ def _statistics_kept(part: nn.Module) -> Iterator[None]:
                 norm.num_batches_tracked.sub_(1)
 
 
-def _layers(module: fx.GraphModule) -> list[fx.Node]:
-    return [node for node in module.graph.nodes if node.op.startswith("call")]
+def _trained(module: fx.GraphModule) -> list[fx.Node]:
+    """The operations from the first one with a trained parameter on."""
+    named = dict(module.named_modules())
+    calls = [node for node in module.graph.nodes if node.op.startswith("call")]
+    first = next(
+        place
+        for place, node in enumerate(calls)
+        if node.op == "call_module" and any(p.requires_grad for p in named[str(node.target)].parameters())
+    )
+    return calls[first:]
 
 
 def _split(module: fx.GraphModule, segments: int) -> fx.GraphModule:
-    layers = _layers(module)
-    size = math.ceil(len(layers) / segments)
-    number = {node: place // size for place, node in enumerate(layers)}
+    trained = _trained(module)
+    size = math.ceil(len(trained) / segments)
+    number = {node: 1 + place // size for place, node in enumerate(trained)}
     return split_module(module, module, lambda node: number.get(node, 0))

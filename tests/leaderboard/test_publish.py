@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import actbench
+from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
 from actbench.leaderboard.board import boards
 from actbench.leaderboard.frame import load_records
@@ -18,6 +19,7 @@ from actbench.leaderboard.rank import shared_ranks
 from actbench.leaderboard.site import repeat
 from actbench.records.schema import Record
 from actbench.records.store import Store
+from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 from tests.leaderboard.made_up import RECORDS, record
 
 SCRIPT = "<script>alert(1)</script>"
@@ -43,6 +45,19 @@ def test_a_board_ranks_by_ceiling_and_compares_curves() -> None:
     assert board.bd_rates["dropping"] == "fewer than 2 points on the front"
     assert isinstance(board.bd_rates["wavelet"], float)
     assert [point.bits for point in board.front] == [120 / 32, 128 / 32, 250 / 32]
+
+
+def test_a_reference_stands_once_on_every_board() -> None:
+    def at(bits: str) -> Record:
+        spec = CellSpec(
+            WorkloadSpec("toy", {}), MethodSpec("m", "1", {}), Budget(Ceiling.parse("8x"), Bits.parse(bits))
+        )
+        return record("m").model_copy(update={"key": spec.key, "spec": spec.canonical()})
+
+    plain = CellSpec(WorkloadSpec("toy", {}), MethodSpec("none", "1", {}), REFERENCE)
+    reference = record("none", "1x").model_copy(update={"key": plain.key, "spec": plain.canonical()})
+    found = boards([at("w8a8"), at("w4a4"), at("w8a2-8"), reference], "quantize")
+    assert [[row.name for row in board.rows] for board in found] == [["none", "m"]] * 3
 
 
 def test_options_that_differ_are_in_the_name() -> None:

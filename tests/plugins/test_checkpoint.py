@@ -69,6 +69,23 @@ def test_less_is_kept_and_the_peak_falls() -> None:
     assert peak_live_bytes(lambda: train(own)) < 0.8 * peak_live_bytes(lambda: train(plain))
 
 
+def test_frozen_layers_before_the_first_trained_one_are_run_as_ever() -> None:
+    plain = network()
+    for name, parameter in plain.named_parameters():
+        parameter.requires_grad_(name.startswith(("4.", "5.")))
+    own = Segmented(copy.deepcopy(plain), 2)
+
+    def step(model: nn.Module) -> None:
+        torch.manual_seed(5)
+        model(images()).square().mean().backward()
+
+    step(plain), step(own)
+    for expected, value in zip(plain.parameters(), own.parameters(), strict=True):
+        assert (value.grad is None) == (expected.grad is None)
+        assert expected.grad is None or torch.equal(value.grad, expected.grad)
+    assert peak_live_bytes(lambda: step(own)) <= peak_live_bytes(lambda: step(plain))
+
+
 def test_the_method_takes_its_number_of_segments_from_the_option() -> None:
     info = load_plugins().method("checkpoint")
     form = Checkpointing(info.resolve({"segments": 3})).training_form(network())
