@@ -14,10 +14,8 @@ from actbench.errors import UserError
 from actbench.torchvision_import import torchvision
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 from actbench.workloads.files import load_weights
+from actbench.workloads.folder import DEVIATION, MEAN, read_folder
 from actbench.workloads.zoo.resnet_cifar import ResNetCifar
-
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
 
 
 class Cifar10ResNet20(Workload):
@@ -50,7 +48,7 @@ class Cifar10ResNet20(Workload):
 def _load(data: Path | None, *, train: bool, count: int | None) -> ImageSet:
     if data is None or (data / "cifar-10-batches-py").is_dir():
         return _downloaded(data or _cache_folder(), train=train).spread(count)
-    return _folder(data / ("train" if train else "test"), count)
+    return read_folder(data / ("train" if train else "test"), count, 32)
 
 
 def _cache_folder() -> Path:
@@ -66,20 +64,3 @@ def _downloaded(root: Path, *, train: bool) -> ImageSet:
         raise UserError(f"CIFAR-10 could not be downloaded ({error}): give --data DIR") from error
     pixels = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
     return ImageSet(pixels, torch.tensor(found.targets), MEAN, DEVIATION)
-
-
-def _folder(folder: Path, count: int | None) -> ImageSet:
-    """Reads only the images that are wanted; class indices follow the sorted names of the sub-folders."""
-    datasets = torchvision("torchvision.datasets")
-    functional = torchvision("torchvision.transforms.functional")
-    try:
-        found = datasets.ImageFolder(str(folder))
-    except FileNotFoundError as error:
-        raise UserError(f"no images in {folder}: {str(error).splitlines()[0]}") from error
-    total = len(found)
-    index = [i * total // count for i in range(count)] if count is not None and count < total else range(total)
-    images = [functional.pil_to_tensor(found.loader(found.samples[i][0])) for i in index]
-    if {tuple(image.shape) for image in images} != {(3, 32, 32)}:
-        raise UserError(f"images in {folder} are not all 3×32×32")
-    targets = torch.tensor([found.targets[i] for i in index])
-    return ImageSet(torch.stack(images), targets, MEAN, DEVIATION)

@@ -37,6 +37,14 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def listing_digest(folder: Path) -> str:
+    """SHA-256 over the names and sizes of all files of a folder, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+    return digest.hexdigest()
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Fills a model from a checkpoint: safetensors, or a state dictionary saved by torch (read with `weights_only`).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from actbench.errors import UserError
-from actbench.workloads.files import file_digest, folder_digest
+from actbench.workloads.files import file_digest, folder_digest, listing_digest
 
 SHAPES_CHECKPOINT = Path(__file__).parent / "checkpoints" / "shapes.safetensors"
 SHAPES_RENDERER = "1"
@@ -13,6 +13,8 @@ SHAPES_RENDERER = "1"
 
 CIFAR10_ARCHIVE = "md5:c58f30108f718f92721af3b95e74349a"
 """The archive that torchvision downloads."""
+
+MOBILENET_WEIGHTS = "torchvision:MobileNet_V2_Weights.IMAGENET1K_V2"
 
 
 def shapes(data: Path | None, weights: Path | None) -> dict[str, str]:
@@ -29,12 +31,27 @@ def cifar10(data: Path | None, weights: Path | None) -> dict[str, str]:
     return {"data": _cifar10_data(data), "weights": file_digest(weights)}
 
 
+def mobilenet(data: Path | None, weights: Path | None) -> dict[str, str]:
+    """Digests of `mobilenet-v2`: the images by name and size, as ImageNet is large, and the checkpoint."""
+    if data is None:
+        raise UserError("workload mobilenet-v2 needs --data DIR: a folder with train/<class>/ and val/<class>/")
+    _check_parts(data, "train", "val")
+    return {
+        "data": f"listing:{listing_digest(data)}",
+        "weights": file_digest(weights) if weights is not None else MOBILENET_WEIGHTS,
+    }
+
+
 def _cifar10_data(data: Path | None) -> str:
     if data is None or (data / "cifar-10-batches-py").is_dir():
         return CIFAR10_ARCHIVE
+    _check_parts(data, "train", "test")
+    return f"sha256:{folder_digest(data)}"
+
+
+def _check_parts(data: Path, *parts: str) -> None:
     if not data.is_dir():
-        raise UserError(f"data folder {data} does not exist: give the folder that holds train/ and test/")
-    for part in ("train", "test"):
+        raise UserError(f"data folder {data} does not exist: give the folder that holds {'/ and '.join(parts)}/")
+    for part in parts:
         if not (data / part).is_dir():
             raise UserError(f"data folder {data} has no {part}/<class>/: give a folder in ImageFolder layout")
-    return f"sha256:{folder_digest(data)}"

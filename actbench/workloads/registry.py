@@ -10,7 +10,7 @@ from actbench.info import WorkloadInfo
 
 @hookimpl
 def register_workloads(register: Callable[[WorkloadInfo], None]) -> None:
-    """`shapes`, which needs nothing, and `cifar10-resnet20`."""
+    """`shapes`, which needs nothing, `cifar10-resnet20` and `mobilenet-v2`."""
     register(
         WorkloadInfo(
             name="shapes",
@@ -30,5 +30,16 @@ def register_workloads(register: Callable[[WorkloadInfo], None]) -> None:
             metric="top-1",
             unit="%",
             requires=("weights",),
+        )
+    )
+    register(
+        WorkloadInfo(
+            name="mobilenet-v2",
+            title="MobileNetV2 (torchvision) on ImageNet, or on a folder of images with a checkpoint of its own",
+            target="actbench.workloads.mobilenet:MobileNetV2",
+            identify="actbench.workloads.identify:mobilenet",
+            metric="top-1",
+            unit="%",
+            requires=("data",),
         )
     )

@@ -1,0 +1,76 @@
+"""`mobilenet-v2`: torchvision's MobileNetV2 on a folder of images, ImageNet or the user's own."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from actbench.errors import UserError
+from actbench.torchvision_import import torchvision
+from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
+from actbench.workloads.files import load_weights
+from actbench.workloads.folder import read_folder
+
+SIZE = 224
+_RESIZED = 256
+
+_TRAINING_IMAGES = 5000
+"""As many are kept in memory for recovery and training, evenly spread."""
+
+
+class MobileNetV2(Workload):
+    """Sandler et al. 2018, arXiv 1801.04381: 3×224×224, top-1 on the images in `val/`; 2.2 M parameters and a head for
+    the folder's classes. Without --weights torchvision's ImageNet weights are downloaded."""
+
+    input_shape = (3, SIZE, SIZE)
+
+    @override
+    def model(self) -> nn.Module:
+        models = torchvision("torchvision.models")
+        if self.settings.weights is not None:
+            model: nn.Module = models.mobilenet_v2(num_classes=self._classes())
+            load_weights(model, self.settings.weights)
+            return model
+        if self._classes() != 1000:
+            raise UserError("ImageNet's weights are for 1,000 classes: give --weights for these images")
+        try:
+            model = models.mobilenet_v2(weights=models.MobileNet_V2_Weights.IMAGENET1K_V2)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"the weights could not be downloaded ({error}): give --weights FILE") from error
+        return model
+
+    @override
+    def calibration_set(self) -> ImageSet:
+        return _read(self._folder / "train", CALIBRATION_IMAGES)
+
+    @override
+    def training_set(self) -> ImageSet:
+        return _read(self._folder / "train", _TRAINING_IMAGES)
+
+    @override
+    def evaluation_set(self) -> ImageSet:
+        return _read(self._folder / "val", self.settings.limit)
+
+    @property
+    def _folder(self) -> Path:
+        assert self.settings.data is not None
+        return self.settings.data
+
+    def _classes(self) -> int:
+        return sum(path.is_dir() for path in (self._folder / "train").iterdir())
+
+
+@cache
+def _read(folder: Path, count: int | None) -> ImageSet:
+    return read_folder(folder, count, SIZE, _fit)
+
+
+def _fit(image: Tensor) -> Tensor:
+    """The shorter side at 256, and the middle 224×224 (torchvision's own evaluation)."""
+    functional = torchvision("torchvision.transforms.functional")
+    resized: Tensor = functional.resize(image, [_RESIZED], antialias=True)
+    cropped: Tensor = functional.center_crop(resized, [SIZE, SIZE])
+    return cropped
