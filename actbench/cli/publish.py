@@ -13,6 +13,7 @@ from actbench.plugins import load_plugins
 
 if TYPE_CHECKING:
     from actbench.records.schema import Record
+    from actbench.records.verification import Verification
 
 
 def publish(
@@ -20,15 +21,18 @@ def publish(
     out: Annotated[Path, typer.Option(help="Where the leaderboards are written.")] = Path("leaderboards"),
 ) -> None:
     """Write leaderboards: pages that open without a network, Markdown, CSV, JSON, and the records behind them."""
-    from actbench.leaderboard.frame import load_records
+    from actbench.leaderboard.frame import load_records, load_verifications
     from actbench.leaderboard.publish import publish as write
 
     records: dict[str, Record] = {}
+    verifications: dict[str, Verification] = {}
     for folder in results or [Path("results")]:
         records |= {record.key: record for record in load_records(folder)}
-    anchors = [info.name for info in load_plugins(()).methods.values() if info.role == "baseline"]
+        verifications |= load_verifications(folder)
+    methods = load_plugins(()).methods
+    anchors = [info.name for info in methods.values() if info.role == "baseline"]
     try:
-        done = write(list(records.values()), out, anchors[0] if anchors else "")
+        done = write(list(records.values()), out, anchors[0] if anchors else "", methods, verifications)
     except OSError as error:
         raise UserError(f"cannot write into {out}: {error.strerror or error}") from error
     Console().print(

@@ -1,4 +1,4 @@
-"""`actbench verify`: is a record what it says?"""
+"""`actbench verify`: are records what they say?"""
 
 from __future__ import annotations
 
@@ -12,49 +12,90 @@ from rich.markup import escape
 
 from actbench.cli.listing import PluginFiles
 from actbench.cli.tables import new_table, print_whole
+from actbench.errors import UserError
 from actbench.info import load_target
 from actbench.plugins import load_plugins
-from actbench.records.store import read_record
+from actbench.records.store import is_record, read_record
 
 if TYPE_CHECKING:
     from actbench.harness.verify import Check
+    from actbench.records.schema import Record
 
 
 def verify(
-    record: Annotated[Path, typer.Argument(help="A record's file.")],
+    records: Annotated[list[Path], typer.Argument(help="Files of records, or folders of them.")],
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The workload's checkpoint.")] = None,
     environment_only: Annotated[
         bool, typer.Option("--environment-only", help="Check form, digests and versions, and measure nothing.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that the cell may take.")] = 1800,
-    executor: Annotated[str, typer.Option(help="How the cell is carried out.")] = "local",
+    save: Annotated[bool, typer.Option("--save", help="Keep the result beside each record, for publish.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one cell may take.")] = 1800,
+    executor: Annotated[str, typer.Option(help="How cells are carried out.")] = "local",
     plugin: PluginFiles = None,
 ) -> None:
-    """Repeat a record's cell and compare: the footprint exactly, quality within its interval, times within a factor."""
-    from actbench.harness.messages import Preparation
-    from actbench.harness.verify import check_environment, compare_measurements, repeat
+    """Repeat records' cells and compare: the footprint exactly, quality within its interval, times within a factor."""
+    from actbench.harness.verify import Sources, check_environment, repeat
 
-    published = read_record(record)
+    if save and environment_only:
+        raise UserError("--save keeps what a repetition found: leave --environment-only out")
+    paths = _paths(records)
+    published = [read_record(path) for path in paths]
+    places = {id(record): path for record, path in zip(published, paths, strict=True)}
     registry = load_plugins(plugin or ())
-    checks = check_environment(published, registry, data, weights)
-    cell = published.cell
-    # With another network or other images there is nothing to compare.
-    if not environment_only and all(check.holds for check in checks):
+    failed = []
+
+    def found(record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
+        failed.extend([record] if not all(check.holds for check in checks) else [])
+        _show(record, checks, alone=len(paths) == 1)
+        if save:
+            _save(places[id(record)], record, checks, repeated)
+
+    if environment_only:
+        for record in published:
+            found(record, check_environment(record, registry, data, weights), None)
+    else:
         engine = load_target(registry.executor(executor).target)()
-        preparation = Preparation(
-            cell.workload.name, cell.device, data, weights, cell.workload.limit, tuple(plugin or ())
-        )
-        checks += compare_measurements(published, repeat(published, preparation, engine, timeout))
-    _show(checks)
-    failed = sum(not check.holds for check in checks)
-    verdict = "verified" if not environment_only else "the environment is the same"
-    Console().print(verdict if not failed else f"{failed} of {len(checks)} checks do not hold", highlight=False)
+        repeat(published, registry, engine, Sources(data, weights, tuple(plugin or ())), timeout, found)
+    if len(paths) > 1:
+        _say(f"{len(paths) - len(failed)} of {len(paths)} records hold")
+    elif not failed:
+        _say("the environment is the same" if environment_only else "verified")
     if failed:
         raise typer.Exit(1)
 
 
-def _show(checks: Sequence[Check]) -> None:
+def _paths(given: Sequence[Path]) -> list[Path]:
+    """Files as they are; of a folder all records in it."""
+    found: list[Path] = []
+    for path in given:
+        inside = sorted(file for file in path.rglob("*.json") if is_record(file)) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"no records in {path}: give a record's file, or a folder that has some")
+        found += inside
+    return found
+
+
+def _save(path: Path, record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
+    from dataclasses import asdict
+    from datetime import datetime, timezone
+
+    from actbench.records.verification import CheckResult, Verification, digest, write_verification
+
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    results = [CheckResult(**asdict(check)) for check in checks]
+    where = repeated.environment if repeated else None
+    write_verification(path, Verification(record=digest(record), when=now, checks=results, environment=where))
+
+
+def _show(record: Record, checks: Sequence[Check], *, alone: bool) -> None:
+    differing = [check for check in checks if not check.holds]
+    if not alone:
+        cell = record.cell
+        what = f"{cell.method.name} {cell.budget} {cell.track}"
+        reasons = "; ".join(f"{check.name}: {check.published}, here {check.repeated}" for check in differing)
+        _say(f"{record.key} {what}: {reasons or 'verified'}")
+        return
     table = new_table()
     for column in ("check", "published", "here", ""):
         table.add_column(column, no_wrap=True)
@@ -62,3 +103,9 @@ def _show(checks: Sequence[Check]) -> None:
         verdict = "[green]holds" if check.holds else "[red]differs"
         table.add_row(escape(check.name), escape(check.published), escape(check.repeated), verdict)
     print_whole(table)
+    if differing:
+        _say(f"{len(differing)} of {len(checks)} checks do not hold")
+
+
+def _say(line: str) -> None:
+    Console().print(escape(line), highlight=False, soft_wrap=True)

@@ -1,16 +1,15 @@
-"""Repeats a record's cell, and says where the repetition differs from what was published."""
+"""Repeats records' cells, and says where the repetitions differ from what was published."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actbench.errors import UserError
 from actbench.harness.executors import Executor
 from actbench.harness.messages import Preparation
-from actbench.harness.plan import PlannedCell
+from actbench.harness.plan import PlannedCell, unsupported_reason
 from actbench.harness.run import Observer, carry_out
 from actbench.info import load_target
 from actbench.plugins import Registry
@@ -32,6 +31,15 @@ class Check:
     holds: bool
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What records do not hold: where data and checkpoint are, and plugins given as files."""
+
+    data: Path | None = None
+    weights: Path | None = None
+    plugin_files: tuple[Path, ...] = ()
+
+
 def check_environment(record: Record, registry: Registry, data: Path | None, weights: Path | None) -> list[Check]:
     """Whether this machine has the protocol, the plugin and the workload's parts that the record was made with. Raises
     UserError where the workload or the method is not there at all."""
@@ -48,19 +56,59 @@ def check_environment(record: Record, registry: Registry, data: Path | None, wei
     ]
 
 
-def repeat(record: Record, preparation: Preparation, executor: Executor, timeout: float) -> Record:
-    """The same cell, measured now; the new record is not kept."""
-    kept: list[Record] = []
+Found = Callable[[Record, list[Check], Record | None], None]
+"""Told of each record: what was checked of it, and its repetition; None where there is nothing to repeat."""
 
-    class _Keep(Observer):
+
+def repeat(
+    records: Sequence[Record],
+    registry: Registry,
+    executor: Executor,
+    sources: Sources,
+    timeout: float,
+    found: Found,
+) -> None:
+    """Measures the cells of records again, and compares, one after the other. Records of another network or other
+    images than those that are here are not repeated. One worker serves all records of a workload, on a device, with as
+    many images."""
+    for preparation, own in _grouped(records, sources):
+        _repeat(own, preparation, registry, executor, timeout, found)
+
+
+def _grouped(records: Sequence[Record], sources: Sources) -> Iterator[tuple[Preparation, list[Record]]]:
+    grouped: dict[tuple[str, str, int | None], list[Record]] = {}
+    for record in records:
+        cell = record.cell
+        grouped.setdefault((cell.workload.name, cell.device, cell.workload.limit), []).append(record)
+    for (workload, device, limit), own in grouped.items():
+        yield Preparation(workload, device, sources.data, sources.weights, limit, sources.plugin_files), own
+
+
+def _repeat(
+    records: Sequence[Record],
+    preparation: Preparation,
+    registry: Registry,
+    executor: Executor,
+    timeout: float,
+    found: Found,
+) -> None:
+    waiting: dict[str, list[tuple[Record, list[Check]]]] = {}
+    for record in records:
+        checks = check_environment(record, registry, preparation.data, preparation.weights)
+        if all(check.holds for check in checks):
+            waiting.setdefault(record.key, []).append((record, checks))
+        else:
+            found(record, checks, None)
+
+    class _Compare(Observer):
         def ended(self, record: Record, path: Path) -> None:
-            kept.append(record)
+            for published, checks in waiting[record.key]:
+                found(published, checks + compare_measurements(published, record), record)
 
+    cells = [own[0][0].cell for own in waiting.values()]
+    planned = [PlannedCell(cell, reason=unsupported_reason(cell, registry)) for cell in cells]
     with tempfile.TemporaryDirectory() as folder:
-        carry_out([PlannedCell(record.cell)], preparation, executor, Store(Path(folder)), _Keep(), timeout)
-    if not kept:
-        raise UserError("the cell could not be repeated: its worker did not start")
-    return kept[0]
+        carry_out(planned, preparation, executor, Store(Path(folder)), _Compare(), timeout)
 
 
 def compare_measurements(published: Record, repeated: Record) -> list[Check]:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from actbench.budget import REFERENCE
 from actbench.leaderboard.curves import REFERENCE_LOSS, Point, bd_rate, hypervolume, pareto_front
 from actbench.leaderboard.rank import shared_ranks
 from actbench.records.schema import Record
+from actbench.records.verification import Verification, digest
 
 _AXES = ("track", "division", "recover", "recipe", "last", "normalisation", "bits", "device", "limit")
 _OF_NO_REFERENCE = ("bits", "normalisation")
@@ -46,11 +48,13 @@ class BoardKey:
 
 @dataclass(frozen=True)
 class Row:
-    """One record on a board. `rank`: among those that hold the same ceiling, None without one."""
+    """One record on a board. `rank`: among those that hold the same ceiling, None without one. `verification`: what its
+    repetition found, where there was one."""
 
     record: Record
     name: str
     rank: int | None = None
+    verification: Verification | None = None
 
     @property
     def ceiling(self) -> str:
@@ -80,6 +84,11 @@ class Board:
     anchor: str
     """The method against which BD-rates are."""
 
+    @property
+    def track(self) -> str:
+        """inference or training"""
+        return str(dict(self.key.settings)["track"])
+
     @cached_property
     def curves(self) -> Mapping[str, tuple[Point, ...]]:
         """The points of each method, by its name."""
@@ -106,8 +115,11 @@ class Board:
         return {name: bd_rate(anchor, points) for name, points in self.curves.items() if name != self.anchor}
 
 
-def boards(records: Iterable[Record], anchor: str) -> list[Board]:
-    """All boards of some records, in a fixed order. `anchor`: the name of the baseline."""
+def boards(
+    records: Iterable[Record], anchor: str, verifications: Mapping[str, Verification] = MappingProxyType({})
+) -> list[Board]:
+    """All boards of some records, in a fixed order. `anchor`: the name of the baseline. `verifications`: by the digest
+    of the record."""
     grouped: dict[BoardKey, list[Record]] = {}
     for record in records:
         grouped.setdefault(_key(record), []).append(record)
@@ -116,7 +128,7 @@ def boards(records: Iterable[Record], anchor: str) -> list[Board]:
         there = {record.key for record in own}
         own += [reference for reference in references[key] if reference.key not in there]
     ordered = sorted(grouped.items(), key=lambda item: (item[0].workload, str(item[0].settings), item[0].digests))
-    return [Board(key, _rows(own), anchor) for key, own in ordered if not all(map(is_reference, own))]
+    return [Board(key, _rows(own, verifications), anchor) for key, own in ordered if not all(map(is_reference, own))]
 
 
 def is_reference(record: Record) -> bool:
@@ -156,7 +168,7 @@ def _references(grouped: Mapping[BoardKey, Sequence[Record]], key: BoardKey) -> 
     ]
 
 
-def _rows(records: Sequence[Record]) -> tuple[Row, ...]:
+def _rows(records: Sequence[Record], verifications: Mapping[str, Verification]) -> tuple[Row, ...]:
     names = row_names(records)
     rows = [Row(record, name) for record, name in zip(records, names, strict=True)]
     ranks: dict[int, int] = {}
@@ -166,7 +178,8 @@ def _rows(records: Sequence[Record]) -> tuple[Row, ...]:
             holding.setdefault(row.ceiling, []).append(row)
     for held in holding.values():
         ranks |= {id(row): rank for row, rank in zip(held, shared_ranks([r.record for r in held]), strict=True)}
-    ranked = [Row(row.record, row.name, ranks.get(id(row))) for row in rows]
+    found = {id(row): verifications.get(digest(row.record)) if verifications else None for row in rows}
+    ranked = [Row(row.record, row.name, ranks.get(id(row)), found[id(row)]) for row in rows]
     return tuple(sorted(ranked, key=_order))
 
 

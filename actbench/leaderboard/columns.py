@@ -8,6 +8,7 @@ from typing import Any
 
 from actbench.leaderboard.board import Row
 from actbench.leaderboard.flat import flat
+from actbench.records.verification import Verification
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ _TRAINING = (
     _numeric("time of a step", "step_ratio", ".2f", "x"),
     _numeric("gradient", "gradient_cosine", ".3f"),
 )
-_LAST = (Column("status", lambda row: str(row["status"])),)
+_LAST = (Column("status", lambda row: str(row["status"])), Column("verified", lambda row: str(row["verified"])))
 
 
 def columns(track: str) -> tuple[Column, ...]:
@@ -84,4 +85,11 @@ def columns(track: str) -> tuple[Column, ...]:
 
 def values(row: Row) -> dict[str, Any]:
     """What columns take their text from."""
-    return flat(row.record) | {"name": row.name, "rank": row.rank}
+    return flat(row.record) | {"name": row.name, "rank": row.rank, "verified": _mark(row.verification)}
+
+
+def _mark(verification: Verification | None) -> str:
+    """Whether a repetition found the same, and when."""
+    if verification is None:
+        return ""
+    return ("✓ " if verification.holds else "differs ") + verification.when.partition("T")[0]

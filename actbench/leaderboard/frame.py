@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from actbench.errors import UserError
 from actbench.leaderboard.flat import COLUMNS, flat
 from actbench.records.schema import Record
-from actbench.records.store import Store, read_record
+from actbench.records.store import Store, attempt, is_record, read_record
+from actbench.records.verification import Verification, beside, read_verification
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,8 +33,20 @@ def load_records(path: Path) -> list[Record]:
     return records
 
 
+def load_verifications(path: Path) -> dict[str, Verification]:
+    """What stands beside the records of a folder, by the digest of the record. Raises UserError for a damaged one."""
+    found = {}
+    for place in _paths(path):
+        if beside(place).exists() and (verification := read_verification(place, read_record(place))) is not None:
+            found[verification.record] = verification
+    return found
+
+
 def _paths(path: Path) -> Iterator[Path]:
     """Of a results folder, or of all workloads of a leaderboard."""
     yield from Store(path).paths()
     for folder in sorted(path.glob("*/records")):
-        yield from sorted(file for file in folder.glob("*.json"))
+        newest: dict[str, Path] = {}
+        for found in sorted(filter(is_record, folder.glob("*.json")), key=attempt):
+            newest[found.stem.rpartition("-")[0]] = found
+        yield from sorted(newest.values())

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from actbench.leaderboard.board import Board
 from actbench.leaderboard.columns import columns, values
 from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
+from actbench.leaderboard.places import place
 from actbench.leaderboard.seeds import over_seeds
 
 LEGEND = (
@@ -24,7 +25,7 @@ def index_page(counts: Mapping[str, int]) -> str:
         "Written by `actbench publish`. Each record can be repeated by the command in it.",
         "",
     ]
-    lines += [f"- [{escape(name)}]({name}/README.md): {count} records" for name, count in counts.items()]
+    lines += [f"- [{escape(name)}]({place(name)}/README.md): {count} records" for name, count in counts.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -37,7 +38,7 @@ def workload_page(name: str, found: Sequence[Board]) -> str:
 
 
 def _table(board: Board) -> str:
-    shown = columns(dict(board.key.settings)["track"])
+    shown = columns(board.track)
     rows = [[column.text(own) for column in shown] for own in map(values, board.rows)]
     return grid([column.title for column in shown], rows)
 

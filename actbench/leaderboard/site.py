@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from actbench.info import MethodInfo
+from actbench.leaderboard.axes import Axis, axes
 from actbench.leaderboard.board import Board, Row
 from actbench.leaderboard.columns import columns, values
 from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
 from actbench.leaderboard.markdown import LEGEND
-from actbench.records.schema import Record
+from actbench.leaderboard.places import place
+from actbench.leaderboard.seeds import over_seeds
+from actbench.records.schema import Measurements, Record
+from actbench.records.verification import Verification
 
 
 class Site:
@@ -29,9 +35,11 @@ class Site:
             keep_trailing_newline=True,
         )
 
-    def index(self, counts: Mapping[str, int]) -> str:
-        """The front page: workloads, and how many records each has."""
-        return self._render("index.html", counts=counts, root=".")
+    def index(self, counts: Mapping[str, int], methods: Iterable[str]) -> str:
+        """The front page: workloads with how many records each has, and methods."""
+        cards = [(name, place(name), count) for name, count in counts.items()]
+        names = [(name, place(name)) for name in methods]
+        return self._render("index.html", cards=cards, methods=names, root=".")
 
     def workload(self, name: str, found: Sequence[Board]) -> str:
         """All boards of a workload."""
@@ -39,10 +47,27 @@ class Site:
         boards = [_board(board) for board in found]
         return self._render("workload.html", name=name, boards=boards, legend=LEGEND, reference=reference, root="..")
 
-    def record(self, record: Record) -> str:
+    def method(self, name: str, info: MethodInfo | None, found: Sequence[Board]) -> str:
+        """One method: what it says of itself, where it is installed, and its rows on all boards."""
+        boards = []
+        for board in found:
+            own = [row for row in board.rows if row.record.spec["method"]["name"] == name]
+            folder = place(board.key.workload)
+            page = {"workload": board.key.workload, "folder": folder, "page": f"{folder}/index.html"}
+            boards += [_table(board, own) | page] if own else []
+        return self._render("method.html", name=name, info=info, boards=boards, root="..")
+
+    def record(self, record: Record, verification: Verification | None = None) -> str:
         """One record, whole."""
-        spec = json.dumps(record.spec, indent=1)
-        return self._render("record.html", record=record, command=repeat(record), spec=spec, root="../..")
+        return self._render(
+            "record.html",
+            record=record,
+            verification=verification,
+            command=repeat(record),
+            spec=json.dumps(record.spec, indent=1),
+            method=place(record.spec["method"]["name"]),
+            root="../..",
+        )
 
     def assets(self) -> dict[str, str]:
         """File names and texts."""
@@ -73,24 +98,35 @@ def repeat(record: Record) -> str:
     return " ".join([*parts, f"--device {spec['device']}"])
 
 
+def _table(board: Board, rows: Sequence[Row]) -> dict[str, Any]:
+    """Some rows of a board, with its columns."""
+    shown = columns(board.track)
+    return {
+        "title": board.key.title,
+        "columns": [{"title": column.title, "numeric": column.number is not None} for column in shown],
+        "rows": [_row(row, shown) for row in rows],
+    }
+
+
 def _board(board: Board) -> dict[str, Any]:
-    track = dict(board.key.settings)["track"]
-    shown = columns(track)
-    rows = [_row(row, shown) for row in board.rows]
+    table = _table(board, board.rows)
+    shown = axes(board.track)
     curves = [
         {"name": name, "area": f"{area:.1f}", "rate": _rate(board.bd_rates.get(name, "the anchor"))}
         for name, area in sorted(board.hypervolumes.items(), key=lambda item: -item[1])
     ]
-    return {
-        "title": board.key.title,
-        "track": track,
+    return table | {
         "anchor": board.anchor,
-        "columns": [{"title": column.title, "numeric": column.number is not None} for column in shown],
-        "rows": rows,
+        "axes": [asdict(axis, dict_factory=_plain) for axis in shown],
         "curves": curves,
-        "points": [point for row in board.rows if (point := _point(row))],
-        "failures": [row for row in rows if row["status"] != "ok"],
+        "seeds": over_seeds(board.rows),
+        "points": [point for row in board.rows if (point := _point(row, shown))],
+        "failures": [row for row in table["rows"] if row["status"] != "ok"],
     }
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if not callable(value)}
 
 
 def _rate(rate: float | str) -> str:
@@ -112,22 +148,32 @@ def _row(row: Row, shown: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _point(row: Row) -> dict[str, Any] | None:
+def _point(row: Row, shown: Sequence[Axis]) -> dict[str, Any] | None:
     """What the plot knows of a row."""
-    own = values(row)
-    if row.record.status != "ok" or own["quality"] is None:
+    quality, measured = row.record.measurements.quality, row.record.measurements
+    if row.record.status != "ok" or quality is None:
         return None
-    footprint = row.record.measurements.footprint
-    stored = footprint.maps if footprint else []
-    maps = [{"name": part.name, "bits": part.bits.maximum, "fp32": 32 * part.elements} for part in stored]
     return {
         "name": row.name,
         "ceiling": row.ceiling,
-        "quality": own["quality"],
-        "low": own["quality_low"],
-        "high": own["quality_high"],
-        "metric": own["metric"],
-        "peak": own["peak_ratio"],
-        "traffic": own["payload_ratio"] if own["traffic_ratio"] is None else own["traffic_ratio"],
-        "maps": maps,
+        "quality": quality.value,
+        "low": quality.interval[0],
+        "high": quality.interval[1],
+        "metric": f"{quality.metric} {quality.unit}".strip(),
+        "at": {axis.name: axis.value(measured) for axis in shown},
+        "line": row.is_reference and row.point is not None,
+        "bars": _bars(measured),
     }
+
+
+def _bars(measured: Measurements) -> dict[str, Any] | None:
+    """What a selected row shows: bits of each map, or bytes that each module keeps for backward."""
+    if measured.footprint is not None:
+        maps = measured.footprint.maps
+        names, own = [part.name for part in maps], [part.bits.maximum for part in maps]
+        return {"unit": "bits an image", "names": names, "own": own, "fp32": [32 * part.elements for part in maps]}
+    if measured.training is not None:
+        saved = measured.training.saved_by_module
+        names = [name or "the network itself" for name in saved]
+        return {"unit": "bytes kept for backward", "names": names, "own": list(saved.values()), "fp32": []}
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ FAILED = ("oom", "timeout", "crash")
 """Statuses that another attempt may change (`--retry failed`); the others are results."""
 
 _FOLDER = "records"
+_RECORD = re.compile(r"[0-9a-f]{20}-[1-9][0-9]*\.json")
 
 
 class Store:
@@ -36,25 +38,30 @@ class Store:
     def _add(self, record: Record) -> tuple[Path, Record]:
         folder = self.folder / record.cell.workload.name
         folder.mkdir(parents=True, exist_ok=True)
-        attempt = 1 + max((_attempt(path) for path in folder.glob(f"{record.key}-*.json")), default=0)
+        number = 1 + max((attempt(path) for path in folder.glob(f"{record.key}-*.json")), default=0)
         while True:
-            numbered = record.model_copy(update={"attempt": attempt})
-            path = folder / f"{record.key}-{attempt}.json"
-            if _write_once(path, numbered.model_dump_json(indent=1)):
+            numbered = record.model_copy(update={"attempt": number})
+            path = folder / f"{record.key}-{number}.json"
+            if write_once(path, numbered.model_dump_json(indent=1)):
                 return path, numbered
-            attempt += 1
+            number += 1
 
     def latest(self, workload: str, key: str) -> Path | None:
         """The newest record of a cell, None where it has none."""
         paths = (self.folder / workload).glob(f"{key}-*.json")
-        return max(paths, key=_attempt, default=None)
+        return max(filter(is_record, paths), key=attempt, default=None)
 
     def paths(self) -> Iterator[Path]:
         """All records, the newest attempt of each cell, in a fixed order."""
         newest: dict[tuple[str, str], Path] = {}
-        for path in sorted(self.folder.glob("*/*.json"), key=_attempt):
+        for path in sorted(filter(is_record, self.folder.glob("*/*.json")), key=attempt):
             newest[path.parent.name, path.stem.rpartition("-")[0]] = path
         yield from sorted(newest.values())
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is called as records are: `<key>-<attempt>.json`."""
+    return _RECORD.fullmatch(path.name) is not None
 
 
 def read_record(path: Path) -> Record:
@@ -82,13 +89,14 @@ def read_status(path: Path) -> str:
         raise UserError(f"{path} is no valid record: remove it or restore it") from error
 
 
-def _attempt(path: Path) -> int:
+def attempt(path: Path) -> int:
+    """The number in a record's file name; 0 without one."""
     number = path.stem.rpartition("-")[2]
     return int(number) if number.isdigit() else 0
 
 
-def _write_once(path: Path, text: str) -> bool:
-    """Whether the file is new and now there. A link, unlike a rename, never replaces a file that exists."""
+def write_once(path: Path, text: str) -> bool:
+    """Writes a file, whole, unless there is one; whether it did. A link, unlike a rename, never replaces a file."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -91,3 +91,17 @@ def test_what_cannot_be_verified(published: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.json"
     broken.write_text("{")
     assert run("verify", str(broken)).returncode == 2
+
+
+def test_a_folder_of_records_is_marked(published: Path, tmp_path: Path) -> None:
+    folder = published.parents[2]
+    done = run("verify", str(folder), "--plugin", str(HOSTILE), "--save")
+    assert "of 2 records hold" in done.stdout, done.stderr
+    marks = list(folder.rglob("*.verified.json"))
+    assert len(marks) == 2
+    assert all(json.loads(mark.read_text())["environment"]["machine"]["cores"] for mark in marks)
+    listed = run("show", str(published))
+    assert listed.returncode == 0, "a mark is no record"
+    assert run("verify", str(tmp_path)).returncode == 2
+    both = run("verify", str(published), "--save", "--environment-only")
+    assert both.returncode == 2

@@ -31,8 +31,16 @@ addEventListener("load", () => setTimeout(() => {
   filter.value = "wavelet 4x";
   filter.dispatchEvent(new Event("input"));
   seen.filtered = names();
-  table.querySelector("tbody tr:not([hidden])").click();
+  const row = table.querySelector("tbody tr:not([hidden])");
+  row.focus();
+  seen.focused = document.activeElement === row;
+  row.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
   setTimeout(() => {
+    const axis = document.querySelector(".axis");
+    axis.value = "traffic";
+    axis.dispatchEvent(new Event("change"));
+    seen.axes = [...axis.options].map((option) => option.value);
+    seen.title = document.querySelector(".plot .xtitle").textContent;
     seen.bars = document.querySelectorAll(".maps .bars .point").length;
     const urls = performance.getEntriesByType("resource").map((entry) => entry.name);
     seen.requests = urls.filter((url) => !url.startsWith("file:"));
@@ -63,4 +71,7 @@ def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
     assert seen["falling"][0] == "none –"
     assert seen["rising"][-1] == seen["falling"][-1] == "wavelet 16x", "without a quality it comes last either way"
     assert seen["filtered"] == ["wavelet 4x"]
-    assert seen["bars"] == 2
+    assert seen["focused"]
+    assert seen["bars"] == 2, "by the keyboard alone"
+    assert seen["axes"] == ["peak", "traffic", "latency", "memory"]
+    assert seen["title"].startswith("sum of all maps")

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ import pytest
 import actbench
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
+from actbench.info import MethodInfo, Option
 from actbench.leaderboard.board import boards
 from actbench.leaderboard.frame import load_records
 from actbench.leaderboard.publish import publish
 from actbench.leaderboard.rank import shared_ranks
-from actbench.leaderboard.site import repeat
+from actbench.leaderboard.seeds import over_seeds
+from actbench.leaderboard.site import Site, repeat
 from actbench.records.schema import Record
 from actbench.records.store import Store
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
@@ -149,3 +152,60 @@ def test_ten_thousand_records_in_half_a_minute(tmp_path: Path) -> None:
     start = time.monotonic()
     publish(many, tmp_path, "method-0")
     assert time.monotonic() - start < 30
+
+
+def test_names_lead_to_no_other_folder(tmp_path: Path) -> None:
+    def named(workload: str, method: str) -> Record:
+        spec = CellSpec(WorkloadSpec(workload, {}), MethodSpec(method, "1", {}), record("m").cell.budget)
+        return record("m").model_copy(update={"key": spec.key, "spec": spec.canonical()})
+
+    own = tmp_path / "out"
+    publish([named("../../outside", "../up"), named("toy", SCRIPT)], own, "quantize")
+    assert list(tmp_path.iterdir()) == [own]
+    assert len(load_records(own)) == 2
+    for page in own.rglob("*.html"):
+        assert SCRIPT not in page.read_text()
+    assert len(list((own / "methods").iterdir())) == 2
+
+
+def test_a_failure_on_the_way_leaves_the_old_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(RECORDS, tmp_path, "quantize")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def fails(self: Site, *_: object) -> str:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Site, "record", fails)
+    with pytest.raises(OSError, match="disk full"):
+        publish(RECORDS[:2], tmp_path, "quantize")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_page_for_every_method(tmp_path: Path) -> None:
+    info = MethodInfo("wavelet", "Wavelets <b>", "a.b:C", "1", options=(Option("levels", 3, "how deep"),))
+    publish(RECORDS, tmp_path, "quantize", {"wavelet": info})
+    page = (tmp_path / "methods" / "wavelet.html").read_text()
+    assert "Wavelets &lt;b&gt;" in page
+    assert "how deep" in page
+    assert page.count(">record</a>") == 3
+    assert "Not installed" in (tmp_path / "methods" / "dropping.html").read_text()
+
+
+def test_absurd_numbers_are_shown(tmp_path: Path) -> None:
+    publish([record("none", "1x", 90.0, 1024), record("m", value=-1e300, bits=0)], tmp_path, "quantize")
+    assert "-1000000000000" in (tmp_path / "toy" / "README.md").read_text()
+
+
+def test_several_seeds_have_one_line(tmp_path: Path) -> None:
+    def seeded(seed: int, value: float) -> Record:
+        spec = replace(record("m").cell, seed=seed)
+        made = record("m", value=value)
+        return made.model_copy(update={"key": spec.key, "spec": spec.canonical()})
+
+    (board,) = boards([seeded(0, 80.0), seeded(1, 82.0), seeded(2, 84.0), record("other")], "quantize")
+    (own,) = over_seeds(board.rows)
+    assert (own.name, own.seeds, own.quality) == ("m", 3, 82.0)
+    assert own.quality_half == pytest.approx(4.303 * 2 / 3**0.5, rel=1e-3)
+    publish([seeded(0, 80.0), seeded(1, 82.0)], tmp_path, "quantize")
+    for name in ("README.md", "index.html"):
+        assert "ver seeds" in (tmp_path / "toy" / name).read_text()

@@ -1,0 +1,71 @@
+"""Records, checked, in the places where a published leaderboard keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actbench.errors import UserError
+from actbench.leaderboard.places import place
+from actbench.records.schema import Record
+from actbench.records.store import is_record, read_record, write_once
+from actbench.records.verification import digest, read_verification, write_verification
+
+_SUBMITTED = ("ok", "over_ceiling", "unsupported")
+"""What says something of the method; the other ends say something of the machine or of the plugin."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Files that were added, and those that were there already with the same content."""
+
+    added: tuple[Path, ...]
+    present: tuple[Path, ...]
+
+
+def lay_out(sources: Sequence[Path], leaderboards: Path) -> Submission:
+    """All records are checked before one is written. Raises UserError, naming the file, for the first that cannot be
+    submitted."""
+    checked = [(path, _checked(path)) for path in _files(sources)]
+    added: list[Path] = []
+    present: list[Path] = []
+    for path, record in checked:
+        target, is_new = _write(record, leaderboards / place(record.cell.workload.name) / "records")
+        (added if is_new else present).append(target)
+        verification = read_verification(path, record)
+        if verification is not None and is_new:
+            own = read_record(target)
+            write_verification(target, verification.model_copy(update={"record": digest(own)}))
+    return Submission(tuple(added), tuple(present))
+
+
+def _files(sources: Sequence[Path]) -> Iterator[Path]:
+    for source in sources:
+        inside = sorted(path for path in source.rglob("*.json") if is_record(path)) if source.is_dir() else [source]
+        if not inside:
+            raise UserError(f"no records in {source}: give a record's file, or a folder that has some")
+        yield from inside
+
+
+def _checked(path: Path) -> Record:
+    record = read_record(path)
+    if record.status not in _SUBMITTED:
+        raise UserError(f"{path}: its cell ended as {record.status}; mend what is wrong and run it again")
+    if record.status != "unsupported" and record.environment is None:
+        raise UserError(f"{path}: it does not say where it was measured; run the cell again")
+    return record
+
+
+def _write(record: Record, folder: Path) -> tuple[Path, bool]:
+    """Under the first attempt that is free, unless one has the same content."""
+    folder.mkdir(parents=True, exist_ok=True)
+    attempt = 1
+    while True:
+        path = folder / f"{record.key}-{attempt}.json"
+        numbered = record.model_copy(update={"attempt": attempt})
+        if write_once(path, numbered.model_dump_json()):
+            return path, True
+        if read_record(path) == numbered:
+            return path, False
+        attempt += 1

@@ -1,0 +1,100 @@
+"""From records to a pull request: what is laid out, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from actbench.errors import UserError
+from actbench.leaderboard.frame import load_records, load_verifications
+from actbench.leaderboard.publish import publish
+from actbench.leaderboard.submit import lay_out
+from actbench.records.schema import Record
+from actbench.records.store import Store
+from actbench.records.verification import CheckResult, Verification, digest, write_verification
+from tests.leaderboard.made_up import record
+
+MACHINE = {"versions": {"torch": "2"}, "machine": {"cpu": "one"}, "revision": None}
+
+
+def verification(of: Record, holds: bool = True) -> Verification:
+    check = CheckResult(name="quality", published="1", repeated="1", holds=holds)
+    where = {"versions": {"torch": "2"}, "machine": {"cpu": "another"}, "revision": None}
+    return Verification.model_validate(
+        {"record": digest(of), "when": "2025-02-03T00:00:00+00:00", "checks": [check], "environment": where}
+    )
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    store = Store(tmp_path / "results")
+    path, kept = store.add(record("wavelet", environment=MACHINE))
+    store.add(record("none", "1x", 90.0, 1024, environment=MACHINE))
+    write_verification(path, verification(kept))
+    (tmp_path / "leaderboards").mkdir()
+    return tmp_path
+
+
+def test_records_and_their_verifications_are_laid_out_and_published(results: Path) -> None:
+    boards = results / "leaderboards"
+    done = lay_out([results / "results"], boards)
+    assert [path.parent for path in done.added] == [boards / "toy" / "records"] * 2
+    assert len(load_verifications(boards)) == 1
+    publish(load_records(boards), boards, "quantize", verifications=load_verifications(boards))
+    assert "✓ 2025-02-03" in (boards / "toy" / "index.html").read_text()
+    (page,) = [p for p in (boards / "toy" / "records").glob("*.html") if "Verified" in p.read_text()]
+    assert "another" in page.read_text()
+    assert len(load_verifications(boards)) == 1, "publishing keeps it"
+
+
+def test_what_is_there_is_not_changed(results: Path) -> None:
+    boards = results / "leaderboards"
+    lay_out([results / "results"], boards)
+    before = {path: path.read_bytes() for path in boards.rglob("*.json")}
+    again = lay_out([results / "results"], boards)
+    assert again.added == ()
+    assert len(again.present) == 2
+    better = record("wavelet", value=84.0, environment=MACHINE)
+    path, _ = Store(results / "more").add(better)
+    (added,) = lay_out([path], boards).added
+    assert added.name == f"{better.key}-2.json"
+    assert {p: p.read_bytes() for p in before} == before
+    shown = {r.cell.method.name: r.measurements.quality.value for r in load_records(boards) if r.measurements.quality}
+    assert shown == {"none": 90.0, "wavelet": 84.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"status": "crash"}, "ended as crash"),
+        ({"environment": None}, "where it was measured"),
+        ({"key": "0" * 20}, "no valid record"),
+        ({"seconds": float("nan")}, "no valid record"),
+        ({"spec": None}, "no valid record"),
+    ],
+)
+def test_what_cannot_be_submitted_is_refused_and_nothing_is_written(
+    results: Path, change: dict[str, object], says: str
+) -> None:
+    good = next((results / "results").rglob("*-1.json"))
+    bad = good.with_name("f" * 20 + "-1.json")
+    bad.write_text(json.dumps(json.loads(good.read_text()) | change))
+    with pytest.raises(UserError, match=says):
+        lay_out([results / "results"], results / "leaderboards")
+    assert list((results / "leaderboards").iterdir()) == []
+
+
+def test_an_edit_takes_the_mark_away(results: Path) -> None:
+    (path,) = [p for p in (results / "results").rglob("*-1.json") if "wavelet" in p.read_text()]
+    assert len(load_verifications(results / "results")) == 1
+    data = json.loads(path.read_text())
+    data["measurements"]["quality"]["value"] = 89.0
+    path.write_text(json.dumps(data))
+    assert load_verifications(results / "results") == {}
+
+
+def test_a_damaged_verification_is_named(results: Path) -> None:
+    (path,) = (results / "results").rglob("*.verified.json")
+    path.write_text("{")
+    with pytest.raises(UserError, match="no valid verification"):
+        load_verifications(results / "results")
