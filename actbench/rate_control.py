@@ -191,7 +191,7 @@ class Pooled(Rung):
     @override
     def decode(self, stream: Stream) -> Tensor:
         count = self.shape[0] * self.shape[1] * self.shape[2]
-        codes = from_bits(stream.bits.reshape(len(stream.lengths), count, -1), self.quantizer.width)
+        codes = from_bits(stream.bits.reshape(len(stream.lengths), count, self.quantizer.width), self.quantizer.width)
         values = self.quantizer.decode(codes.float()).to(self.quantizer.high.dtype)
         whole = functional.interpolate(values.unflatten(1, self.shape), scale_factor=self.side, mode="nearest")
         return whole[:, :, : self.full[0], : self.full[1]]

@@ -12,6 +12,7 @@ from actbench.errors import UserError
 from actbench.plugins import load_plugins
 
 if TYPE_CHECKING:
+    from actbench.records.conformance import Conformance
     from actbench.records.schema import Record
     from actbench.records.verification import Verification
 
@@ -23,16 +24,19 @@ def publish(
     """Write leaderboards: pages that open without a network, Markdown, CSV, JSON, and the records behind them."""
     from actbench.leaderboard.frame import load_records, load_verifications
     from actbench.leaderboard.publish import publish as write
+    from actbench.records.conformance import load_conformance
 
     records: dict[str, Record] = {}
     verifications: dict[str, Verification] = {}
+    conformance: dict[str, Conformance] = {}
     for folder in results or [Path("results")]:
         records |= {record.key: record for record in load_records(folder)}
         verifications |= load_verifications(folder)
+        conformance |= load_conformance(folder)
     methods = load_plugins(()).methods
     anchors = [info.name for info in methods.values() if info.role == "baseline"]
     try:
-        done = write(list(records.values()), out, anchors[0] if anchors else "", methods, verifications)
+        done = write(list(records.values()), out, anchors[0] if anchors else "", methods, verifications, conformance)
     except OSError as error:
         raise UserError(f"cannot write into {out}: {error.strerror or error}") from error
     Console().print(

@@ -81,7 +81,7 @@ def run(
         data=data,
         weights=weights,
         limit=limit,
-        options=_options(option or [], registry),
+        options=parse_options(option or [], registry),
         variants=read_suite(suite, registry) if suite else (),
     )
     engine = registry.executor(executor)
@@ -202,7 +202,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _options(given: Sequence[str], registry: Registry) -> dict[str, dict[str, OptionValue]]:
+def parse_options(given: Sequence[str], registry: Registry) -> dict[str, dict[str, OptionValue]]:
     """`METHOD.NAME=VALUE` to values of the options' types."""
     parsed: dict[str, dict[str, OptionValue]] = {}
     for text in given:

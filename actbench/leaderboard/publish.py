@@ -22,6 +22,7 @@ from actbench.leaderboard.flat import COLUMNS, flat
 from actbench.leaderboard.markdown import index_page, workload_page
 from actbench.leaderboard.places import place
 from actbench.leaderboard.site import Site
+from actbench.records.conformance import FOLDER, Conformance, write_conformance
 from actbench.records.schema import Record
 from actbench.records.verification import Verification, beside, digest
 
@@ -41,9 +42,11 @@ def publish(
     anchor: str,
     methods: Mapping[str, MethodInfo] = MappingProxyType({}),
     verifications: Mapping[str, Verification] = MappingProxyType({}),
+    conformance: Mapping[str, Conformance] = MappingProxyType({}),
 ) -> Published:
     """Writes everything; what an earlier call wrote for these workloads is replaced, each folder at once. `anchor`: the
-    baseline's name. `methods`: those that are installed. `verifications`: by the digest of the record."""
+    baseline's name. `methods`: those that are installed. `verifications`: by the digest of the record.
+    `conformance`: by the name of the method."""
     by_workload: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: (record.cell.workload.name, record.key)):
         by_workload.setdefault(record.cell.workload.name, []).append(record)
@@ -57,7 +60,12 @@ def publish(
     names = sorted({record.cell.method.name for record in records})
     with _replaced(folder / "methods") as fresh:
         for name in names:
-            _write(fresh / f"{place(name)}.html", site.method(name, methods.get(name), everything))
+            _write(
+                fresh / f"{place(name)}.html", site.method(name, methods.get(name), everything, conformance.get(name))
+            )
+    for name in names:
+        if name in conformance:
+            write_conformance(conformance[name], folder / FOLDER / f"{place(name)}.json")
     counts = {name: len(own) for name, own in by_workload.items()}
     _write(folder / "README.md", index_page(counts))
     _write(folder / "index.html", site.index(counts, names))

@@ -18,6 +18,7 @@ from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
 from actbench.leaderboard.markdown import LEGEND
 from actbench.leaderboard.places import place
 from actbench.leaderboard.seeds import over_seeds
+from actbench.records.conformance import Conformance
 from actbench.records.schema import Measurements, Record
 from actbench.records.verification import Verification
 
@@ -47,15 +48,17 @@ class Site:
         boards = [_board(board) for board in found]
         return self._render("workload.html", name=name, boards=boards, legend=LEGEND, reference=reference, root="..")
 
-    def method(self, name: str, info: MethodInfo | None, found: Sequence[Board]) -> str:
-        """One method: what it says of itself, where it is installed, and its rows on all boards."""
+    def method(
+        self, name: str, info: MethodInfo | None, found: Sequence[Board], conformance: Conformance | None = None
+    ) -> str:
+        """One method: what it says of itself, where it is installed, what its checks found, and its rows."""
         boards = []
         for board in found:
             own = [row for row in board.rows if row.record.spec["method"]["name"] == name]
             folder = place(board.key.workload)
             page = {"workload": board.key.workload, "folder": folder, "page": f"{folder}/index.html"}
             boards += [_table(board, own) | page] if own else []
-        return self._render("method.html", name=name, info=info, boards=boards, root="..")
+        return self._render("method.html", name=name, info=info, boards=boards, conformance=conformance, root="..")
 
     def record(self, record: Record, verification: Verification | None = None) -> str:
         """One record, whole."""

@@ -77,7 +77,14 @@ class SubspaceIteration(Method):
     """Ranks from the ceiling, once, on calibration images; factors by one power step from those of the step before."""
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        return SavedSubspace(stats.after.sample[:_BATCH], allowance.bits // FLOAT_BITS)
+        images, most = stats.after.sample[:_BATCH], allowance.bits // FLOAT_BITS
+        codec = SavedSubspace(images, most)
+        if codec.values(images.shape) > most * len(images):
+            raise Unsupported(
+                f"{fmap.name}: ranks of 1 need {codec.values(images.shape)} values for a batch; "
+                f"{most * len(images)} are allowed"
+            )
+        return codec
 
 
 def _shape(fmap: FeatureMap) -> tuple[int, int, int]:

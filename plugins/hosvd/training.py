@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -133,6 +134,10 @@ class SavedSubspace(SavedDecomposition):
             core = mode_product(core, factor.mT[None], mode)
         fields = {f"factor{mode}": floating(factor.to(x.dtype)[None]) for mode, factor in enumerate(factors)}
         return Payload(core=floating(core.to(x.dtype)), **fields)
+
+    def values(self, shape: Sequence[int]) -> int:
+        """Of core and factors for a batch of this shape."""
+        return math.prod(self.ranks) + sum(size * rank for size, rank in zip(shape, self.ranks, strict=True))
 
     def _iterated(self, x: Tensor, mode: int) -> Tensor:
         unfolding = unfold(x[None], mode)[0]

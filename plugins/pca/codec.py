@@ -85,7 +85,7 @@ class CodedComponents(Rung):
         states, rest = string.divide(torch.full_like(string.lengths, head))
         counts = rest.lengths // WORD_BITS
         words = from_bits(rest.divide(counts * WORD_BITS)[0].bits.reshape(-1, WORD_BITS), WORD_BITS).long().numpy()
-        state = from_bits(states.bits.reshape(len(counts), -1, STATE_BITS), STATE_BITS).numpy()
+        state = from_bits(states.bits.reshape(len(counts), head // STATE_BITS, STATE_BITS), STATE_BITS).numpy()
         starts = (counts.cumsum(0) - counts).numpy()
         symbols, read = range_coder.decode(state, words, starts, contexts, self.tables.slots())
         return torch.from_numpy(symbols).unflatten(1, (-1, positions)), head + WORD_BITS * torch.from_numpy(read)

@@ -85,7 +85,7 @@ def decode(
         places = empty.cumsum(1) + at
         x = numpy.where(empty, (x << WORD_BITS) | padded.take(places, mode="clip"), x)
         at = places[:, -1:]
-    read = slots.transpose(1, 0, 2).reshape(strings, -1)[:, :values]
+    read = slots.transpose(1, 0, 2).reshape(strings, turns * width)[:, :values]
     return symbol[read], at[:, 0] + 1 - starts
 
 

@@ -1,0 +1,52 @@
+"""`actbench check`: the conformance kit on one method, without writing a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from actbench.cli.listing import AsJson, PluginFiles
+from actbench.cli.run import parse_options
+from actbench.plugins import load_plugins
+
+if TYPE_CHECKING:
+    from actbench.records.conformance import CheckOutcome
+
+_STYLES = {"passed": "green", "failed": "red", "skipped": "dim"}
+
+
+def check(
+    method: Annotated[str, typer.Argument(help="A method, as `actbench methods` lists it.")],
+    option: Annotated[list[str] | None, typer.Option(help="METHOD.NAME=VALUE; may be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A results folder: the result is kept in its checks/, for publish.")
+    ] = None,
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a method holds to the rules: each check is explained in docs/conformance.md."""
+    registry = load_plugins(plugin or ())
+    info = registry.method(method)
+    options = parse_options(option or [], registry).get(info.name, {})
+
+    from actbench.records.conformance import FOLDER, write_conformance
+    from actbench.testing import CHECKS, Subject, conduct
+
+    console = Console(soft_wrap=True, highlight=False)
+
+    def ended(outcome: CheckOutcome) -> None:
+        if not as_json:
+            style = _STYLES[outcome.status]
+            reason = f": {outcome.reason}" if outcome.reason else ""
+            console.print(f"{outcome.number:>2} {outcome.name:<20} [{style}]{outcome.status}[/]{escape(reason)}")
+
+    found = conduct(Subject(info.name, options, plugin or ()), CHECKS, ended)
+    if out is not None:
+        write_conformance(found, out / FOLDER / f"{info.name}.json")
+    console.print_json(found.model_dump_json()) if as_json else console.print(f"{info.name}: {found.summary}")
+    if not found.passed:
+        raise typer.Exit(1)

@@ -1,0 +1,69 @@
+"""What the conformance kit found of a method, as a file: `checks/<method>.json` beside the records."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from actbench.errors import UserError
+from actbench.records.schema import OptionValue, Part
+
+FOLDER = "checks"
+
+
+class CheckOutcome(Part):
+    """How one check ended, and why it failed or was skipped."""
+
+    number: Annotated[int, Field(ge=1)]
+    name: str
+    status: Literal["passed", "failed", "skipped"]
+    reason: str = ""
+
+
+class Conformance(Part):
+    """All checks of a method in one version, by one version of actbench."""
+
+    format: Literal[1] = 1
+    method: str
+    version: str
+    options: dict[str, OptionValue]
+    actbench: str
+    checks: list[CheckOutcome]
+
+    @property
+    def passed(self) -> bool:
+        """Whether none failed."""
+        return all(check.status != "failed" for check in self.checks)
+
+    @property
+    def summary(self) -> str:
+        """`20 passed, 1 skipped`"""
+        counts = Counter(check.status for check in self.checks)
+        return ", ".join(f"{counts[status]} {status}" for status in ("failed", "passed", "skipped") if counts[status])
+
+
+def write_conformance(conformance: Conformance, path: Path) -> None:
+    """Replaces what is there. Raises UserError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(json.dumps(conformance.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def load_conformance(folder: Path) -> dict[str, Conformance]:
+    """By method, what stands in `checks/` of a results folder or a leaderboard. Raises UserError for a damaged file."""
+    found = {}
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        try:
+            conformance = Conformance.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UserError(f"{path} is no valid result of `actbench check`: remove it, or check again") from error
+        found[conformance.method] = conformance
+    return found
