@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -26,6 +27,9 @@ GROUP = "actbench"
 RESTRICT = "ACTBENCH_PLUGINS"
 """Environment variable: names of the entry points to load, separated by commas; all where it is not set."""
 
+API_ATTRIBUTE = "actbench_api"
+"""A plugin's attribute: the version of the API that it was written for."""
+
 BUILT_IN = ("actbench.workloads.registry", "actbench.harness.executors.registry")
 
 
@@ -42,13 +46,15 @@ Info = TypeVar("Info", bound=_Named)
 
 @dataclass
 class PluginReport:
-    """One plugin as `actbench plugins` lists it. `error` says in one line why it is not usable."""
+    """One plugin as `actbench plugins` lists it. `error` says in one line why it is not usable; `notes` what it should
+    change before it is not."""
 
     name: str
     source: str
     version: str = ""
     error: str = ""
     provides: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -125,13 +131,29 @@ def _add(registry: Registry, manager: pluggy.PluginManager, report: PluginReport
     plugin = None
     try:
         plugin = load()
-        manager.register(plugin, name=f"{report.name} ({report.source})")
+        _check_version(plugin)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            manager.register(plugin, name=f"{report.name} ({report.source})")
+        report.notes += dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
         manager.check_pending()
         _collect(registry, manager, plugin, report)
     except (Exception, SystemExit) as error:
         report.error = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_ERROR]
         if plugin is not None and manager.is_registered(plugin):
             manager.unregister(plugin)
+
+
+def _check_version(plugin: Any) -> None:
+    """A plugin that declares none was written for the first one."""
+    declared = getattr(plugin, API_ATTRIBUTE, 1)
+    if declared != hookspecs.API_VERSION:
+        older = isinstance(declared, int) and declared < hookspecs.API_VERSION
+        mend = "a newer version of the plugin" if older else "a newer actbench"
+        raise RuntimeError(
+            f"made for version {declared} of actbench's plugin API, and this actbench has {hookspecs.API_VERSION}: "
+            f"install {mend}"
+        )
 
 
 def _collect(registry: Registry, manager: pluggy.PluginManager, plugin: Any, report: PluginReport) -> None:

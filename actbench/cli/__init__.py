@@ -8,7 +8,7 @@ import sys
 import typer
 
 from actbench import __version__
-from actbench.cli import check, compare, listing, maps, publish, run, show, submit, verify
+from actbench.cli import check, compare, listing, maps, publish, run, scaffold, show, submit, verify
 from actbench.errors import UserError
 
 app = typer.Typer(
@@ -38,6 +38,8 @@ app.command("run")(run.run)
 app.command("publish")(publish.publish)
 app.command("compare")(compare.compare)
 app.command("verify")(verify.verify)
+app.command("new-method")(scaffold.new_method)
+app.command("new-workload")(scaffold.new_workload)
 app.command("check")(check.check)
 app.command("submit")(submit.submit)
 app.command("maps")(maps.maps)

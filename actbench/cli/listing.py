@@ -49,8 +49,17 @@ def workloads(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
 def plugins(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the plugins, what each provides, and why one could not be loaded."""
     found = load_plugins(plugin or ()).plugins
-    columns = ["plugin", "from", "version", "provides", "error"]
-    rows = ([report.name, report.source, report.version, ", ".join(report.provides), report.error] for report in found)
+    columns = ["plugin", "from", "version", "provides", "error, notes"]
+    rows = (
+        [
+            report.name,
+            report.source,
+            report.version,
+            ", ".join(report.provides),
+            "; ".join([report.error, *report.notes]).strip("; "),
+        ]
+        for report in found
+    )
     _show(as_json, [asdict(report) for report in found], columns, rows)
 
 

@@ -1,0 +1,1 @@
+"""Packages for plugin authors to begin with: written from templates, and working as written."""
