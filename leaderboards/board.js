@@ -21,39 +21,40 @@ function layout(more) {
   }, more, { xaxis: Object.assign({}, axis, more.xaxis), yaxis: Object.assign({}, axis, more.yaxis) });
 }
 
-// The points that none beats in both: from the smallest footprint on, each has to be better than all before it.
+// The points that none beats in both: from the best end of the axis on, each has to be better than all before it.
 function frontTrace(points, axis) {
+  const order = (a, b) => (axis.rising ? b.at[axis.name] - a.at[axis.name] : a.at[axis.name] - b.at[axis.name]) || b.quality - a.quality;
   const front = [];
-  for (const point of points.filter((one) => one[axis]).sort((a, b) => b[axis] - a[axis] || b.quality - a.quality)) {
+  for (const point of points.sort(order)) {
     if (!front.length || point.quality > front[front.length - 1].quality) front.push(point);
   }
-  return { name: "Pareto front", x: front.map((point) => point[axis]), y: front.map((point) => point.quality),
+  return { name: "Pareto front", x: front.map((point) => point.at[axis.name]), y: front.map((point) => point.quality),
     mode: "lines", line: { color: style("--front"), width: 9 }, hoverinfo: "skip" };
 }
 
-function drawPlot(place, points, axis) {
-  const reference = points.find((point) => !point.ceiling);
-  points = points.filter((point) => point.ceiling);
-  const names = [...new Set(points.map((point) => point.name))];
+function drawPlot(place, all, axis) {
+  const reference = all.find((point) => point.line);
+  const points = all.filter((point) => !point.line && point.at[axis.name] > 0);
+  const names = [...new Set(all.filter((point) => !point.line).map((point) => point.name))];
   const traces = names.map((name, index) => {
-    const own = points.filter((point) => point.name === name && point[axis]).sort((a, b) => a[axis] - b[axis]);
+    const own = points.filter((point) => point.name === name).sort((a, b) => a.at[axis.name] - b.at[axis.name]);
     return {
-      name: escaped(name), x: own.map((point) => point[axis]), y: own.map((point) => point.quality),
+      name: escaped(name), x: own.map((point) => point.at[axis.name]), y: own.map((point) => point.quality),
       mode: own.length > 1 ? "lines+markers" : "markers",
       line: { color: COLOURS[index % COLOURS.length], width: 1.5, dash: index >= COLOURS.length ? "dot" : "solid" },
       marker: { symbol: SYMBOLS[index % SYMBOLS.length], size: 9 },
       error_y: { type: "data", symmetric: false, thickness: 1, width: 2,
         array: own.map((point) => point.high - point.quality), arrayminus: own.map((point) => point.quality - point.low) },
       text: own.map((point) => escaped(`${point.name} ${point.ceiling}`)),
-      hovertemplate: "%{text}<br>%{y:.2f} at %{x:.2f}x<extra></extra>",
+      hovertemplate: "%{text}<br>%{y:.2f} at %{x:.2f}<extra></extra>",
     };
   });
-  traces.unshift(frontTrace(points, axis));
-  const kind = axis === "peak" ? /^([\d.]+)x$/ : /^traffic:([\d.]+)x$/;
-  const factors = [...new Set(points.map((point) => (kind.exec(point.ceiling) || [])[1]).filter(Boolean))].map(Number);
+  traces.unshift(frontTrace([...points], axis));
+  const kind = { peak: /^([\d.]+)x$/, traffic: /^traffic:([\d.]+)x$/ }[axis.ceiling];
+  const factors = kind ? [...new Set(points.map((point) => (kind.exec(point.ceiling) || [])[1]).filter(Boolean))].map(Number) : [];
   Plotly.react(place, traces, layout({
-    xaxis: { type: "log", title: { text: "fp32 bits / stored bits" }, dtick: Math.log10(2) },
-    yaxis: { title: { text: escaped((points[0] || {}).metric || "quality") } },
+    xaxis: { type: "log", title: { text: escaped(axis.title) }, dtick: Math.log10(2) },
+    yaxis: { title: { text: escaped((all[0] || {}).metric || "quality") } },
     shapes: [
       ...factors.map((factor) => ({ type: "line", x0: factor, x1: factor, yref: "paper", y0: 0, y1: 1,
         line: { color: style("--soft"), width: 1, dash: "dot" } })),
@@ -65,14 +66,13 @@ function drawPlot(place, points, axis) {
   }), { responsive: true, displayModeBar: false });
 }
 
-function drawMaps(place, point) {
+function drawBars(place, point) {
   place.hidden = false;
-  const names = point.maps.map((map) => escaped(map.name));
-  Plotly.react(place, [
-    { type: "bar", name: "fp32", x: names, y: point.maps.map((map) => map.fp32), marker: { color: style("--line") } },
-    { type: "bar", name: escaped(`${point.name} ${point.ceiling}`), x: names, y: point.maps.map((map) => map.bits),
-      marker: { color: COLOURS[0] } },
-  ], layout({ yaxis: { type: "log", title: { text: "bits an image" } }, barmode: "overlay" }),
+  const { unit, names, own, fp32 } = point.bars, x = names.map(escaped);
+  const before = fp32.length ? [{ type: "bar", name: "fp32", x, y: fp32, marker: { color: style("--line") } }] : [];
+  Plotly.react(place, [...before,
+    { type: "bar", name: escaped(`${point.name} ${point.ceiling}`), x, y: own, marker: { color: COLOURS[0] } },
+  ], layout({ yaxis: { type: "log", title: { text: unit } }, barmode: "overlay" }),
   { responsive: true, displayModeBar: false });
 }
 
@@ -95,9 +95,14 @@ function sortRows(table, column, button) {
 function start(section) {
   const points = JSON.parse(section.querySelector(".points").textContent);
   const plot = section.querySelector(".plot"), axis = section.querySelector(".axis"), table = section.querySelector(".rows");
-  const hasPeaks = points.some((point) => /^[\d.]+x$/.test(point.ceiling));
-  axis.value = hasPeaks && [...axis.options].some((option) => option.value === "peak") ? "peak" : "traffic";
-  const draw = () => drawPlot(plot, points, axis.value);
+  const chosen = () => {
+    const { value, textContent, dataset } = axis.selectedOptions[0];
+    return { name: value, title: textContent, rising: dataset.rising === "true", ceiling: dataset.ceiling };
+  };
+  // First the axis that has ceilings of this board on it.
+  const sums = points.some((point) => point.ceiling) && points.every((point) => !point.ceiling || point.ceiling.startsWith("traffic"));
+  axis.value = ([...axis.options].find((option) => option.dataset.ceiling === (sums ? "traffic" : "peak")) || axis.options[0]).value;
+  const draw = () => drawPlot(plot, points, chosen());
   draw();
   axis.addEventListener("change", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
@@ -110,12 +115,17 @@ function start(section) {
       row.hidden = !words.every((word) => text.includes(word));
     }
   });
-  table.tBodies[0].addEventListener("click", (event) => {
-    const row = event.target.closest("tr");
+  const select = (row) => {
     const point = points.find((candidate) => `${candidate.name} ${candidate.ceiling}` === row.dataset.row);
     table.querySelectorAll(".selected").forEach((other) => other.classList.remove("selected"));
     row.classList.add("selected");
-    if (point && point.maps.length) drawMaps(section.querySelector(".maps"), point);
+    if (point && point.bars) drawBars(section.querySelector(".maps"), point);
+  };
+  table.tBodies[0].addEventListener("click", (event) => select(event.target.closest("tr")));
+  table.tBodies[0].addEventListener("keydown", (event) => {
+    if (event.target.tagName !== "TR" || (event.key !== "Enter" && event.key !== " ")) return;
+    event.preventDefault();
+    select(event.target);
   });
 }
 
