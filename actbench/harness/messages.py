@@ -11,7 +11,7 @@ from typing import IO, Any
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a worker needs to know before its first cell."""
+    """What a worker needs to know before its first cell. `threads`: as torch chooses for None."""
 
     workload: str
     device: str
@@ -19,6 +19,7 @@ class Preparation:
     weights: Path | None = None
     limit: int | None = None
     plugin_files: tuple[Path, ...] = ()
+    threads: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; paths absolute."""
@@ -29,6 +30,7 @@ class Preparation:
             "weights": _absolute(self.weights),
             "limit": self.limit,
             "plugin_files": [str(path.absolute()) for path in self.plugin_files],
+            "threads": self.threads,
         }
 
     @classmethod
@@ -41,6 +43,7 @@ class Preparation:
             Path(data["weights"]) if data["weights"] else None,
             data["limit"],
             tuple(map(Path, data["plugin_files"])),
+            data["threads"],
         )
 
 

@@ -70,18 +70,28 @@ def repeat(
 ) -> None:
     """Measures the cells of records again, and compares, one after the other. Records of another network or other
     images than those that are here are not repeated. One worker serves all records of a workload, on a device, with as
-    many images."""
+    many images and threads."""
     for preparation, own in _grouped(records, sources):
         _repeat(own, preparation, registry, executor, timeout, found)
 
 
 def _grouped(records: Sequence[Record], sources: Sources) -> Iterator[tuple[Preparation, list[Record]]]:
-    grouped: dict[tuple[str, str, int | None], list[Record]] = {}
+    grouped: dict[Preparation, list[Record]] = {}
     for record in records:
-        cell = record.cell
-        grouped.setdefault((cell.workload.name, cell.device, cell.workload.limit), []).append(record)
-    for (workload, device, limit), own in grouped.items():
-        yield Preparation(workload, device, sources.data, sources.weights, limit, sources.plugin_files), own
+        workload, device = record.cell.workload, record.cell.device
+        # Sums are rounded otherwise on another number of threads, and here and there a code with them.
+        threads = record.environment.machine.get("threads") if record.environment else None
+        preparation = Preparation(
+            workload.name,
+            device,
+            sources.data,
+            sources.weights,
+            workload.limit,
+            sources.plugin_files,
+            int(threads) if threads else None,
+        )
+        grouped.setdefault(preparation, []).append(record)
+    yield from grouped.items()
 
 
 def _repeat(

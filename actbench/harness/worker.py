@@ -44,6 +44,8 @@ class _Worker:
         from actbench.workloads.base import WorkloadSettings
 
         self._answers = answers
+        if preparation.threads is not None:
+            torch.set_num_threads(preparation.threads)
         self._registry = load_plugins(preparation.plugin_files)
         self._device = torch.device(preparation.device)
         info = self._registry.workload(preparation.workload)
