@@ -11,6 +11,9 @@ from actbench.budget import Bits, Budget, Ceiling
 from actbench.records.schema import Record
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
+collect_ignore = ["downstream"]
+"""Packages of their own: `tox -e downstream` installs them."""
+
 settings.register_profile("actbench", deadline=None)  # a busy machine is no defect
 settings.load_profile("actbench")
 

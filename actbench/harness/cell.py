@@ -25,6 +25,9 @@ from actbench.network.splice import Spliced, splice
 from actbench.recovery import recover
 from actbench.spec import CellSpec
 
+_NO_MEMORY = "can't allocate memory"
+"""How torch's allocator on the CPU says it, in a RuntimeError."""
+
 CHECKED_IMAGES = 4
 """Images whose payloads are packed, unpacked and decoded."""
 
@@ -44,6 +47,9 @@ def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progr
     except (MemoryError, torch.OutOfMemoryError) as error:
         outcome.status, outcome.reason = "oom", _one_line(error)
     except Exception as error:
+        if _NO_MEMORY in str(error):
+            outcome.status, outcome.reason = "oom", _one_line(error)
+            return outcome
         outcome.status, outcome.reason = "crash", f"{type(error).__name__}: {_one_line(error)} ({_place(error)})"
         outcome.warnings.append(traceback.format_exc(limit=-6))
     return outcome

@@ -7,6 +7,7 @@ it started; whatever else prints goes to standard error. It ends when its parent
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import threading
 from dataclasses import asdict
@@ -18,6 +19,9 @@ from actbench.errors import UserError
 from actbench.harness.messages import Preparation, receive, send
 
 _PROGRESS_INTERVAL = 0.1
+
+_SHARE_OF_MEMORY = 0.9
+"""Of the machine's: more than this no worker gets, so that what leaks fails itself, and not the machine."""
 
 
 def main() -> None:
@@ -44,6 +48,8 @@ class _Worker:
         from actbench.workloads.base import WorkloadSettings
 
         self._answers = answers
+        if preparation.device == "cpu":  # a GPU's driver reserves addresses without using them
+            _limit_memory()
         if preparation.threads is not None:
             torch.set_num_threads(preparation.threads)
         self._registry = load_plugins(preparation.plugin_files)
@@ -74,6 +80,13 @@ class _Worker:
         if not total or done == total or now - self._last > _PROGRESS_INTERVAL:
             self._last = now
             send(self._answers, event="step", step=step, done=done, total=total)
+
+
+def _limit_memory() -> None:
+    """Allocations beyond the limit fail with an error that says so."""
+    most = int(_SHARE_OF_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _claim_standard_output() -> IO[bytes]:

@@ -130,6 +130,20 @@ class OutOfMemory(Codec):
         return payload["values"]
 
 
+LEAKED: list[Tensor] = []
+
+
+class Leaking(PlainCodec):
+    """Keeps a gibibyte of addresses for ever, again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def encode(self, x: Tensor) -> Payload:
+        while True:
+            LEAKED.append(torch.empty(1 << 28))
+
+
 class Printing(PlainCodec):
     """Behaves, but talks: on the stream that once was the worker's answers."""
 
@@ -164,6 +178,7 @@ CODECS: dict[str, type[Codec]] = {
     "hanging": Hanging,
     "exiting": Exiting,
     "out-of-memory": OutOfMemory,
+    "leaking": Leaking,
     "printing": Printing,
     "waiting": Waiting,
 }

@@ -32,7 +32,8 @@ def records(results: Path) -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], dict[str, dict]]:
     results = tmp_path_factory.mktemp("results")
-    names = "remembering,understating,shaping,wrong-shape,not-a-number,raising,exiting,out-of-memory,hanging,printing"
+    names = "remembering,understating,shaping,wrong-shape,not-a-number,raising,exiting,out-of-memory"
+    names += ",leaking,hanging,printing"
     done = run(results, names, "--timeout", "12")
     return done, records(results)
 
@@ -50,6 +51,7 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Co
         ("raising", "crash", "ZeroDivisionError: encode cannot (hostile.py:"),
         ("exiting", "crash", "exited with code 7"),
         ("out-of-memory", "oom", "no room"),
+        ("leaking", "oom", "can't allocate memory"),
         ("hanging", "timeout", "12 s"),
         ("printing", "over_ceiling", "peak 16384 bits"),
     ],

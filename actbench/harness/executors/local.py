@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import IO, Any
@@ -27,8 +28,13 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_"
 pages at every large tensor took up to a third of a cell's time."""
 
 
+_MOST_OF_MEMORY = 0.5
+"""A worker that holds more than this share of the machine's memory after a cell makes room for a fresh one."""
+
+
 class Local:
-    """Runs cells one after the other; a fresh worker takes over where one is lost."""
+    """Runs cells one after the other. A fresh worker takes over where one is lost, ran out of memory, or holds so much
+    of it after a cell that the next one could."""
 
     def run(self, preparation: Preparation, cells: Sequence[CellSpec], listener: Listener, timeout: float) -> None:
         """See `Executor.run`."""
@@ -38,7 +44,7 @@ class Local:
                 listener.started(cell)
                 worker = worker or _Process()
                 result = _run_cell(worker, preparation, cell, listener, timeout)
-                if not worker.alive:
+                if not worker.alive or result.status == "oom" or worker.memory_share > _MOST_OF_MEMORY:
                     worker.kill()
                     worker = None
                 listener.ended(result)
@@ -101,6 +107,15 @@ class _Process:
     def alive(self) -> bool:
         """Whether it can take another cell."""
         return self._process.poll() is None and self.environment is not None
+
+    @property
+    def memory_share(self) -> float:
+        """Resident memory as a share of the machine's; 0 where the system does not say."""
+        try:
+            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+            return pages / os.sysconf("SC_PHYS_PAGES")
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     def prepare(self, preparation: Preparation, timeout: float) -> None:
         """Loads the workload. Raises UserError where the worker refuses."""

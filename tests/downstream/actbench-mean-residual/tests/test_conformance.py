@@ -1,0 +1,5 @@
+import pytest
+
+
+@pytest.mark.actbench("mean-residual")
+def test_conformance(check): check()
