@@ -21,8 +21,9 @@ class SavedLedger:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        kept = [*model.parameters(), *model.buffers()]
-        self._there = {tensor.untyped_storage()._cdata for tensor in kept}
+        # Kept alive: a buffer that is replaced on the way would leave its address to what is saved.
+        self._kept = [tensor.untyped_storage() for tensor in [*model.parameters(), *model.buffers()]]
+        self._there = {storage._cdata for storage in self._kept}
         self._entries: dict[int, tuple[StorageWeakRef, int, str]] = {}
         self._running: list[str] = []
 

@@ -104,6 +104,26 @@ def test_a_freed_tensors_address_is_not_taken_for_the_tensor() -> None:
     assert before == 3 * 2 * 4 * 49 * 4 + 2 * 4 * 4
 
 
+def test_a_buffer_that_is_replaced_hides_nothing() -> None:
+    """The old buffer's address is free for what is saved next."""
+
+    class Replacing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("state", torch.zeros(1000))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.state = torch.ones(1000)
+            return x * x.detach().clone()
+
+    for _ in range(20):
+        model, x = Replacing(), torch.randn(1000, requires_grad=True)
+        with saved_bytes(model) as ledger:
+            y = model(x)
+            assert y.requires_grad
+            assert ledger.bytes == 4000, "the clone"
+
+
 def test_a_mask_is_the_relus_gradient_where_its_output_would_not_be() -> None:
     x = torch.randn(4, 8, 6, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
     weights = torch.randn(4, 8, 6, 6)
