@@ -105,3 +105,20 @@ def test_a_folder_of_records_is_marked(published: Path, tmp_path: Path) -> None:
     assert run("verify", str(tmp_path)).returncode == 2
     both = run("verify", str(published), "--save", "--environment-only")
     assert both.returncode == 2
+
+
+def test_another_processor_rounds_otherwise(published: Path, tmp_path: Path) -> None:
+    def elsewhere(data: dict[str, Any]) -> None:
+        data["environment"]["machine"]["cpu"] = "another"
+        data["measurements"]["footprint"]["traffic"]["maximum"] += 1
+
+    def more(data: dict[str, Any]) -> None:
+        elsewhere(data)
+        data["measurements"]["footprint"]["traffic"]["maximum"] *= 2
+
+    def differing(change: Any) -> list[str]:
+        lines = verify(edited(published, tmp_path, change)).stdout.splitlines()
+        return [line for line in lines if "differs" in line and "ratio" not in line]
+
+    assert differing(elsewhere) == []
+    assert len(differing(more)) == 1
