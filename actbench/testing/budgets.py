@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 
 import torch
 
 from actbench.budget import Budget
 from actbench.errors import Unsupported
-from actbench.method import Codec
 from actbench.operations import build_all
 from actbench.testing.check import Skipped, expect
 from actbench.testing.form import cases
@@ -28,8 +26,8 @@ def ceilings(subject: Subject) -> None:
     if subject.info.role == "reference":
         raise Skipped("a reference has no ceiling")
     cases(subject)
-    for budget, codecs in subject.supported():
-        bits = _bits_per_image(subject, budget, codecs)
+    for budget, _ in subject.supported():
+        bits = _bits_per_image(subject, budget)
         limit, kind = budget.ceiling.limit(subject.network.maps), budget.ceiling.kind
         stored = bits.amax(0) if kind == "peak" else bits.sum(0)
         expect(int(stored.max()) <= limit, f"{budget}: {int(stored.max())} bits are stored, {limit} are allowed")
@@ -60,11 +58,11 @@ def impossible_budget(subject: Subject) -> None:
         raise Skipped("a reference has no ceiling")
     budget = parse_budget(_IMPOSSIBLE.replace("1000000x", "traffic:1000000x") if subject.saves else _IMPOSSIBLE)
     try:
-        codecs = subject.plan(budget)
+        subject.planned(budget)
     except Unsupported as error:
         expect(bool(str(error)), "Unsupported is raised without a reason")
         return
-    bits = _bits_per_image(subject, budget, codecs)
+    bits = _bits_per_image(subject, budget)
     limit = budget.ceiling.limit(subject.network.maps)
     expect(int(bits.max()) <= limit, f"{budget}: a plan is made, and {int(bits.max())} bits are stored of {limit}")
 
@@ -92,12 +90,10 @@ def too_good(subject: Subject) -> None:
         )
 
 
-def _bits_per_image(subject: Subject, budget: Budget, codecs: Mapping[str, Codec]) -> torch.Tensor:
+def _bits_per_image(subject: Subject, budget: Budget) -> torch.Tensor:
     """(maps, images); of what is encoded as a whole batch the mean over its images."""
     rows = []
     images = len(subject.pixels)
-    if budget not in subject.budgets:
-        subject._plans[budget] = codecs
     stored = {case.fmap.name: case for case in subject.cases(budget)}
     for fmap in subject.network.maps:
         if fmap.name not in stored:

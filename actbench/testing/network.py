@@ -129,7 +129,7 @@ def weight_gradients(subject: Subject) -> None:
             continue
         expect(codecs[fmap.name].side == "after", f"map {fmap.name}: training saves what is behind the nonlinearity")
         compared += 1
-        x = subject._sides[fmap.name][1]
+        x = subject.sides[fmap.name][1]
         own, exact = _weight_gradient(layer, x, codecs[fmap.name]), _decoded_gradient(layer, x, codecs[fmap.name])
         error = float((own - exact).norm() / exact.norm().clamp_min(1e-12))
         expect(error <= _GRADIENT_TOLERANCE, f"map {fmap.name}: the gradient is off by {error:.3g} of its norm")

@@ -171,16 +171,16 @@ class Subject:
     def cases(self, budget: Budget | None = None) -> list[Case]:
         """Every map with a codec under a budget, by default under each that is supported."""
         chosen = self.supported() if budget is None else [(budget, self.planned(budget))]
-        sides = self._sides
         return [
-            Case(fmap, codecs[fmap.name], sides[fmap.name][codecs[fmap.name].side == "after"])
+            Case(fmap, codecs[fmap.name], self.sides[fmap.name][codecs[fmap.name].side == "after"])
             for _, codecs in chosen
             for fmap in self.network.maps
             if fmap.name in codecs
         ]
 
     @cached_property
-    def _sides(self) -> dict[str, tuple[Tensor, Tensor]]:
+    def sides(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """By the map's name, `pixels` before the nonlinearity and behind it."""
         with torch.no_grad():
             return Tap(self.network).sides(self.pixels)
 

@@ -93,7 +93,7 @@ def test_wcc_convolves_what_is_stored(bench: Workbench) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["prochan", "wcc"])
 def test_recovery_gains(bench: Workbench, method: str) -> None:
-    closed, opened = (measurements(bench, spec(method, "32x", "w8a2-8", steps)) for steps in (0, 60))
+    closed, opened = (measurements(bench, spec(method, "16x", "w8a8", steps)) for steps in (0, 60))
     assert opened["quality"]["value"] > closed["quality"]["value"]
     assert opened["footprint"]["traffic"] == closed["footprint"]["traffic"]
 
