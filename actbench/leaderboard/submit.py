@@ -9,7 +9,7 @@ from pathlib import Path
 from actbench.errors import UserError
 from actbench.leaderboard.places import place
 from actbench.records.schema import Record
-from actbench.records.store import is_record, read_record, write_once
+from actbench.records.store import attempt, is_record, read_record, write_once
 from actbench.records.verification import digest, read_verification, write_verification
 
 _SUBMITTED = ("ok", "over_ceiling", "unsupported")
@@ -58,14 +58,14 @@ def _checked(path: Path) -> Record:
 
 
 def _write(record: Record, folder: Path) -> tuple[Path, bool]:
-    """Under the first attempt that is free, unless one has the same content."""
+    """As the newest attempt of its cell, unless one has the same content: which one, and whether it is new."""
     folder.mkdir(parents=True, exist_ok=True)
-    attempt = 1
-    while True:
-        path = folder / f"{record.key}-{attempt}.json"
-        numbered = record.model_copy(update={"attempt": attempt})
-        if write_once(path, numbered.model_dump_json()):
-            return path, True
-        if read_record(path) == numbered:
+    there = sorted(filter(is_record, folder.glob(f"{record.key}-*.json")), key=attempt)
+    for path in there:
+        if read_record(path) == record.model_copy(update={"attempt": attempt(path)}):
             return path, False
-        attempt += 1
+    number = 1 + (attempt(there[-1]) if there else 0)
+    path = folder / f"{record.key}-{number}.json"
+    if not write_once(path, record.model_copy(update={"attempt": number}).model_dump_json()):
+        raise UserError(f"{path} was written by somebody else just now: submit again")
+    return path, True

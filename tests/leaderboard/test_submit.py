@@ -58,6 +58,12 @@ def test_what_is_there_is_not_changed(results: Path) -> None:
     path, _ = Store(results / "more").add(better)
     (added,) = lay_out([path], boards).added
     assert added.name == f"{better.key}-2.json"
+    (boards / "toy" / "records" / f"{better.key}-1.json").rename(results / "kept.json")
+    again = record("wavelet", value=84.5, environment=MACHINE)
+    (newest,) = lay_out([Store(results / "third").add(again)[0]], boards).added
+    assert newest.name == f"{better.key}-3.json", "above the newest, also where older ones are gone"
+    newest.unlink()
+    (results / "kept.json").rename(boards / "toy" / "records" / f"{better.key}-1.json")
     assert {p: p.read_bytes() for p in before} == before
     shown = {r.cell.method.name: r.measurements.quality.value for r in load_records(boards) if r.measurements.quality}
     assert shown == {"none": 90.0, "wavelet": 84.0}
