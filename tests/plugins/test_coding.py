@@ -292,7 +292,9 @@ def test_half_precision_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "coder", [RunLength(), SparseExponentialGolomb(0), SparseExponentialGolomb(2), BitPlane()], ids=repr
+    "coder",
+    [RunLength(), SparseExponentialGolomb(0), SparseExponentialGolomb(2), BitPlane()],
+    ids=lambda coder: type(coder).__name__,
 )
 @pytest.mark.parametrize("pattern", [[0], [7], [15, 0], [1] + [0] * 16, [15] * 3 + [0] * 32], ids=str)
 def test_long_strings_that_never_fall_into_step(coder: Coder, pattern: list[int]) -> None:

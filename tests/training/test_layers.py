@@ -61,7 +61,9 @@ def test_without_loss_training_is_bit_exact(settings: dict[str, object]) -> None
         assert torch.equal(own, expected)
 
 
-@pytest.mark.parametrize("codec", [Coarse(), SavedDecomposition(0.9), SavedDecomposition(most=60)], ids=repr)
+@pytest.mark.parametrize(
+    "codec", [Coarse(), SavedDecomposition(0.9), SavedDecomposition(most=60)], ids=lambda codec: type(codec).__name__
+)
 @pytest.mark.parametrize("settings", [*GRID, *OTHERS], ids=str)
 def test_the_weights_gradient_is_the_reconstructions(settings: dict[str, object], codec: Codec) -> None:
     layer, x = nn.Conv2d(6, 12, **settings), smooth(4, 6, 9, 11)
@@ -76,7 +78,7 @@ def test_the_weights_gradient_is_the_reconstructions(settings: dict[str, object]
 
 
 @pytest.mark.parametrize("shape", [(7, 10), (3, 8, 10), (3, 4, 5, 10)], ids=str)
-@pytest.mark.parametrize("codec", [Coarse(), SavedDecomposition(0.9)], ids=repr)
+@pytest.mark.parametrize("codec", [Coarse(), SavedDecomposition(0.9)], ids=lambda codec: type(codec).__name__)
 def test_linear_layers(shape: tuple[int, ...], codec: Codec) -> None:
     layer, x = nn.Linear(10, 6), smooth(*shape)
     own_input, own_weight, own_bias = gradients(CompressedLinear(copy.deepcopy(layer), SavedInput(codec)), x)
