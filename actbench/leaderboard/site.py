@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -120,16 +119,12 @@ def _board(board: Board) -> dict[str, Any]:
     ]
     return table | {
         "anchor": board.anchor,
-        "axes": [asdict(axis, dict_factory=_plain) for axis in shown],
+        "axes": shown,
         "curves": curves,
         "seeds": over_seeds(board.rows),
         "points": [point for row in board.rows if (point := _point(row, shown))],
         "failures": [row for row in table["rows"] if row["status"] != "ok"],
     }
-
-
-def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in items if not callable(value)}
 
 
 def _rate(rate: float | str) -> str:
@@ -156,14 +151,15 @@ def _point(row: Row, shown: Sequence[Axis]) -> dict[str, Any] | None:
     quality, measured = row.record.measurements.quality, row.record.measurements
     if row.record.status != "ok" or quality is None:
         return None
+    own = values(row)
     return {
         "name": row.name,
         "ceiling": row.ceiling,
         "quality": quality.value,
         "low": quality.interval[0],
         "high": quality.interval[1],
-        "metric": f"{quality.metric} {quality.unit}".strip(),
-        "at": {axis.name: axis.value(measured) for axis in shown},
+        "metric": own["metric"],
+        "at": {axis.column: own[axis.column] for axis in shown},
         "line": row.is_reference and row.point is not None,
         "bars": _bars(measured),
     }

@@ -37,7 +37,7 @@ addEventListener("load", () => setTimeout(() => {
   row.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
   setTimeout(() => {
     const axis = document.querySelector(".axis");
-    axis.value = "traffic";
+    axis.value = "traffic_ratio";
     axis.dispatchEvent(new Event("change"));
     seen.axes = [...axis.options].map((option) => option.value);
     seen.title = document.querySelector(".plot .xtitle").textContent;
@@ -73,5 +73,5 @@ def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
     assert seen["filtered"] == ["wavelet 4x"]
     assert seen["focused"]
     assert seen["bars"] == 2, "by the keyboard alone"
-    assert seen["axes"] == ["peak", "traffic", "latency", "memory"]
+    assert seen["axes"] == ["peak_ratio", "traffic_ratio", "latency_ratio", "memory_bytes"]
     assert seen["title"].startswith("sum of all maps")
