@@ -18,7 +18,9 @@ Role = Literal["method", "baseline", "reference"]
 Normalisation = Literal["quantised", "exact", "recomputed"]
 """Training track: what is kept of a batch normalisation's input: 8 bits a value, all of it, or nothing."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+"""What a method, a workload or an executor may be called."""
+
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -133,7 +135,7 @@ def load_target(target: str) -> Any:
 
 
 def _check_registration(name: str, target: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"name {name!r}: use lower-case letters, digits and hyphens, 64 at most")
     if not _TARGET.fullmatch(target):
         raise ValueError(f'target {target!r}: write "package.module:Class"')

@@ -56,7 +56,7 @@ def plugins(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
             report.source,
             report.version,
             ", ".join(report.provides),
-            "; ".join([report.error, *report.notes]).strip("; "),
+            "; ".join(filter(None, [report.error, *report.notes])),
         ]
         for report in found
     )

@@ -15,7 +15,7 @@ from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.info import load_target
 from actbench.plugins import load_plugins
-from actbench.records.store import is_record, read_record
+from actbench.records.store import read_record, record_files
 
 if TYPE_CHECKING:
     from actbench.harness.verify import Check
@@ -39,7 +39,7 @@ def verify(
 
     if save and environment_only:
         raise UserError("--save keeps what a repetition found: leave --environment-only out")
-    paths = _paths(records)
+    paths = record_files(records)
     published = [read_record(path) for path in paths]
     places = {id(record): path for record, path in zip(published, paths, strict=True)}
     registry = load_plugins(plugin or ())
@@ -63,17 +63,6 @@ def verify(
         _say("the environment is the same" if environment_only else "verified")
     if failed:
         raise typer.Exit(1)
-
-
-def _paths(given: Sequence[Path]) -> list[Path]:
-    """Files as they are; of a folder all records in it."""
-    found: list[Path] = []
-    for path in given:
-        inside = sorted(file for file in path.rglob("*.json") if is_record(file)) if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"no records in {path}: give a record's file, or a folder that has some")
-        found += inside
-    return found
 
 
 def _save(path: Path, record: Record, checks: Sequence[Check], repeated: Record | None) -> None:

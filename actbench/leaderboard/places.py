@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+from actbench.info import NAME
 
 
 def place(name: str) -> str:
     """The name itself where it is one that a plugin may register, else `x-` and 16 digits of its SHA-256."""
-    return name if _PLAIN.fullmatch(name) else f"x-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return name if NAME.fullmatch(name) else f"x-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from actbench.errors import UserError
 from actbench.leaderboard.places import place
 from actbench.records.schema import Record
-from actbench.records.store import attempt, is_record, read_record, write_once
+from actbench.records.store import attempt, is_record, read_record, record_files, write_once
 from actbench.records.verification import digest, read_verification, write_verification
 
 _SUBMITTED = ("ok", "over_ceiling", "unsupported")
@@ -27,7 +27,7 @@ class Submission:
 def lay_out(sources: Sequence[Path], leaderboards: Path) -> Submission:
     """All records are checked before one is written. Raises UserError, naming the file, for the first that cannot be
     submitted."""
-    checked = [(path, _checked(path)) for path in _files(sources)]
+    checked = [(path, _checked(path)) for path in record_files(sources)]
     added: list[Path] = []
     present: list[Path] = []
     for path, record in checked:
@@ -38,14 +38,6 @@ def lay_out(sources: Sequence[Path], leaderboards: Path) -> Submission:
             own = read_record(target)
             write_verification(target, verification.model_copy(update={"record": digest(own)}))
     return Submission(tuple(added), tuple(present))
-
-
-def _files(sources: Sequence[Path]) -> Iterator[Path]:
-    for source in sources:
-        inside = sorted(path for path in source.rglob("*.json") if is_record(path)) if source.is_dir() else [source]
-        if not inside:
-            raise UserError(f"no records in {source}: give a record's file, or a folder that has some")
-        yield from inside
 
 
 def _checked(path: Path) -> Record:

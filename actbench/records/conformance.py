@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from actbench.errors import UserError
 from actbench.records.schema import OptionValue, Part
+from actbench.records.store import write_over
 
 FOLDER = "checks"
 
@@ -48,13 +48,7 @@ class Conformance(Part):
 
 def write_conformance(conformance: Conformance, path: Path) -> None:
     """Replaces what is there. Raises UserError where it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(conformance.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    write_over(path, conformance.model_dump_json(indent=1))
 
 
 def load_conformance(folder: Path) -> dict[str, Conformance]:

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,17 @@ def is_record(path: Path) -> bool:
     return _RECORD.fullmatch(path.name) is not None
 
 
+def record_files(sources: Iterable[Path]) -> list[Path]:
+    """Files as they are given; of a folder all records in it. Raises UserError for a folder without any."""
+    found: list[Path] = []
+    for source in sources:
+        inside = sorted(file for file in source.rglob("*.json") if is_record(file)) if source.is_dir() else [source]
+        if not inside:
+            raise UserError(f"no records in {source}: give a record's file, or a folder that has some")
+        found += inside
+    return found
+
+
 def read_record(path: Path) -> Record:
     """Reads and checks a record. Raises UserError, in one line, where it is damaged or no record."""
     from pydantic import ValidationError
@@ -97,6 +109,27 @@ def attempt(path: Path) -> int:
 
 def write_once(path: Path, text: str) -> bool:
     """Writes a file, whole, unless there is one; whether it did. A link, unlike a rename, never replaces a file."""
+    try:
+        with _written(path, text) as temporary:
+            os.link(temporary, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def write_over(path: Path, text: str) -> None:
+    """Writes a file, whole, in the place of what is there. Raises UserError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _written(path, text) as temporary:
+            os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _written(path: Path, text: str) -> Iterator[str]:
+    """A file beside `path` with all of the text, on disk; gone in the end, unless it has got another name."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -104,9 +137,7 @@ def write_once(path: Path, text: str) -> bool:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
+        yield temporary
     finally:
-        os.unlink(temporary)
-    return True
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)

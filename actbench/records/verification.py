@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from actbench.errors import UserError
 from actbench.records.schema import Environment, Part, Record
+from actbench.records.store import write_over
 
 SUFFIX = ".verified.json"
 
@@ -53,14 +52,7 @@ def beside(record: Path) -> Path:
 def write_verification(record: Path, verification: Verification) -> Path:
     """Replaces an earlier one, at once."""
     path = beside(record)
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(verification.model_dump_json(indent=1) + "\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    write_over(path, verification.model_dump_json(indent=1))
     return path
 
 
