@@ -53,18 +53,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run methods on a workload. What has a record already is not run again."""
-    if retry not in (None, "failed"):
-        raise UserError(f"--retry {retry!r}: the one choice is failed")
-    if methods is None and suite is None:
-        raise UserError("name what to run with --methods, separated by commas, or --suite")
-    if recipe not in get_args(RecipeName):
-        raise UserError(f"--recipe {recipe!r}: choose protocol or paper")
-    if recipe == "paper" and not recover:
-        raise UserError("--recipe paper says how to train: give a number of steps with --recover")
-    if track not in get_args(Track):
-        raise UserError(f"--track {track!r}: choose inference or training")
-    if track == "training" and (not recover or recipe == "paper"):
-        raise UserError("--track training: give a number of steps with --recover, and no --recipe")
+    _check_usage(methods, suite, retry, recipe, recover, track)
     registry = load_plugins(plugin or ())
     request = RunRequest(
         workload=workload,
@@ -98,6 +87,24 @@ def run(
     statuses = _show_results(planned, store, as_json)
     if any(status in (*FAILED, "invalid") for status in statuses):
         raise typer.Exit(1)
+
+
+def _check_usage(
+    methods: str | None, suite: Path | None, retry: str | None, recipe: str, recover: int, track: str
+) -> None:
+    """Options that do not go together, or have no such value. Raises UserError."""
+    if retry not in (None, "failed"):
+        raise UserError(f"--retry {retry!r}: the one choice is failed")
+    if methods is None and suite is None:
+        raise UserError("name what to run with --methods, separated by commas, or --suite")
+    if recipe not in get_args(RecipeName):
+        raise UserError(f"--recipe {recipe!r}: choose protocol or paper")
+    if recipe == "paper" and not recover:
+        raise UserError("--recipe paper says how to train: give a number of steps with --recover")
+    if track not in get_args(Track):
+        raise UserError(f"--track {track!r}: choose inference or training")
+    if track == "training" and (not recover or recipe == "paper"):
+        raise UserError("--track training: give a number of steps with --recover, and no --recipe")
 
 
 def _carry_out(
