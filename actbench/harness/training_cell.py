@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from actbench.budget import REFERENCE
 from actbench.errors import InvalidCodec, Unsupported
@@ -55,10 +55,10 @@ def measure_training(bench: Workbench, cell: CellSpec, info: MethodInfo, progres
         return task.compressed(codecs, cell.normalisation)
 
     progress("measure", 0, 0)
-    step = _Step(bench, task)
-    measured = _measure_step(step, form(), codecs)
-    if measured["saved_bytes"] != measured["reference_saved_bytes"] and not codecs:
-        measured["payload_bytes"] = None  # what this reference keeps are no payloads
+    step, first = _Step(bench, task), form()
+    measured = _measure_step(step, first, codecs)
+    if cell.budget == REFERENCE and not isinstance(first, fx.GraphModule):
+        measured["payload_bytes"] = None  # what another form of the network keeps are no payloads
     measured["limit_bytes"] = _limit(cell, task, step)
     trained = form()
     measured["losses"] = _fit(bench, trained, cell, progress)
