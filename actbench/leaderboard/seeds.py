@@ -26,11 +26,12 @@ class OverSeeds:
 
 def over_seeds(rows: Sequence[Row]) -> list[OverSeeds]:
     """One for each method and ceiling that has at least two seeds, in the order of the rows."""
-    grouped: dict[tuple[str, str], list[Row]] = {}
+    grouped: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in rows:
         if row.record.status == "ok" and row.record.measurements.quality is not None:
-            options = str(sorted(row.record.spec["method"]["options"].items()))
-            grouped.setdefault((row.record.spec["method"]["name"] + options, row.ceiling), []).append(row)
+            method = row.record.cell.method
+            key = (method.name, method.version, str(sorted(method.options.items())), row.ceiling)
+            grouped.setdefault(key, []).append(row)
     groups = [own for own in grouped.values() if len(own) > 1]
     names = row_names([own[0].record for own in groups], seeds=False)
     return [_summary(name, own) for name, own in zip(names, groups, strict=True)]
