@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from actbench import hookspecs
+from actbench.scaffold.write import write_package
 from actbench.testing import CHECKS, Subject, conduct
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -91,6 +92,16 @@ def test_the_tutorial_from_nothing_to_a_published_row(tmp_path: Path) -> None:
     assert page.count(">record</a>") == 2
     board = (tmp_path / "leaderboards" / "shapes" / "README.md").read_text()
     assert re.search(r"\| \d+ \| mean-residual \| 4x \|", board)
+
+
+def test_the_packages_of_third_parties_are_those_that_are_documented(tmp_path: Path) -> None:
+    """`tests/downstream`, which only its own environment installs."""
+    downstream = DOCS.parent / "tests" / "downstream"
+    ((place, code),) = programs("tutorial.md").items()
+    written = write_package("method", "mean-residual", tmp_path) + write_package("workload", "textures", tmp_path)
+    (tmp_path / place).write_text(code)
+    for path in written:
+        assert (downstream / path.relative_to(tmp_path)).read_text() == path.read_text(), path
 
 
 def install(source: Path) -> None:

@@ -79,6 +79,7 @@ def test_every_check_has_its_section_in_the_documentation() -> None:
     for check in CHECKS:
         assert f"## {check.number}. {check.name}" in text
         assert check.explanation
+        assert check.explanation in text
     assert text.count("\n## ") == len(CHECKS)
 
 
