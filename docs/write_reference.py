@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from actbench import budget, hookspecs, info, method, payload, statistics
+from actbench import bit_strings, budget, hookspecs, info, method, payload, rate_control, statistics
 from actbench.harness import executors
 from actbench.workloads import base
 
@@ -37,6 +37,34 @@ SECTIONS: dict[str, tuple[str, list[Any]]] = {
     "What is stored": (
         "In `actbench.payload`.",
         [payload.Payload, payload.Field, payload.unsigned, payload.signed, payload.floating],
+    ),
+    "Codes whose bits depend on the image": (
+        "In `actbench.rate_control`: settings of a coder, of which each image takes the first that fits, so that none "
+        "goes over the ceiling.",
+        [
+            rate_control.LadderMethod,
+            rate_control.Rung,
+            rate_control.Ladder,
+            rate_control.Pooled,
+            rate_control.stream_allowance,
+        ],
+    ),
+    "Strings of bits": (
+        "In `actbench.bit_strings`: for a batch of images at once, without loops over values.",
+        [
+            bit_strings.Stream,
+            bit_strings.concatenate,
+            bit_strings.join,
+            bit_strings.symbols,
+            bit_strings.to_bits,
+            bit_strings.from_bits,
+            bit_strings.code_type,
+            bit_strings.true_positions,
+            bit_strings.segment_sums,
+            bit_strings.zero_value_lengths,
+            bit_strings.zero_value_encode,
+            bit_strings.zero_value_decode,
+        ],
     ),
     "Workloads and executors": (
         "In `actbench.workloads.base` and `actbench.harness.executors`.",

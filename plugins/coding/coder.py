@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, code_type, concatenate
+from actbench.bit_strings import Stream, code_type, concatenate
 
 _CODES_AT_ONCE = 1 << 17
 

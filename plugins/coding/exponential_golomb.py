@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, code_type, symbols, true_positions
+from actbench.bit_strings import Stream, code_type, symbols, true_positions
 from actbench_plugins.coding.coder import Coder, numbers_at
 from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 

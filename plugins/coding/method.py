@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from actbench.bit_strings import Stream, code_type
 from actbench.info import OptionValue
 from actbench.method import Allowance, FeatureMap, MapStatistics
 from actbench.quantizers import UniformQuantizer
-from actbench.rate_control import LadderMethod, Rung, Stream, code_type
+from actbench.rate_control import LadderMethod, Rung
 from actbench_plugins.coding.bit_plane import BitPlane
 from actbench_plugins.coding.coder import Coder
 from actbench_plugins.coding.exponential_golomb import SparseExponentialGolomb

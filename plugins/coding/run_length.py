@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, code_type, segment_sums, symbols, true_positions
+from actbench.bit_strings import Stream, code_type, segment_sums, symbols, true_positions
 from actbench_plugins.coding.coder import Coder, numbers_at, peek, running_sums
 from actbench_plugins.coding.gaps import find_gaps, offsets_within
 from actbench_plugins.coding.prefix import prefix_code, symbol_starts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from actbench.rate_control import Stream, code_type, from_bits, segment_sums, to_bits
+from actbench.bit_strings import Stream, code_type, from_bits, segment_sums, to_bits
 from actbench_plugins.coding.coder import Coder, running_sums
 from actbench_plugins.coding.gaps import find_gaps
 

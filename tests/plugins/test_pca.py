@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actbench.bit_strings import Stream
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.calibration import collect
 from actbench.feature_map import FeatureMap, Operation
@@ -17,7 +18,6 @@ from actbench.network.splice import splice
 from actbench.network.trace import trace
 from actbench.packing import layout, pack, unpack
 from actbench.payload import LENGTH_BITS
-from actbench.rate_control import Stream
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.pca import range_coder
 from actbench_plugins.pca.codec import CodedComponents, RotatedMap
