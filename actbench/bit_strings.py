@@ -12,8 +12,10 @@ from functools import lru_cache
 import numpy
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-_INTEGERS = {8: torch.uint8, 16: torch.int16, 32: torch.int32, 64: torch.int64}
+_LONGEST_SYMBOL = 33
+"""Bits that fit into two words of 32 wherever in the first one they begin."""
 
 _TABLE_WIDTH = 8
 """Values of up to this width are turned into bits by a table."""
@@ -66,13 +68,16 @@ def join(first: Stream, second: Stream) -> Stream:
 
 
 def symbols(values: Tensor, lengths: Tensor, counts: Tensor) -> Stream:
-    """`values` (symbols,) integers, each written in its own number of bits: `lengths` (symbols,), 0 for none.
+    """`values` (symbols,) integers, each written in its own number of bits: `lengths` (symbols,), 0 to 33.
     `counts` (batch,): how many of the symbols belong to each image."""
-    size = _container(int(lengths.max()) if len(lengths) else 1)
-    sized = lengths.to(_INTEGERS[size])
-    aligned = values.to(sized.dtype) << (size - sized)
-    written = _leading_ones(size).to(values.device).index_select(0, lengths.int())
-    return Stream(_expand(aligned).index_select(0, true_positions(_expand(written))), segment_sums(lengths, counts))
+    values, sizes = _merged(values, lengths)
+    ends = sizes.cumsum(0)
+    starts, total = ends - sizes, int(ends[-1]) if len(ends) else 0
+    # A symbol begins in one word and may end in the next. No two have a bit in common: sums put them together.
+    at, aligned = starts >> 5, values << (64 - (starts & 31) - sizes)
+    words = values.new_zeros(total // 32 + 2)
+    words.index_add_(0, at, (aligned >> 32) & 0xFFFFFFFF).index_add_(0, at + 1, aligned & 0xFFFFFFFF)
+    return Stream(_expand(words.int())[:total], segment_sums(lengths, counts))
 
 
 def to_bits(values: Tensor, width: int) -> Tensor:
@@ -97,7 +102,7 @@ def pack_bits(bits: Tensor) -> Tensor:
     flat = bits.flatten()
     if flat.device.type == "cpu":
         return torch.from_numpy(numpy.packbits(flat.numpy()))
-    padded = torch.nn.functional.pad(flat.byte(), (0, -len(flat) % 8)).reshape(-1, 8)
+    padded = functional.pad(flat.byte(), (0, -len(flat) % 8)).reshape(-1, 8)
     return (padded << torch.arange(7, -1, -1, device=flat.device)).sum(1, dtype=torch.uint8)
 
 
@@ -149,7 +154,7 @@ def zero_value_decode(stream: Stream, count: int, width: int) -> Tensor:
     """What `zero_value_encode` wrote → codes (batch, count)."""
     bitmap, values = stream.divide(torch.full_like(stream.lengths, count))
     codes = torch.zeros(len(bitmap.bits), dtype=code_type(width), device=stream.bits.device)
-    codes[true_positions(bitmap.bits)] = from_bits(values.bits.reshape(-1, width), width)
+    codes.scatter_(0, true_positions(bitmap.bits), from_bits(values.bits.reshape(-1, width), width))
     return codes.reshape(len(stream.lengths), count)
 
 
@@ -157,9 +162,20 @@ def _gather(parts: Sequence[Tensor], stream: Stream, lengths: Tensor) -> Stream:
     return Stream(torch.cat(list(parts)) if parts else stream.bits[:0], lengths)
 
 
-def _container(width: int) -> int:
-    """Bits of the smallest integers that hold `width` bits."""
-    return next(size for size in _INTEGERS if size >= width)
+def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Symbols as fewer and longer ones, in int64: neighbours become one as often as they surely fit into two words."""
+    longest = int(sizes.max()) if len(sizes) else 0
+    for kind, most in ((torch.int32, 31), (torch.int64, _LONGEST_SYMBOL)):
+        if longest > most:
+            continue
+        sizes = sizes.to(kind)
+        values = values.to(kind) & ((1 << sizes) - 1)
+        while len(sizes) > 1 and 2 * longest <= most:
+            odd = (0, len(sizes) % 2)
+            values, sizes = functional.pad(values, odd), functional.pad(sizes, odd)
+            values = (values[::2] << sizes[1::2]) | values[1::2]
+            sizes, longest = sizes[::2] + sizes[1::2], 2 * longest
+    return values, sizes
 
 
 def _expand(integers: Tensor) -> Tensor:
@@ -168,13 +184,6 @@ def _expand(integers: Tensor) -> Tensor:
         return torch.from_numpy(numpy.unpackbits(integers.numpy().byteswap().view(numpy.uint8)))
     size = 8 * integers.element_size()
     return torch.stack([(integers >> place) & 1 for place in range(size - 1, -1, -1)], 1).byte().flatten()
-
-
-@lru_cache
-def _leading_ones(size: int) -> Tensor:
-    """For each length up to `size` the integer that begins with so many ones, and ends with zeros."""
-    ones = [((1 << length) - 1) << (size - length) for length in range(size + 1)]
-    return torch.tensor([x - (1 << size) if size > 8 and x >> (size - 1) else x for x in ones], dtype=_INTEGERS[size])
 
 
 @lru_cache

@@ -1,5 +1,7 @@
 """Strings of bits for a batch, and the zero-value code."""
 
+import random
+
 import pytest
 import torch
 from hypothesis import given
@@ -57,6 +59,19 @@ def test_symbols_of_their_own_lengths() -> None:
     assert strings(symbols(values, lengths, torch.tensor([2, 0, 3]))) == ["1010001", "", "10101111000"]
     empty = values[:0]
     assert strings(symbols(empty, empty, torch.tensor([0, 0]))) == ["", ""]
+
+
+@given(st.lists(st.integers(0, 33), max_size=40), st.integers(0, 40), st.randoms(use_true_random=False))
+def test_symbols_of_any_length(lengths: list[int], cut: int, random: random.Random) -> None:
+    values = [random.getrandbits(40) for _ in lengths]
+    cut = min(cut, len(lengths))
+    stream = symbols(
+        torch.tensor(values, dtype=torch.int64),
+        torch.tensor(lengths, dtype=torch.uint8),
+        torch.tensor([cut, len(lengths) - cut]),
+    )
+    written = [f"{v & ((1 << n) - 1):0{n}b}" if n else "" for v, n in zip(values, lengths, strict=True)]
+    assert strings(stream) == ["".join(written[:cut]), "".join(written[cut:])]
 
 
 def test_segment_sums() -> None:

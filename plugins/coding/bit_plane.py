@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from actbench.bit_strings import Stream, code_type, from_bits, join, symbols, to_bits, true_positions
-from actbench_plugins.coding.coder import Coder, peek, running_sums
+from actbench_plugins.coding.coder import Coder, numbers_at, running_sums
 from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 from actbench_plugins.coding.run_length import encode_runs, read_runs
 
@@ -43,7 +43,7 @@ class BitPlane(Coder):
         return join(encode_runs(codes, 0), join(first, planes))
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        flags, used = read_runs(stream, count, 0)
+        flags, used = _read_flags(stream, count)
         amounts = flags.count_nonzero(1)
         blocks = -(-amounts // BLOCK)
         first, planes = stream.divide(used)[1].divide(blocks * width)
@@ -51,8 +51,20 @@ class BitPlane(Coder):
         values = _restore(starts, _read_planes(planes, width), width).flatten()
         own = running_sums(torch.ones_like(values), blocks * BLOCK) <= amounts.repeat_interleave(blocks * BLOCK)
         codes = torch.zeros(flags.numel(), dtype=code_type(width), device=values.device)
-        codes[true_positions(flags)] = values.index_select(0, true_positions(own)).to(codes.dtype)
+        codes.scatter_(0, true_positions(flags), values.index_select(0, true_positions(own)).to(codes.dtype))
         return codes.reshape(flags.shape)
+
+
+def _read_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor]:
+    """Which codes are not zero, from the strings' beginnings, and how many bits these are: of each string only a part
+    is searched for runs that, most often, holds them all."""
+    limit = count + count // 4
+    while True:
+        head = stream.divide(stream.lengths.clamp(max=limit))[0]
+        flags, used = read_runs(head, count, 0)
+        if bool(((used < head.lengths) | (head.lengths == stream.lengths)).all()):
+            return flags, used
+        limit *= 2
 
 
 def run_bits(width: int) -> int:
@@ -73,12 +85,10 @@ def _blocks(codes: Tensor) -> tuple[Tensor, Tensor]:
 def _planes(blocks: Tensor, width: int) -> Tensor:
     """(8, blocks) values → DBP, (width + 1, blocks), 7 bits each, the sign's plane first."""
     wide = blocks.to(torch.int16 if width < 16 else torch.int32)
-    differences = wide[1:] - wide[:-1]
+    places = 1 << torch.arange(width, -1, -1, dtype=wide.dtype, device=wide.device)[:, None]
     planes = torch.zeros(width + 1, blocks.shape[1], dtype=torch.uint8, device=blocks.device)
-    for number, plane in enumerate(planes):
-        bits = ((differences >> (width - number)) & 1).to(torch.uint8)
-        for row in bits:
-            plane.mul_(2).add_(row)
+    for difference in wide[1:] - wide[:-1]:
+        planes.mul_(2).add_((difference & places) != 0)
     return planes
 
 
@@ -96,24 +106,23 @@ def _symbols(planes: Tensor, width: int) -> tuple[Tensor, Tensor]:
 
 def _write_runs(zero: Tensor, values: Tensor, lengths: Tensor, width: int) -> None:
     """Replaces the symbols of all-zero DBX, where `zero` (width + 1, blocks), in place."""
-    run = torch.zeros_like(values[0])
-    for number in range(width, -1, -1):
-        run = (run + 1) * zero[number]
-        begins = zero[number] if number == 0 else zero[number] & ~zero[number - 1]
-        several = (1 << run_bits(width)) | (run - 2)
-        values[number] = torch.where(zero[number], torch.where(run > 1, several, 1), values[number])
-        lengths[number] = torch.where(zero[number], torch.where(run > 1, 2 + run_bits(width), 3), lengths[number])
-        lengths[number] *= begins | ~zero[number]
+    run = zero.to(values.dtype)
+    for number in range(width - 1, -1, -1):
+        run[number] += run[number + 1] * zero[number]
+    inside = torch.zeros_like(zero)
+    inside[1:] = zero[1:] & zero[:-1]
+    torch.where(zero, torch.where(run > 1, (1 << run_bits(width)) | (run - 2), 1), values, out=values)
+    torch.where(zero, (run > 1).to(lengths.dtype) * (run_bits(width) - 1) + 3, lengths, out=lengths)
+    lengths.masked_fill_(inside, 0)
 
 
 def _read_planes(stream: Stream, width: int) -> Tensor:
     """The symbols of a few images' blocks → DBP (width + 1, blocks)."""
-    window = peek(stream.bits, 8).int()
-    kinds, changes, runs = (table.to(window.device) for table in _reading_tables(width))
-    begin = window.index_select(0, symbol_starts(stream, _automaton(width))[0])
-    each = runs[begin].long()
-    kind = kinds[begin].repeat_interleave(each).reshape(-1, width + 1).T
-    change = changes[begin].repeat_interleave(each).reshape(-1, width + 1).T
+    begin = numbers_at(stream.bits, symbol_starts(stream, _automaton(width))[0], 8)
+    kinds, changes, runs = (table.to(begin.device).index_select(0, begin) for table in _reading_tables(width))
+    each = runs.long()
+    kind = kinds.repeat_interleave(each).reshape(-1, width + 1).T
+    change = changes.repeat_interleave(each).reshape(-1, width + 1).T
     planes = torch.zeros_like(change)
     previous = torch.zeros_like(change[0]) if len(change) else change
     for number in range(width + 1):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy
 import torch
 from torch import Tensor
 
-from actbench.bit_strings import Stream, code_type, concatenate
+from actbench.bit_strings import Stream, code_type, concatenate, pack_bits
 
 _CODES_AT_ONCE = 1 << 17
 
@@ -23,6 +24,10 @@ class Coder(ABC):
     @abstractmethod
     def write(self, codes: Tensor, width: int) -> Stream:
         """The strings of a few images."""
+
+    def lengths(self, codes: Tensor, width: int) -> Tensor:
+        """(batch,) the lengths of the strings."""
+        return self.encode(codes, width).lengths
 
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
         """What `encode` wrote → codes (batch, count)."""
@@ -50,20 +55,17 @@ def running_sums(values: Tensor, counts: Tensor) -> Tensor:
     return sums - before.repeat_interleave(counts)
 
 
-def peek(bits: Tensor, count: int) -> Tensor:
-    """(n,) for each bit the number, of at most 8 bits, that it and the `count` − 1 bits behind it are; zeros follow
-    the last bit."""
-    padded = torch.cat([bits, bits.new_zeros(count - 1)])
-    values = bits.clone()
-    for offset in range(1, count):
-        values.mul_(2).add_(padded[offset : offset + len(bits)])
-    return values
-
-
 def numbers_at(bits: Tensor, positions: Tensor, count: int) -> Tensor:
-    """The numbers that the `count` bits from each position on are; zeros follow the last bit."""
-    padded = torch.cat([bits, bits.new_zeros(count + 1)])
-    values = torch.zeros_like(positions, dtype=torch.int32)
-    for offset in range(count):
-        values.mul_(2).add_(padded.index_select(0, positions + offset))
-    return values
+    """The numbers that the `count` bits, at most 57, from each position on are; zeros follow the last bit."""
+    size = 32 if count <= 25 else 64
+    numbers = _words(bits, size // 8).index_select(0, positions >> 3)
+    numbers <<= (positions & 7).to(numbers.dtype)
+    numbers >>= size - count
+    return numbers & ((1 << count) - 1)
+
+
+def _words(bits: Tensor, size: int) -> Tensor:
+    """The integers of `size` bytes, 4 or 8, that begin at each byte of a string."""
+    packed = numpy.append(pack_bits(bits).cpu().numpy(), numpy.zeros(size, numpy.uint8))
+    overlapping = numpy.ndarray((len(packed) - size + 1,), f">i{size}", packed, strides=(1,))
+    return torch.from_numpy(overlapping.astype(f"=i{size}")).to(bits.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -22,11 +23,10 @@ class SparseExponentialGolomb(Coder):
 
     order: int = 0
 
-    def lengths(self, codes: Tensor) -> Tensor:
-        """The length of each code's symbol, in the shape of `codes`."""
-        quotients = ((codes.long() - 1).clamp(min=0) >> self.order) + 1
-        # ⌊log2⌋ is exact in fp32, whose exponent it is, for codes below 2^24.
-        return torch.where(codes == 0, 1, 2 * (torch.frexp(quotients.float())[1].long() - 1) + self.order + 2)
+    def lengths(self, codes: Tensor, width: int) -> Tensor:
+        index = codes.flatten().int()
+        lengths = _symbols(self.order, width)[1].to(index.device).index_select(0, index)
+        return lengths.view_as(codes).sum(1)
 
     def write(self, codes: Tensor, width: int) -> Stream:
         index = codes.flatten().int()
@@ -34,19 +34,22 @@ class SparseExponentialGolomb(Coder):
         return symbols(values, lengths, torch.full((len(codes),), codes.shape[1], device=codes.device))
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        bits = stream.bits
         starts, _ = symbol_starts(stream, _automaton(self.order, width))
-        # The tail of a symbol has at most `longest` bits: q and the low bits, less what they can be at this width.
-        longest = ((1 << width) >> self.order).bit_length() + self.order
-        prefix = _zeros_behind(bits).index_select(0, starts)
-        tails = numbers_at(bits, starts + 1 + prefix, longest) >> (longest - prefix - 1 - self.order)
-        values = torch.where(bits[starts] == 0, 0, tails - (1 << self.order) + 1)
-        return values.to(code_type(width)).reshape(len(stream.lengths), count)
+        codes = torch.zeros(len(starts), dtype=code_type(width), device=starts.device)
+        nonzero = true_positions(stream.bits.index_select(0, starts))
+        # What the longest symbol has behind its first bit: m zeros, and of what follows the first m + 1 + k bits.
+        longest = int(_symbols(self.order, width)[1].max()) - 1
+        behind = numbers_at(stream.bits, starts.index_select(0, nonzero) + 1, longest)
+        significant = torch.from_numpy(numpy.frexp(behind.double().cpu().numpy())[1]).to(behind.device)
+        tails = behind >> (2 * significant - longest - 1 - self.order)
+        codes.scatter_(0, nonzero, (tails - (1 << self.order) + 1).to(codes.dtype))
+        return codes.reshape(len(stream.lengths), count)
 
     def fitted(self, codes: Tensor, width: int) -> SparseExponentialGolomb:
         """The order with the fewest bits on the calibration images."""
-        coders = [SparseExponentialGolomb(order) for order in range(width)]
-        return min(coders, key=lambda coder: int(coder.lengths(codes).sum()))
+        counts = torch.bincount(codes.flatten(), minlength=1 << width).cpu()
+        bits = [int(counts @ _symbols(order, width)[1].long()) for order in range(width)]
+        return SparseExponentialGolomb(bits.index(min(bits)))
 
     def describe(self) -> dict[str, int]:
         return {"order": self.order}
@@ -66,16 +69,10 @@ def _symbols(order: int, width: int) -> tuple[Tensor, Tensor]:
     """Of each code its symbol and its length."""
     codes = torch.arange(1 << width)
     behind = (codes - 1).clamp(min=0)
-    tail = (((behind >> order) + 1) << order) | (behind & ((1 << order) - 1))
-    lengths = SparseExponentialGolomb(order).lengths(codes)
+    quotients = (behind >> order) + 1
+    # ⌊log2⌋ is exact in fp32, whose exponent it is, for codes below 2^24.
+    logarithms = torch.frexp(quotients.float())[1].long() - 1
+    lengths = torch.where(codes == 0, 1, 2 * logarithms + order + 2)
+    tail = (quotients << order) | (behind & ((1 << order) - 1))
     values = torch.where(codes == 0, 0, (1 << (lengths - 1)) | tail)
     return values.to(code_type(int(lengths.max()))), lengths.to(torch.uint8)
-
-
-def _zeros_behind(bits: Tensor) -> Tensor:
-    """(n,) int32: how many zeros stand between each bit and the next 1, or the end."""
-    places = true_positions(bits).int()
-    first = torch.cat([places, places.new_full((1,), len(bits))])
-    here = torch.arange(len(bits), dtype=torch.int32, device=bits.device)
-    following = first.repeat_interleave(first.diff(prepend=first.new_full((1,), -1)))[1:]
-    return following[: len(bits)] - here - 1 if len(bits) else here

@@ -35,10 +35,3 @@ def find_gaps(codes: Tensor) -> Gaps:
     zeros = places.int().diff(prepend=places.new_full((1,), -1, dtype=torch.int32)) - 1
     counts = marked.count_nonzero(1)
     return Gaps(closed.flatten().index_select(0, places), zeros, counts, counts.cumsum(0) - 1)
-
-
-def offsets_within(repeats: Tensor) -> Tensor:
-    """0, 1, …, r − 1 for each r of `repeats`, one after the other."""
-    starts = repeats.cumsum(0) - repeats
-    total = int(repeats.sum())
-    return torch.arange(total, device=repeats.device) - starts.repeat_interleave(repeats)

@@ -46,6 +46,10 @@ class CodedMap(Rung):
         return values.reshape(-1, *self.shape)
 
     @override
+    def lengths(self, x: Tensor) -> Tensor:
+        return self.coder.lengths(quantised(self.quantizer, x), self.quantizer.width)
+
+    @override
     def describe(self) -> dict[str, OptionValue]:
         return {"bits": self.quantizer.width, **self.coder.describe()}
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from actbench.bit_strings import Stream, code_type, segment_sums, symbols, true_positions
-from actbench_plugins.coding.coder import Coder, numbers_at, peek, running_sums
-from actbench_plugins.coding.gaps import find_gaps, offsets_within
+from actbench_plugins.coding.coder import Coder, numbers_at, running_sums
+from actbench_plugins.coding.gaps import find_gaps
 from actbench_plugins.coding.prefix import prefix_code, symbol_starts
 
 LONGEST_RUN = 16
@@ -40,28 +40,25 @@ def encode_runs(codes: Tensor, width: int) -> Stream:
 
 def _with_full_runs(values: Tensor, lengths: Tensor, full: Tensor) -> tuple[Tensor, Tensor]:
     """Symbols and their lengths, with so many runs of 16 zeros before each of them as `full` says."""
-    at = true_positions(full)
-    repeats = full[at].long()
-    inserted = (at + repeats.cumsum(0) - repeats).repeat_interleave(repeats) + offsets_within(repeats)
-    own = torch.ones(len(values) + len(inserted), dtype=torch.bool, device=values.device)
-    own[inserted] = False
-    many = torch.full_like(own, LONGEST_RUN - 1, dtype=values.dtype).masked_scatter_(own, values)
-    return many, torch.full_like(own, 1 + RUN_BITS, dtype=lengths.dtype).masked_scatter_(own, lengths)
+    own = full.cumsum(0) + torch.arange(len(full), device=full.device)
+    total = len(full) + int(full.sum())
+    many = values.new_full((total,), LONGEST_RUN - 1).scatter_(0, own, values)
+    return many, lengths.new_full((total,), 1 + RUN_BITS).scatter_(0, own, lengths)
 
 
 def read_runs(stream: Stream, count: int, width: int) -> tuple[Tensor, Tensor]:
     """The images' codes (images, count), and how many bits of its string (images,) each took."""
-    starts, amounts = symbol_starts(stream, prefix_code(max(width, RUN_BITS), (RUN_BITS, width)))
+    longest = max(width, RUN_BITS)
+    starts, amounts = symbol_starts(stream, prefix_code(longest, (RUN_BITS, width)))
     one = stream.bits.view(torch.bool).index_select(0, starts)
-    covered = torch.ones_like(starts)
-    runs = true_positions(~one)
-    covered[runs] += peek(stream.bits, 1 + RUN_BITS).index_select(0, starts.index_select(0, runs)).long()
+    behind = numbers_at(stream.bits, starts + 1, longest)
+    covered = torch.where(one, 1, (behind >> (longest - RUN_BITS)) + 1)
     places = running_sums(covered, amounts) - covered
     kept = places < count  # what follows an image's last code in its string is not a run
     codes = torch.zeros(len(amounts) * count, dtype=code_type(max(1, width)), device=starts.device)
     at = true_positions(one & kept)
     first = count * torch.arange(len(amounts), device=starts.device).repeat_interleave(amounts)
-    values = numbers_at(stream.bits, starts.index_select(0, at) + 1, width).to(codes.dtype) if width else 1
-    codes[(first + places).index_select(0, at)] = values
+    values = behind.index_select(0, at) >> (longest - width) if width else torch.ones_like(at)
+    codes.scatter_(0, (first + places).index_select(0, at), values.to(codes.dtype))
     used = torch.where(one, 1 + width, 1 + RUN_BITS) * kept
     return codes.unflatten(0, (len(amounts), count)), segment_sums(used, amounts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from actbench.bit_strings import Stream, code_type, from_bits, segment_sums, to_bits
+from actbench.bit_strings import Stream, code_type, from_bits, segment_sums, to_bits, true_positions
 from actbench_plugins.coding.coder import Coder, running_sums
 from actbench_plugins.coding.gaps import find_gaps
 
@@ -20,25 +20,22 @@ class SparseColumn(Coder):
 
     def write(self, codes: Tensor, width: int) -> Stream:
         gaps = find_gaps(codes)
-        fillers = gaps.zeros // _SPAN
-        fillers[gaps.ends] = 0
-        emitted = fillers.long() + 1
-        emitted[gaps.ends] = 0
-        index = torch.full((int(emitted.sum()),), _SPAN - 1, dtype=torch.int32, device=codes.device)
-        value = torch.zeros_like(index)
-        written = torch.ones_like(emitted, dtype=torch.bool)
-        written[gaps.ends] = False
-        last = (emitted.cumsum(0) - 1)[written]
-        index[last] = gaps.zeros[written] % _SPAN
-        value[last] = gaps.values[written].int()
-        bits = to_bits((index << width) | value, INDEX_BITS + width)
-        return Stream(bits.flatten(), segment_sums(emitted, gaps.counts) * (INDEX_BITS + width))
+        behind_last = torch.zeros_like(gaps.values, dtype=torch.bool)
+        behind_last[gaps.ends] = True
+        inner, counts = true_positions(~behind_last), gaps.counts - 1
+        zeros, values = gaps.zeros.index_select(0, inner), gaps.values.index_select(0, inner)
+        fillers = zeros // _SPAN
+        own = fillers.cumsum(0) + torch.arange(len(fillers), device=codes.device)
+        entries = zeros.new_full((len(own) + int(fillers.sum()),), (_SPAN - 1) << width)
+        entries.scatter_(0, own, ((zeros % _SPAN) << width) | values.int())
+        bits = to_bits(entries, INDEX_BITS + width)
+        return Stream(bits.flatten(), (counts + segment_sums(fillers, counts)) * (INDEX_BITS + width))
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         size = INDEX_BITS + width
         entries, amounts = from_bits(stream.bits.reshape(-1, size), size).long(), stream.lengths // size
-        codes = torch.zeros(len(amounts), count, dtype=code_type(width), device=entries.device)
-        image = torch.arange(len(amounts), device=entries.device).repeat_interleave(amounts)
-        places = running_sums((entries >> width) + 1, amounts) - 1
-        codes[image, places] = (entries & ((1 << width) - 1)).to(codes.dtype)
-        return codes
+        codes = torch.zeros(len(amounts) * count, dtype=code_type(width), device=entries.device)
+        first = count * torch.arange(len(amounts), device=entries.device).repeat_interleave(amounts)
+        places = first + running_sums((entries >> width) + 1, amounts) - 1
+        codes.scatter_(0, places, (entries & ((1 << width) - 1)).to(codes.dtype))
+        return codes.reshape(len(amounts), count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from actbench.bit_strings import Stream, zero_value_decode, zero_value_encode
+from actbench.bit_strings import Stream, zero_value_decode, zero_value_encode, zero_value_lengths
 from actbench_plugins.coding.coder import Coder
 
 
@@ -13,6 +13,9 @@ class ZeroValue(Coder):
 
     def write(self, codes: Tensor, width: int) -> Stream:
         return zero_value_encode(codes, width)
+
+    def lengths(self, codes: Tensor, width: int) -> Tensor:
+        return zero_value_lengths(codes, width)
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         return zero_value_decode(stream, count, width)

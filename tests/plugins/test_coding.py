@@ -150,6 +150,7 @@ def test_equals_the_plain_reference_and_decodes(name: str, batch: tuple[list[lis
     stream = coder.encode(codes, width)
     strings = ["".join(map(str, string.tolist())) for string in stream.strings()]
     assert strings == [reference(row, width) for row in rows]
+    assert coder.lengths(codes, width).tolist() == stream.lengths.tolist()
     decoded = coder.decode(stream, codes.shape[1], width)
     assert decoded.dtype == torch.uint8
     assert torch.equal(decoded, codes)
@@ -165,6 +166,20 @@ def test_wide_codes_and_long_zeros(name: str, width: int) -> None:
     stream = coder.encode(rows.int(), width)
     assert stream.lengths.tolist() == [len(reference(row, width)) for row in rows.tolist()]
     assert torch.equal(coder.decode(stream, 200, width).long(), rows)
+
+
+@each_code
+def test_many_short_runs(name: str) -> None:
+    """Their strings are longer than there are codes."""
+    coder = CODES[name][0]
+    codes = torch.tensor([[0, 3] * 40, [1] * 80, [0] * 80], dtype=torch.uint8)
+    assert torch.equal(coder.decode(coder.encode(codes, 2), 80, 2), codes)
+
+
+def test_the_order_of_the_fewest_bits() -> None:
+    codes = torch.randint(0, 64, (3, 500), generator=torch.Generator().manual_seed(0)).byte()
+    bits = [int(SparseExponentialGolomb(order).lengths(codes, 6).sum()) for order in range(6)]
+    assert SparseExponentialGolomb().fitted(codes, 6).order == bits.index(min(bits))
 
 
 @each_code
