@@ -23,7 +23,9 @@ from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 
-EVALUATION_BATCH = 100
+_EVALUATION_BATCH, _EVALUATION_VALUES = 250, 1 << 24
+"""Images in a batch that is evaluated, as long as no feature map of it has more values."""
+
 LATENCY_BATCH = 16
 """Images in a batch whose latency is measured; it is in the record."""
 
@@ -133,9 +135,10 @@ class Workbench:
         """(images, K) fp64: the metric's statistics of every evaluation image, or of others. Raises InvalidCodec where
         an output is not finite."""
         evaluation = evaluation or self.evaluation
+        most = _EVALUATION_VALUES // max(fmap.elements for fmap in self.network.maps)
         scores: list[Tensor] = []
         with torch.no_grad():
-            for images, targets in evaluation.batches(EVALUATION_BATCH):
+            for images, targets in evaluation.batches(max(1, min(most, _EVALUATION_BATCH))):
                 outputs = module(images.to(self.device)).float().cpu()
                 if not torch.isfinite(outputs).all():
                     raise InvalidCodec("the network's output is not finite")

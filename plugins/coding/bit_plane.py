@@ -58,7 +58,7 @@ class BitPlane(Coder):
 def _read_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor]:
     """Which codes are not zero, from the strings' beginnings, and how many bits these are: of each string only a part
     is searched for runs that, most often, holds them all."""
-    limit = count + count // 4
+    limit = 2 * count
     while True:
         head = stream.divide(stream.lengths.clamp(max=limit))[0]
         flags, used = read_runs(head, count, 0)
