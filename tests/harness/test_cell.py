@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from actbench.budget import Bits, Budget, Ceiling
+from actbench.harness import workbench
 from actbench.harness.cell import Outcome, run_cell
 from actbench.harness.executors import CellResult
 from actbench.harness.run import to_record
@@ -46,6 +47,19 @@ def measurements(bench: Workbench, cell: CellSpec) -> dict[str, Any]:
     assert outcome.status == "ok", outcome
     assert outcome.warnings == []
     return outcome.measurements
+
+
+def test_the_batch_is_as_large_as_the_largest_map_lets_it_be(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    largest = max(fmap.elements for fmap in bench.network.maps)
+    handle = bench.network.module.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
+    whole = bench.scores(bench.network.module)
+    monkeypatch.setattr(workbench, "_EVALUATION_VALUES", 30 * largest)
+    assert torch.equal(bench.scores(bench.network.module), whole)
+    monkeypatch.setattr(workbench, "_EVALUATION_VALUES", largest - 1)
+    bench.scores(bench.network.module, evaluation=bench.evaluation.spread(2))
+    handle.remove()
+    assert batches == [100, 30, 30, 30, 10, 1, 1]
 
 
 @pytest.mark.parametrize("method", ["quantize", "prochan", "wcc"])
