@@ -19,6 +19,7 @@ from actbench.network.trace import trace
 from actbench.packing import layout, pack, unpack
 from actbench.payload import LENGTH_BITS
 from actbench.workloads.zoo.residual import ResidualNetwork
+from actbench_plugins.dct.transform import basis, forward
 from actbench_plugins.pca import range_coder
 from actbench_plugins.pca.codec import CodedComponents, RotatedMap
 from actbench_plugins.pca.method import TransformCoding, rotation, smallest_step
@@ -86,6 +87,20 @@ def test_dropped_components_cost_their_eigenvalues(kept: int) -> None:
         error = float((expand(components) - x).double().square().sum(1).mean())
     dropped = numpy.linalg.eigvalsh(side(x).covariance.numpy())[:-kept].sum()
     assert error == pytest.approx(dropped, rel=1e-3)
+
+
+@given(st.integers(1, 7), st.integers(0, 1000))
+def test_the_same_number_of_components_beats_the_dct(kept: int, seed: int) -> None:
+    """Of groups of 8 channels, whichever coefficients the mask keeps."""
+    x = source(images=2, channels=8, height=9, width=7, seed=seed)
+    project, expand = rotation(side(x).mean, side(x).covariance)
+    with torch.no_grad():
+        components = project(x)
+        components[:, kept:] = 0
+        ours = float((expand(components) - x).double().square().sum())
+    centered = (x - side(x).mean.float()[:, None, None]).flatten(2)
+    energies = forward(centered, basis(8)).double().square().sum((0, 1, 3))
+    assert ours < float(energies.sort().values[: 8 - kept].sum())
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=500))
