@@ -69,7 +69,7 @@ def join(first: Stream, second: Stream) -> Stream:
 
 def symbols(values: Tensor, lengths: Tensor, counts: Tensor) -> Stream:
     """`values` (symbols,) integers, each written in its own number of bits: `lengths` (symbols,), 0 to 33.
-    `counts` (batch,): how many of the symbols belong to each image."""
+    `counts` (batch,): how many of the symbols belong to each image. Raises ValueError for longer ones."""
     values, sizes = _merged(values, lengths)
     ends = sizes.cumsum(0)
     starts, total = ends - sizes, int(ends[-1]) if len(ends) else 0
@@ -165,6 +165,8 @@ def _gather(parts: Sequence[Tensor], stream: Stream, lengths: Tensor) -> Stream:
 def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
     """Symbols as fewer and longer ones, in int64: neighbours become one as often as they surely fit into two words."""
     longest = int(sizes.max()) if len(sizes) else 0
+    if longest > _LONGEST_SYMBOL:
+        raise ValueError(f"a symbol of {longest} bits: at most {_LONGEST_SYMBOL} are written at once")
     for kind, most in ((torch.int32, 31), (torch.int64, _LONGEST_SYMBOL)):
         if longest > most:
             continue

@@ -74,6 +74,11 @@ def test_symbols_of_any_length(lengths: list[int], cut: int, random: random.Rand
     assert strings(stream) == ["".join(written[:cut]), "".join(written[cut:])]
 
 
+def test_a_symbol_that_is_too_long() -> None:
+    with pytest.raises(ValueError, match="34 bits: at most 33"):
+        symbols(torch.tensor([1]), torch.tensor([34]), torch.tensor([1]))
+
+
 def test_segment_sums() -> None:
     assert segment_sums(torch.tensor([1, 2, 3, 4]), torch.tensor([1, 0, 3])).tolist() == [1, 0, 9]
 
