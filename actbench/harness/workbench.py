@@ -135,7 +135,7 @@ class Workbench:
         """(images, K) fp64: the metric's statistics of every evaluation image, or of others. Raises InvalidCodec where
         an output is not finite."""
         evaluation = evaluation or self.evaluation
-        most = _EVALUATION_VALUES // max(fmap.elements for fmap in self.network.maps)
+        most = _EVALUATION_VALUES // max((fmap.elements for fmap in self.network.maps), default=1)
         scores: list[Tensor] = []
         with torch.no_grad():
             for images, targets in evaluation.batches(max(1, min(most, _EVALUATION_BATCH))):
