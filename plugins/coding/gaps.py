@@ -35,3 +35,9 @@ def find_gaps(codes: Tensor) -> Gaps:
     zeros = places.int().diff(prepend=places.new_full((1,), -1, dtype=torch.int32)) - 1
     counts = marked.count_nonzero(1)
     return Gaps(closed.flatten().index_select(0, places), zeros, counts, counts.cumsum(0) - 1)
+
+
+def filled(values: Tensor, before: Tensor, filling: int) -> Tensor:
+    """The values, in order, with as many of `filling` before each as `before` says."""
+    places = before.cumsum(0) + torch.arange(len(before), device=before.device)
+    return values.new_full((len(before) + int(before.sum()),), filling).scatter_(0, places, values)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from actbench.bit_strings import Stream, code_type, segment_sums, symbols, true_positions
 from actbench_plugins.coding.coder import Coder, numbers_at, running_sums
-from actbench_plugins.coding.gaps import find_gaps
+from actbench_plugins.coding.gaps import filled, find_gaps
 from actbench_plugins.coding.prefix import prefix_code, symbol_starts
 
 LONGEST_RUN = 16
@@ -35,15 +35,8 @@ def encode_runs(codes: Tensor, width: int) -> Stream:
     lengths = (1 + RUN_BITS) * (last > 0).byte() + (1 + width)
     values[gaps.ends] = runs[gaps.ends]
     lengths[gaps.ends] -= 1 + width
-    return symbols(*_with_full_runs(values, lengths, full), gaps.counts + segment_sums(full, gaps.counts))
-
-
-def _with_full_runs(values: Tensor, lengths: Tensor, full: Tensor) -> tuple[Tensor, Tensor]:
-    """Symbols and their lengths, with so many runs of 16 zeros before each of them as `full` says."""
-    own = full.cumsum(0) + torch.arange(len(full), device=full.device)
-    total = len(full) + int(full.sum())
-    many = values.new_full((total,), LONGEST_RUN - 1).scatter_(0, own, values)
-    return many, lengths.new_full((total,), 1 + RUN_BITS).scatter_(0, own, lengths)
+    counts = gaps.counts + segment_sums(full, gaps.counts)
+    return symbols(filled(values, full, LONGEST_RUN - 1), filled(lengths, full, 1 + RUN_BITS), counts)
 
 
 def read_runs(stream: Stream, count: int, width: int) -> tuple[Tensor, Tensor]:

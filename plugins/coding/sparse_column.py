@@ -7,7 +7,7 @@ from torch import Tensor
 
 from actbench.bit_strings import Stream, code_type, from_bits, segment_sums, to_bits, true_positions
 from actbench_plugins.coding.coder import Coder, running_sums
-from actbench_plugins.coding.gaps import find_gaps
+from actbench_plugins.coding.gaps import filled, find_gaps
 
 INDEX_BITS = 4
 _SPAN = 1 << INDEX_BITS
@@ -25,9 +25,7 @@ class SparseColumn(Coder):
         inner, counts = true_positions(~behind_last), gaps.counts - 1
         zeros, values = gaps.zeros.index_select(0, inner), gaps.values.index_select(0, inner)
         fillers = zeros // _SPAN
-        own = fillers.cumsum(0) + torch.arange(len(fillers), device=codes.device)
-        entries = zeros.new_full((len(own) + int(fillers.sum()),), (_SPAN - 1) << width)
-        entries.scatter_(0, own, ((zeros % _SPAN) << width) | values.int())
+        entries = filled(((zeros % _SPAN) << width) | values.int(), fillers, (_SPAN - 1) << width)
         bits = to_bits(entries, INDEX_BITS + width)
         return Stream(bits.flatten(), (counts + segment_sums(fillers, counts)) * (INDEX_BITS + width))
 
