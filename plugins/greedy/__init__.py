@@ -12,7 +12,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="greedy",
             title="Greedy compression-aware projection",
             target="actbench_plugins.greedy.method:GreedyProjection",
-            version="1",
+            version="2",
             paper="Tai, Teng, Chang, Wu, ICASSP 2022, arXiv 2110.08828 (metric and allocation defined here)",
             learnable=True,
             recipe="projections learned, the network itself frozen",
@@ -20,8 +20,8 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 Option(
                     "metric",
                     "error",
-                    "which step is taken next under a traffic ceiling: most bits saved for the error predicted behind "
-                    "the readers or for the loss measured, the least reduced map, most energy left, or most bits saved",
+                    "which step is taken next under a traffic ceiling: most bits saved for the error predicted or for "
+                    "the loss measured, the least reduced map, most energy left, or most bits saved",
                     ("error", "loss", "uniform", "energy", "bits"),
                 ),
             ),

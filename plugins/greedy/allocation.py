@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actbench.method import Unsupported
+
+_LEAST = 1e-9
+"""Of a map's signal, in `Rung.lost`: where the predicted error is larger than the signal, too."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,12 @@ class Rung:
     width: int
     bits: int
     error: float
+
+    @property
+    def lost(self) -> float:
+        """`A = −log(1 − e)`: what is left of the signal is about the product of what each map leaves, so that the
+        losses of all maps add up."""
+        return -math.log(max(1 - self.error, _LEAST))
 
 
 Ladder = Sequence[Rung]
@@ -33,6 +43,21 @@ def efficient(first: Rung, others: Iterable[Rung]) -> list[Rung]:
         if rung.bits < first.bits and (not kept or rung.error < kept[-1].error):
             kept.append(rung)
     return [first, *reversed(kept)]
+
+
+def convex(ladder: Ladder) -> list[Rung]:
+    """The rungs on the convex hull of bits and `lost`: each step costs more per saved bit than the one before, so that
+    no step that costs much hides a cheaper one below it, and the greedy descent is the least total loss at its bits."""
+    kept: list[Rung] = []
+    for rung in ladder:
+        while len(kept) > 1 and _price(kept[-2], kept[-1]) >= _price(kept[-1], rung):
+            kept.pop()
+        kept.append(rung)
+    return kept
+
+
+def _price(rung: Rung, below: Rung) -> float:
+    return (below.lost - rung.lost) / (rung.bits - below.bits)
 
 
 def fit(name: str, ladder: Ladder, limit: int) -> Rung:

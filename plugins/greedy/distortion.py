@@ -1,4 +1,4 @@
-"""What it costs to drop principal components, or to quantise them."""
+"""What it costs to drop principal components, to quantise them, or to quantise the map as it is."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from torch import Tensor
 
 from actbench.components import Components
 from actbench.feature_map import FLOAT_BITS
-from actbench.importance import Layer, importance
-from actbench.method import FeatureMap
+from actbench.method import FeatureMap, MapStatistics, PlainCodec
 from actbench.quantizers import UniformQuantizer
 
 _IMAGES = 16
 """Images of the calibration sample on which quantisers are calibrated."""
 
+_LEAST = 1e-30
+"""Variance: so that a map without any divides by something."""
+
 
 @dataclass(frozen=True)
 class Distortion:
-    """Predicted relative error of K components in b bits: `Σ_{i≥K} w_i + d(b)·Σ_{i<K} w_i`, with `Σ w_i = 1`.
+    """Predicted relative error of K components in b bits: `Σ_{i≥K} w_i + d(b)·Σ_{i<K} w_i`, with `w_i = λ_i / Σ λ`.
 
     `weights` (C,): each component's part of the variance; `quantization`: d, the error of a component of variance 1.
     """
 
     weights: Tensor
     quantization: Mapping[int, float]
+
+    @classmethod
+    def of(cls, components: Components, sample: Tensor, widths: Sequence[int]) -> Distortion:
+        """Of all components, with quantisers calibrated on `sample`."""
+        parts = components.energy / components.energy.sum().clamp_min(_LEAST)
+        return cls(parts, quantization_errors(components, sample, widths))
 
     def __call__(self, rank: int, width: int) -> float:
         kept = float(self.weights[:rank].sum())
@@ -42,17 +50,13 @@ def quantization_errors(components: Components, sample: Tensor, widths: Sequence
     return {width: measured.get(width, 0.0) for width in widths}
 
 
-def energy_weights(components: Components) -> Tensor:
-    """(C,) `λ_i / Σ λ`: parts of the tensor's variance."""
-    return _parts(components.energy)
-
-
-def reader_weights(components: Components, fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
-    """(C,) `λ_i uᵢᵀ M uᵢ` over their sum, M the map's importance to its readers: parts of the variance behind them,
-    were there no nonlinearity between."""
-    gains = (components.basis * (importance(fmap, readers) @ components.basis)).sum(0)
-    return _parts(components.energy * gains)
-
-
-def _parts(values: Tensor) -> Tensor:
-    return values / values.sum().clamp_min(1e-30)
+def plain_errors(fmap: FeatureMap, stats: MapStatistics, widths: Sequence[int]) -> dict[int, float]:
+    """The relative error of the map as it is read, in codes of each width: mean squared error over variance."""
+    sample = stats.after.sample[:_IMAGES]
+    variance = float(stats.after.covariance.trace()) / fmap.channels
+    errors = {}
+    for width in widths:
+        with torch.no_grad():
+            error = PlainCodec.calibrated(fmap, stats, width)(sample) - sample
+        errors[width] = float(error.square().mean()) / max(variance, _LEAST)
+    return errors

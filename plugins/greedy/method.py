@@ -22,14 +22,9 @@ from actbench.method import (
     RecipeName,
 )
 from actbench.quantizers import UniformQuantizer
-from actbench_plugins.greedy.allocation import Ladder, Rung, Score, allocate, efficient, fit
+from actbench_plugins.greedy.allocation import Ladder, Rung, Score, allocate, convex, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec
-from actbench_plugins.greedy.distortion import (
-    Distortion,
-    energy_weights,
-    quantization_errors,
-    reader_weights,
-)
+from actbench_plugins.greedy.distortion import Distortion, plain_errors
 from actbench_plugins.greedy.metrics import METRICS, by_loss
 
 _STEPS = 16
@@ -37,10 +32,12 @@ _STEPS = 16
 
 
 class GreedyProjection(Method):
-    """Stores K principal components of the tensor before the nonlinearity in b bits, `K·H·W·b` bits.
+    """Stores K principal components of the tensor before the nonlinearity in b bits, `K·H·W·b` bits; or the map as it
+    is read, in b bits.
 
     Under a peak ceiling each map has the K and b of least predicted error that fit. Under a traffic ceiling all maps
-    start whole and take steps of C/16 components, or to narrower codes, the best in `metric` first, until they fit.
+    start whole in the widest codes and take steps to fewer components, by C/16, or to narrower codes, the best in
+    `metric` first, until they fit.
     """
 
     def recipe(self, name: RecipeName) -> Recipe:
@@ -50,8 +47,7 @@ class GreedyProjection(Method):
         limit = budget.ceiling.limit(network.maps)
         components = {fmap.name: Components.of(stats[fmap.name].before) for fmap in network.maps}
         ladders = {
-            fmap.name: self._ladder(fmap, network, components[fmap.name], stats[fmap.name], budget)
-            for fmap in network.maps
+            fmap.name: self._ladder(fmap, components[fmap.name], stats[fmap.name], budget) for fmap in network.maps
         }
         if budget.ceiling.kind == "traffic":
             chosen = allocate(ladders, limit, self._score(network, stats, components, ladders))
@@ -78,25 +74,22 @@ class GreedyProjection(Method):
 
         return by_loss(lambda rungs: network.loss({name: codec(name, rung) for name, rung in rungs.items()}))
 
-    def _ladder(
-        self, fmap: FeatureMap, network: Network, components: Components, stats: MapStatistics, budget: Budget
-    ) -> Ladder:
-        """The map as it is in the widest codes, then the efficient pairs of K and b."""
-        weights = energy_weights(components)
-        if self.options["metric"] != "energy":
-            weights = reader_weights(components, fmap, network.readers(fmap))
-        widths = budget.bits.widths
-        error = Distortion(weights, quantization_errors(components, stats.before.sample, widths))
-        step = max(1, fmap.channels // _STEPS) if budget.ceiling.kind == "traffic" else 1
+    def _ladder(self, fmap: FeatureMap, components: Components, stats: MapStatistics, budget: Budget) -> Ladder:
+        """The map as it is in the widest codes, then what is efficient of narrower codes and of pairs of K and b; under
+        a traffic ceiling, what is convex of it."""
+        widths, traffic = budget.bits.widths, budget.ceiling.kind == "traffic"
+        plain = plain_errors(fmap, stats, widths)
+        error = Distortion.of(components, stats.before.sample, widths)
         positions = fmap.source[0] * fmap.source[1]
-        return efficient(
-            Rung(None, widths[0], fmap.elements * widths[0], error(fmap.channels, widths[0])),
-            (
-                Rung(rank, width, rank * positions * width, error(rank, width))
-                for rank in {1, *range(fmap.channels, 0, -step)}
-                for width in widths
-            ),
-        )
+        step = max(1, fmap.channels // _STEPS) if traffic else 1
+        whole = [Rung(None, width, fmap.elements * width, plain[width]) for width in widths]
+        projected = [
+            Rung(rank, width, rank * positions * width, error(rank, width))
+            for rank in {1, *range(fmap.channels, 0, -step)}
+            for width in widths
+        ]
+        ladder = efficient(whole[0], [*whole[1:], *projected])
+        return convex(ladder) if traffic else ladder
 
 
 def _codec(fmap: FeatureMap, stats: MapStatistics, components: Components, rung: Rung) -> Codec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 from actbench_plugins.greedy.allocation import Ladder, Rung, Score
@@ -12,18 +11,13 @@ _EPSILON, _LOSS_EPSILON = 1e-9, 1e-3
 
 
 def by_error(ladders: Mapping[str, Ladder]) -> Score:
-    """`ΔB / (max(0, ΔA) + ε)`, `A = −log(1 − e)`, e the predicted error behind the readers: what is left of the signal
-    is about the product of what each map leaves of it."""
+    """`ΔB / (max(0, ΔA) + ε)`, `A = −log(1 − e)`, e the predicted error."""
 
     def score(now: Mapping[str, Rung], name: str, below: Rung) -> float:
-        more = _lost(below.error) - _lost(now[name].error)
+        more = below.lost - now[name].lost
         return (now[name].bits - below.bits) / (max(0.0, more) + _EPSILON)
 
     return score
-
-
-def _lost(error: float) -> float:
-    return -math.log(max(1 - error, _EPSILON))
 
 
 def by_loss(loss: Callable[[Mapping[str, Rung]], float]) -> Score:
