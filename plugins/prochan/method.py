@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from actbench.feature_map import FLOAT_BITS
-from actbench.importance import Layer, importance
 from actbench.method import (
     Allowance,
     Budget,
@@ -28,6 +27,7 @@ from actbench.method import (
 from actbench.operations import build_all
 from actbench.quantizers import UniformQuantizer
 from actbench_plugins.prochan.codec import ProChanCodec
+from actbench_plugins.prochan.importance import Layer, importance
 from actbench_plugins.prochan.objective import relative_error
 from actbench_plugins.prochan.start import default_weights, least_squares_expansion, projection
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from actbench.importance import Layer
 from actbench.method import FeatureMap
+from actbench_plugins.prochan.importance import Layer
 
 
 def relative_error(fmap: FeatureMap, readers: Sequence[Layer], x: Tensor, decoded: Tensor) -> float:

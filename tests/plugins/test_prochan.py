@@ -14,7 +14,6 @@ from actbench.calibration import Statistics
 from actbench.errors import Unsupported
 from actbench.feature_map import FeatureMap, Operation
 from actbench.harness.planning import PlanningNetwork
-from actbench.importance import importance
 from actbench.measure.footprint import Meter, check_payloads
 from actbench.method import Codec, PlainCodec
 from actbench.network.deploy import deploy
@@ -26,6 +25,7 @@ from actbench.quantizers import UniformQuantizer
 from actbench.recipe import PROTOCOL_RECIPE, Recipe
 from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 from actbench_plugins.prochan.codec import ProChanCodec
+from actbench_plugins.prochan.importance import importance
 from actbench_plugins.prochan.method import ProChan
 from actbench_plugins.prochan.objective import relative_error
 from actbench_plugins.prochan.start import least_squares_expansion, select_channels

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from actbench.feature_map import FeatureMap, Reader
-from actbench.importance import importance
+from actbench_plugins.prochan.importance import importance
 
 
 def test_importance_is_what_an_error_costs_behind_the_layer() -> None:
