@@ -69,7 +69,7 @@ class CodedComponents(Rung):
         symbols, read = self._symbols(string)
         codes, escaped = self.tables.codes(symbols.to(self.tables.group.device))
         _, raw = string.divide(read)
-        values = from_bits(raw.bits.reshape(-1, self.width), self.width).long()
+        values = from_bits(raw.bits.reshape(-1, self.width), self.width).int()
         signed = values - ((values >> (self.width - 1)) << self.width)
         codes[escaped] = signed.to(codes.device)
         return (codes * self.step.float()).to(device).reshape(*codes.shape[:2], *self.size)

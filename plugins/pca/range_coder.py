@@ -27,6 +27,7 @@ _HALF = 16
 """A table's entry holds a frequency above so many bits, and a place below."""
 
 Integers = NDArray[numpy.int64]
+Symbols = NDArray[numpy.int32]
 Whole = TypeVar("Whole", numpy.int32, numpy.int64)
 
 
@@ -35,34 +36,34 @@ def states_for(values: int) -> int:
     return max(1, values // _TURNS)
 
 
-def encode(symbols: Integers, frequency: Integers, before: Integers) -> tuple[Integers, Integers, Integers]:
+def encode(symbols: Symbols, frequency: Integers, before: Integers) -> tuple[Integers, Integers, Integers]:
     """Symbols (strings, values), the frequency of each symbol (symbols,) and those before it summed: the states
     (strings, S), the words of all strings, one string after the other, and how many each has (strings,)."""
     strings, values = symbols.shape
     width = states_for(values)
     turns = -(-values // width)
-    order = _by_turn(symbols.astype(numpy.int32), turns, width, len(frequency))
+    order = _by_turn(symbols, turns, width, len(frequency))
     # A quotient of a state, below 2^32, by a frequency is right in fp64, where division is several times faster.
     f = numpy.append(frequency, 1 << PRECISION).astype(numpy.float64)
     c = numpy.append(before, 0).astype(numpy.float64)
-    limit, gap = f * 2.0 ** (STATE_BITS - PRECISION), 2.0**PRECISION - f
     state = numpy.full(strings * width, 2.0**WORD_BITS)
     moved = numpy.empty(order.shape, dtype=numpy.bool_)
     words = numpy.empty(order.shape, dtype=numpy.uint32)
     for turn in range(turns - 1, -1, -1):
-        now = order[turn]
+        now = f.take(order[turn])
         words[turn] = state
-        full = numpy.greater_equal(state, limit.take(now), out=moved[turn])
+        full = numpy.greater_equal(state, now * 2.0 ** (STATE_BITS - PRECISION), out=moved[turn])
         x = numpy.where(full, numpy.floor(state * 2.0**-WORD_BITS), state)
-        state = x + numpy.floor(x / f.take(now)) * gap.take(now) + c.take(now)  # ⌊x/f⌋·2^14 + c + (x − ⌊x/f⌋·f)
+        quotient = numpy.floor(x / now)
+        state = x + quotient * (2.0**PRECISION - now) + c.take(order[turn])  # ⌊x/f⌋·2^14 + c + (x − ⌊x/f⌋·f)
     moved, words = (part.reshape(turns, strings, width).transpose(1, 0, 2) for part in (moved, words))
     written = words[moved].astype(numpy.int64) & ((1 << WORD_BITS) - 1)
     return state.reshape(strings, width).astype(numpy.int64), written, moved.sum((1, 2))
 
 
 def decode(
-    state: Integers, words: Integers, starts: Integers, contexts: Integers, tables: tuple[Integers, Integers, Integers]
-) -> tuple[Integers, Integers]:
+    state: Integers, words: Integers, starts: Integers, contexts: Integers, tables: tuple[Symbols, Integers, Integers]
+) -> tuple[Symbols, Integers]:
     """Symbols (strings, values), and how many words of each string (strings,) were read.
 
     `words`: of all strings, each beginning at its place of `starts`. `contexts` (values,): which table each value has.
@@ -75,11 +76,12 @@ def decode(
     no_change = (1 << PRECISION << _HALF) | numpy.arange(1 << PRECISION)
     table = numpy.concatenate([(frequency << _HALF) | place, no_change])
     offsets = _by_turn(contexts[None] << PRECISION, turns, width, len(symbol)).reshape(turns, 1, width)
-    slots = numpy.empty((turns, strings, width), dtype=numpy.int64)
+    slots = numpy.empty((turns, strings, width), dtype=numpy.int32)
     padded, x, at = numpy.append(words, numpy.zeros(width, dtype=numpy.int64)), state, starts[:, None] - 1
     for turn in range(turns):
-        numpy.add(x & ((1 << PRECISION) - 1), offsets[turn], out=slots[turn])
-        entry = table.take(slots[turn])
+        slot = (x & ((1 << PRECISION) - 1)) + offsets[turn]
+        slots[turn] = slot
+        entry = table.take(slot)
         x = (entry >> _HALF) * (x >> PRECISION) + (entry & ((1 << _HALF) - 1))
         empty = x < 1 << WORD_BITS
         places = empty.cumsum(1) + at

@@ -6,7 +6,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from actbench_plugins.pca.range_coder import PRECISION, Integers
+from actbench_plugins.pca.range_coder import PRECISION, Integers, Symbols
 
 _SYMBOLS = 512
 """Symbols of a table, at most: those about zero. Others are escaped."""
@@ -36,20 +36,20 @@ class Tables(nn.Module):
         self.register_buffer("frequency", torch.cat([f for _, f in tables]).to(torch.int16))
 
     def symbols(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes (images, C, positions) → symbols, numbered through all tables, and which of them are escapes."""
-        group = self.group.long()
-        low, size = self.low.long()[group][:, None], self.size.long()[group][:, None]
-        first = self._first()[group][:, None]
-        index = codes.long() - low
-        escaped = (index < 0) | (index >= size - 1)
-        return first + torch.where(escaped, size - 1, index), escaped
+        """Codes (images, C, positions) → symbols, numbered through all tables, and which of them are escapes. All codes
+        and symbols are int32."""
+        low, size, first = self._of_components()
+        # Without its sign a negative number is larger than any table: one comparison finds both kinds of escape.
+        index = torch.minimum((codes - low).bitwise_and_(torch.iinfo(torch.int32).max), size - 1)
+        escaped = index == size - 1
+        return index.add_(first), escaped
 
     def codes(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
         """What `symbols` made: the codes, and where an escape stands in place of one."""
-        group = self.group.long()
-        index = symbols - self._first()[group][:, None]
-        escaped = index == self.size.long()[group][:, None] - 1
-        return index + self.low.long()[group][:, None], escaped
+        low, size, first = self._of_components()
+        index = symbols - first
+        escaped = index == size - 1
+        return index.add_(low), escaped
 
     def frequencies(self) -> tuple[Integers, Integers]:
         """Of all symbols (symbols,): the frequency, and those before it in its table, summed."""
@@ -57,17 +57,18 @@ class Tables(nn.Module):
         before = numpy.cumsum(frequency) - frequency
         return frequency, before & ((1 << PRECISION) - 1)
 
-    def slots(self) -> tuple[Integers, Integers, Integers]:
+    def slots(self) -> tuple[Symbols, Integers, Integers]:
         """For each group and slot (groups·2^14,): the symbol, its frequency, and the slot's place in it."""
         frequency, before = self.frequencies()
         symbol = numpy.repeat(numpy.arange(len(frequency)), frequency)
         place = (numpy.arange(len(symbol)) & ((1 << PRECISION) - 1)) - before[symbol]
-        return symbol, frequency[symbol], place
+        return symbol.astype(numpy.int32), frequency[symbol], place
 
-    def _first(self) -> Tensor:
-        """(groups,) the number of each table's first symbol."""
-        size = self.size.long()
-        return size.cumsum(0) - size
+    def _of_components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(C, 1) each: of the component's table the lowest code, the size, and the number of its first symbol."""
+        low, size, group = self.low.int(), self.size.int(), self.group.long()
+        first = size.cumsum(0, dtype=torch.int32) - size
+        return low[group, None], size[group, None], first[group, None]
 
 
 def groups_of(deviations: Tensor) -> Tensor:
@@ -90,6 +91,5 @@ def _counted(codes: Tensor) -> tuple[int, Tensor]:
     """The lowest symbol and the frequencies of a table, the escape's last."""
     half = _SYMBOLS // 2
     low, high = (int(end) for end in codes.clamp(-half, half - 1).aminmax())
-    inside = codes[(codes >= low) & (codes <= high)].long() - low
-    counts = torch.bincount(inside, minlength=high - low + 1)
-    return low, frequencies_of(torch.cat([counts, counts.new_tensor([codes.numel() - len(inside)])]))
+    counts = torch.bincount(codes.clamp(low - 1, high + 1).flatten() - (low - 1), minlength=high - low + 3)
+    return low, frequencies_of(torch.cat([counts[1:-1], counts[:1] + counts[-1:]]))
