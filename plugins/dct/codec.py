@@ -32,15 +32,18 @@ class CenteredQuantizer(nn.Module):
         """With the step of least squared error on some values, by a search over fractions of the widest."""
         high = (1 << width) - 1 if nonnegative else max(1, (1 << (width - 1)) - 1)
         widest = max(float(values.abs().max()), 1e-12) / high
-        steps = [widest * number / _CANDIDATES for number in range(1, _CANDIDATES + 1)]
-        candidates = [cls(width, step, nonnegative=nonnegative) for step in steps]
-        return min(candidates, key=lambda quantizer: float((quantizer(values) - values).square().sum()))
+        candidates = (
+            cls(width, widest * number / _CANDIDATES, nonnegative=nonnegative) for number in range(1, _CANDIDATES + 1)
+        )
+        return min(candidates, key=lambda quantizer: quantizer.squared_error(values))
+
+    def squared_error(self, values: Tensor) -> float:
+        """‖q·step − values‖²"""
+        return float((self._rounded(values) * self.step.float()).sub_(values).square_().sum())
 
     def encode(self, values: Tensor) -> Tensor:
         """Values → unsigned codes: of q its `width` low bits."""
-        low = 0 if self.nonnegative else -(1 << (self.width - 1))
-        q = (values / self.step.float()).round().clamp(low, low + (1 << self.width) - 1)
-        return (q.int() & ((1 << self.width) - 1)).to(code_type(self.width))
+        return (self._rounded(values).int() & ((1 << self.width) - 1)).to(code_type(self.width))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Unsigned codes → the values `q·step` in fp32."""
@@ -52,6 +55,11 @@ class CenteredQuantizer(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """decode(encode(values))"""
         return self.decode(self.encode(values))
+
+    def _rounded(self, values: Tensor) -> Tensor:
+        """q, as floating-point numbers."""
+        low = 0 if self.nonnegative else -(1 << (self.width - 1))
+        return (values / self.step.float()).round_().clamp_(low, low + (1 << self.width) - 1)
 
 
 class MaskedTransform(Rung):
