@@ -14,7 +14,7 @@ from actbench.method import FeatureMap, MapStatistics, PlainCodec
 from actbench.quantizers import UniformQuantizer
 
 _IMAGES = 16
-"""Images of the calibration sample on which quantisers are calibrated."""
+"""Images of the calibration sample on which the errors of quantisers are measured."""
 
 _LEAST = 1e-30
 """Variance: so that a map without any divides by something."""
