@@ -1,6 +1,6 @@
 """actbench: a benchmark suite for activation compression in convolutional networks.
 
-Importing it is cheap: torch is loaded by `actbench.method` and whatever stands on it, never from here.
+Importing it is cheap: torch is loaded by `actbench.codec.method` and whatever stands on it, never from here.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ import pluggy
 
 from actbench.info import ExecutorInfo, MethodInfo, WorkloadInfo
 
-API_VERSION = 1
-"""Of hooks, `Method`, `Codec` and `Payload` together: `actbench_api = 1` in a plugin says which one it is for."""
+API_VERSION = 2
+"""Of hooks, `Method`, `Codec` and `Payload` together: `actbench_api = 2` in a plugin says which one it is for."""
 
 hookspec = pluggy.HookspecMarker("actbench")
 hookimpl = pluggy.HookimplMarker("actbench")

@@ -101,8 +101,9 @@ class MethodInfo:
 
 @dataclass(frozen=True)
 class WorkloadInfo:
-    """A workload as it is listed. `identify` names a light function `(settings) -> {what: digest}` that checks
-    that weights and data are there, without torch, so that a run can be planned before anything is loaded."""
+    """A workload as it is listed. `identify` names a light function `(data, weights) -> {what: digest}`, of the paths
+    that the user gave or None, which checks that weights and data are there, without torch: a run is planned before
+    anything is loaded."""
 
     name: str
     title: str

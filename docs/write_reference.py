@@ -3,88 +3,76 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
-from actbench import bit_strings, budget, hookspecs, info, method, payload, rate_control, statistics
-from actbench.harness import executors
-from actbench.workloads import base
+from actbench import codec, hookspecs
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 PAGE = Path(__file__).with_name("reference.md")
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
-SECTIONS: dict[str, tuple[str, list[Any]]] = {
-    "What a plugin registers": (
-        "Light: importing these loads no torch.",
-        [info.MethodInfo, info.Option, info.WorkloadInfo, info.ExecutorInfo],
-    ),
-    "What a method is": (
-        "In `actbench.method`, which loads torch.",
-        [method.Method, method.Codec, method.Folded, method.Plan, method.Network],
-    ),
-    "What a method gets": (
-        "Feature maps and budgets are plain data.",
-        [
-            method.FeatureMap,
-            budget.Allowance,
-            budget.Budget,
-            budget.Ceiling,
-            budget.Bits,
-            statistics.MapStatistics,
-            statistics.SideStatistics,
-        ],
-    ),
-    "What is stored": (
-        "In `actbench.payload`.",
-        [payload.Payload, payload.Field, payload.unsigned, payload.signed, payload.floating],
-    ),
-    "Codes whose bits depend on the image": (
-        "In `actbench.rate_control`: settings of a coder, of which each image takes the first that fits, so that none "
-        "goes over the ceiling.",
-        [
-            rate_control.LadderMethod,
-            rate_control.Rung,
-            rate_control.Ladder,
-            rate_control.Pooled,
-            rate_control.stream_allowance,
-        ],
-    ),
-    "Strings of bits": (
-        "In `actbench.bit_strings`: for a batch of images at once, without loops over values.",
-        [
-            bit_strings.Stream,
-            bit_strings.concatenate,
-            bit_strings.join,
-            bit_strings.symbols,
-            bit_strings.to_bits,
-            bit_strings.from_bits,
-            bit_strings.code_type,
-            bit_strings.true_positions,
-            bit_strings.segment_sums,
-            bit_strings.zero_value_lengths,
-            bit_strings.zero_value_encode,
-            bit_strings.zero_value_decode,
-        ],
-    ),
-    "Workloads and executors": (
-        "In `actbench.workloads.base` and `actbench.harness.executors`.",
-        [base.Workload, base.ImageSet, base.Metric, executors.Executor, executors.Listener, executors.CellResult],
-    ),
-}
+OF_WORKLOADS_AND_EXECUTORS = ("actbench.workloads.base", "actbench.workloads.files", "actbench.harness.executors")
+"""What authors of workloads and of executors read beside what methods may import."""
+
+
+def public_modules() -> list[ModuleType]:
+    """The modules that plugins may import, by the contract for imports, those of packages one by one."""
+    contracts = tomllib.loads(PROJECT.read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (allowed,) = (contract["allowed_modules"] for contract in contracts if contract["type"] == "allowed")
+    names = [name for name in allowed if name not in ("actbench", "actbench.hookspecs")]
+    return [module for name in [*names, *OF_WORKLOADS_AND_EXECUTORS] for module in _with_parts(import_module(name))]
+
+
+def _with_parts(module: ModuleType) -> Iterator[ModuleType]:
+    """A module, and all that is in it where it is a package that is public as a whole."""
+    yield module
+    if module.__name__.startswith("actbench.codec"):
+        for part in iter_modules(getattr(module, "__path__", ())):
+            yield from _with_parts(import_module(f"{module.__name__}.{part.name}"))
 
 
 def reference() -> str:
     """The page."""
-    parts = ["# Reference", "Written from the code by `python docs/write_reference.py`.", "## Hooks"]
-    parts.append(
+    parts = [
+        "# Reference",
+        "What is public: a plugin may import this and nothing else of actbench, and it changes only with the version "
+        "of the plugin API. Written from the code by `python docs/write_reference.py`.",
+        "## Hooks",
         "A plugin is a module, or an object, with any of these, each marked `@actbench.hookimpl`. The plugin API has "
-        f"version {hookspecs.API_VERSION}: a plugin says so with `actbench_api = {hookspecs.API_VERSION}`."
-    )
+        f"version {hookspecs.API_VERSION}: a plugin says so with `actbench_api = {hookspecs.API_VERSION}`.",
+    ]
     parts += [_function(function) for function in hooks()]
-    for title, (text, things) in SECTIONS.items():
-        parts += [f"## {title}", text]
+    for module in public_modules():
+        things = _things(module)
+        if module is codec:
+            names = ", ".join(f"`{name}`" for name in codec.__all__)
+            parts += [f"## `{module.__name__}`", _text(module), f"`from actbench.codec import …`: {names}."]
+        elif things:
+            parts += [f"## `{module.__name__}`", _text(module)]
         parts += [_class(thing) if inspect.isclass(thing) else _function(thing) for thing in things]
     return "\n\n".join(parts) + "\n"
+
+
+def _things(module: ModuleType) -> list[Any]:
+    """Public classes and functions that are defined in a module, in their order."""
+    return [
+        thing
+        for name, thing in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(thing) or inspect.isfunction(thing))
+        and thing.__module__ == module.__name__
+    ]
 
 
 def hooks() -> list[Any]:

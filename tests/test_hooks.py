@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from actbench.info import load_target
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 
 PLUGIN = """
 from actbench import MethodInfo, WorkloadInfo, hookimpl

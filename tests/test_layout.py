@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.run import parse_options
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from actbench.records.conformance import CheckOutcome

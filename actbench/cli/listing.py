@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from actbench.cli.tables import new_table, print_whole
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file with a plugin; may be repeated.")

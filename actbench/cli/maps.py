@@ -104,7 +104,7 @@ def _model(source: str, function: str) -> Any:
 
 
 def _torchvision_model(name: str) -> Any:
-    from actbench.torchvision_import import torchvision
+    from actbench.workloads.torchvision_import import torchvision
 
     models = torchvision("torchvision.models")
     if name not in models.list_models(models):

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from actbench.errors import UserError
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from actbench.records.conformance import Conformance

@@ -20,9 +20,9 @@ from actbench.errors import UserError
 from actbench.harness.environment import choose_device
 from actbench.harness.plan import PlannedCell, RunRequest, plan_cells, plan_run
 from actbench.info import ExecutorInfo, Normalisation, OptionValue, Track, load_target
-from actbench.plugins import Registry, load_plugins
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_record
+from actbench.registry import Registry, load_plugins
 
 
 def run(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actbench.errors import UserError
 from actbench.harness.plan import Variant
 from actbench.info import OptionValue
-from actbench.plugins import Registry
+from actbench.registry import Registry
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,8 +14,8 @@ from actbench.cli.listing import PluginFiles
 from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.info import load_target
-from actbench.plugins import load_plugins
 from actbench.records.store import read_record, record_files
+from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from actbench.harness.verify import Check

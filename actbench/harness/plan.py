@@ -10,9 +10,9 @@ from typing import Literal
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
 from actbench.info import MethodInfo, Normalisation, OptionValue, Track, WorkloadInfo, load_target
-from actbench.plugins import Registry
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_status
+from actbench.registry import Registry
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
 

@@ -12,9 +12,9 @@ from actbench.harness.messages import Preparation
 from actbench.harness.plan import PlannedCell, unsupported_reason
 from actbench.harness.run import Observer, carry_out
 from actbench.info import load_target
-from actbench.plugins import Registry
 from actbench.records.schema import Record
 from actbench.records.store import Store
+from actbench.registry import Registry
 from actbench.spec import PROTOCOL
 
 FOOTPRINT_TOLERANCE = 0.001

@@ -11,12 +11,12 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from actbench.calibration import Statistics
 from actbench.errors import InvalidCodec
-from actbench.harness.planning import PlanningNetwork
+from actbench.harness.network_view import PlanningNetwork
 from actbench.info import WorkloadInfo
 from actbench.measure.compute import NodeCounts, bit_operations, count
 from actbench.measure.memory import Memory, measure_memory
+from actbench.network.calibration import Statistics
 from actbench.network.conventions import live_peak
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice

@@ -44,7 +44,7 @@ class _Worker:
 
         from actbench.harness.workbench import Workbench
         from actbench.info import load_target
-        from actbench.plugins import load_plugins
+        from actbench.registry import load_plugins
         from actbench.workloads.base import WorkloadSettings
 
         self._answers = answers
@@ -68,7 +68,7 @@ class _Worker:
         return {"versions": versions(), "machine": machine(self._device.type), "revision": revision()}
 
     def run(self, canonical: dict[str, Any]) -> None:
-        from actbench.harness.cell import run_cell
+        from actbench.harness.inference import run_cell
         from actbench.spec import CellSpec
 
         cell = CellSpec.from_canonical(canonical)

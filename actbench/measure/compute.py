@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from actbench.codec.packing import Layout
 from actbench.feature_map import FLOAT_BITS
 from actbench.network import nodes
 from actbench.network.deploy import StoredConvolution
 from actbench.network.quantize import weight_widths
 from actbench.network.splice import Decode, Encode
-from actbench.packing import Layout
 
 IMAGE_BITS = 8
 """Width of the image's pixels, which the first layer reads."""

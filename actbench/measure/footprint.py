@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actbench.codec.codec import Codec
+from actbench.codec.packing import Layout, layout, pack, unpack
+from actbench.codec.payload import Payload
 from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
-from actbench.method import Codec
 from actbench.network.splice import Spliced
-from actbench.packing import Layout, layout, pack, unpack
-from actbench.payload import Payload
 
 _KEPT_SAMPLES = 20_000
 
@@ -23,7 +23,8 @@ _ALONE_TOLERANCE = 0.02
 
 
 class Meter:
-    """Counts the bits of every payload while the network runs. Attach it, run the images, read `report`."""
+    """Counts the bits of every payload while the network runs. Enter it, run the images, then ask it for the bits of
+    each map."""
 
     def __init__(self, spliced: Spliced) -> None:
         self._bits: dict[str, list[Tensor]] = {}

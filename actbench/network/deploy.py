@@ -9,25 +9,27 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from actbench.method import Codec
+from actbench.codec.codec import Codec
+from actbench.codec.payload import Payload
+from actbench.codec.protocols import ReadsStored
 from actbench.network import nodes
 from actbench.network.fold import fold, fold_batch_norm
 from actbench.network.quantize import quantize_weights
 from actbench.network.splice import Decode, Encode, Spliced, tidy
-from actbench.payload import Payload
 
 
 class StoredConvolution(nn.Module):
     """A convolution that is computed from the payload, without decoding the map first."""
 
-    def __init__(self, codec: Codec, convolution: nn.Conv2d) -> None:
+    def __init__(self, codec: ReadsStored, convolution: nn.Conv2d) -> None:
         super().__init__()
+        assert isinstance(codec, Codec)
         self.codec = codec
         self.convolution = convolution
 
     def forward(self, payload: Payload) -> Tensor:
         """What is stored → (batch, C_out, H_out, W_out)."""
-        result = self.codec.conv(payload, self.convolution)
+        result = cast(ReadsStored, self.codec).convolve(payload, self.convolution)
         assert result is not None, "a codec that convolved one payload declined another of the same layout"
         return result
 
@@ -57,10 +59,10 @@ def _convolve_stored(deployed: Spliced, image: Tensor) -> None:
 
 def _redirect(module: fx.GraphModule, encode: fx.Node, reader: fx.Node, codec: Codec, payload: Payload) -> None:
     convolution = nodes.module_of(reader)
-    if not isinstance(convolution, nn.Conv2d):
+    if not isinstance(convolution, nn.Conv2d) or not isinstance(codec, ReadsStored):
         return
     with torch.no_grad():
-        if codec.conv(payload, convolution) is None:
+        if codec.convolve(payload, convolution) is None:
             return
     target = f"stored_{reader.name}"
     module.add_submodule(target, StoredConvolution(codec, convolution))

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from actbench.codec.modules import NONLINEARITIES, POOLINGS
 from actbench.feature_map import Argument, Operation
-from actbench.operations import NONLINEARITIES, POOLINGS
 
 _FORM = ("shape", "ndim", "dtype", "device")
 _PASS_THROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout)

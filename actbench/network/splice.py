@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
 
+from actbench.codec.codec import Codec
+from actbench.codec.modules import build_all
+from actbench.codec.payload import Payload, floating
 from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
-from actbench.method import Codec
 from actbench.network.trace import TracedNetwork
-from actbench.operations import build_all
-from actbench.payload import Payload, floating
 
 Observer = Callable[[Tensor, Payload], None]
 

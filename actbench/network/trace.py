@@ -15,10 +15,10 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.utils._pytree import tree_leaves
 
+from actbench.codec.modules import NONLINEARITIES
 from actbench.errors import UserError
 from actbench.feature_map import FeatureMap, Operation, Reader
 from actbench.network import nodes
-from actbench.operations import NONLINEARITIES
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import itertools
 import torch
 
 from actbench.budget import Budget
+from actbench.codec.modules import build_all
 from actbench.errors import Unsupported
-from actbench.operations import build_all
 from actbench.testing.check import Skipped, expect
 from actbench.testing.form import cases
 from actbench.testing.subject import Case, Subject, parse_budget

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from actbench.method import Codec
-from actbench.packing import FieldLayout, unpack
+from actbench.codec.codec import Codec
+from actbench.codec.packing import FieldLayout, unpack
 from actbench.testing.subject import Subject
 
 

@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from actbench.codec.codec import Codec
+from actbench.codec.packing import layout, pack
+from actbench.codec.payload import Payload
 from actbench.errors import InvalidCodec
 from actbench.measure.footprint import check_packed
-from actbench.method import Codec
-from actbench.packing import layout, pack
-from actbench.payload import Payload
 from actbench.testing.check import Failed, Skipped, expect
 from actbench.testing.form import alike, cases
 from actbench.testing.subject import Subject

@@ -10,11 +10,11 @@ import sys
 import torch
 from torch import Tensor, nn
 
+from actbench.codec.codec import Codec
 from actbench.errors import Unsupported
-from actbench.method import Codec
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
-from actbench.plugins import GROUP, RESTRICT
+from actbench.registry import GROUP, RESTRICT
 from actbench.testing.check import Skipped, expect
 from actbench.testing.form import alike, cases
 from actbench.testing.independence import same_imports
@@ -24,7 +24,7 @@ from actbench.training.layers import CompressedConv2d, SavedInput
 _LIGHT = """
 import json, sys
 from pathlib import Path
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 registry = load_plugins([Path(file) for file in json.loads(sys.argv[1])])
 print(json.dumps([sys.argv[2] in registry.methods, "torch" in sys.modules]))
 """

@@ -14,16 +14,17 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
-from actbench.calibration import Statistics
+from actbench.codec.codec import Codec
+from actbench.codec.method import Method
 from actbench.errors import Unsupported
 from actbench.feature_map import FeatureMap
-from actbench.harness.planning import PlanningNetwork
+from actbench.harness.network_view import PlanningNetwork
 from actbench.info import MethodInfo, OptionValue, load_target
-from actbench.method import Codec, Method
+from actbench.network.calibration import Statistics
 from actbench.network.tap import Tap
 from actbench.network.trace import TracedNetwork, trace
-from actbench.plugins import Registry, load_plugins
 from actbench.recipe import PROTOCOL_RECIPE
+from actbench.registry import Registry, load_plugins
 from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 
 SHAPE = (3, 17, 13)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actbench.bit_strings import pack_bits, unpack_bits
+from actbench.codec.bit_strings import pack_bits, unpack_bits
 
 
 class MaskedReLU(nn.Module):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actbench.bit_strings import code_type, from_bits, pack_bits, to_bits, unpack_bits
-from actbench.payload import Field, Kind, Payload
+from actbench.codec.bit_strings import code_type, from_bits, pack_bits, to_bits, unpack_bits
+from actbench.codec.payload import Field, Kind, Payload
 
 _WHOLE = {8: torch.uint8, 16: torch.int16, 32: torch.int32}
 

@@ -13,7 +13,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
 
-from actbench.method import Codec, Payload
+from actbench.codec.codec import Codec
+from actbench.codec.payload import Payload
+from actbench.codec.protocols import TrainingCodec
 from actbench.training.compact import Form, compact, expand
 
 Work = Literal["encode", "gradient"]
@@ -159,9 +161,10 @@ def convolve(x: Tensor, layer: nn.Conv2d) -> Tensor:
 
 def conv_weight_gradient(codec: Codec, payload: Payload, gradient: Tensor, layer: nn.Conv2d) -> Tensor:
     """From the payload where the codec can, else from what it decodes to."""
-    direct = codec.conv_weight_grad(payload, gradient, layer)
-    if direct is not None:
-        return direct
+    if isinstance(codec, TrainingCodec):
+        direct = codec.convolution_weight_gradient(payload, gradient, layer)
+        if direct is not None:
+            return direct
     x = codec.decode(payload).to(gradient.dtype)
     found = convolution_backward(gradient, x, layer.weight, layer, (False, True, False))[1]
     assert found is not None
@@ -192,9 +195,10 @@ class _Linear(torch.autograd.Function):
 
 
 def _linear_weight_gradient(codec: Codec, payload: Payload, gradient: Tensor) -> Tensor:
-    direct = codec.linear_weight_grad(payload, gradient)
-    if direct is not None:
-        return direct
+    if isinstance(codec, TrainingCodec):
+        direct = codec.linear_weight_gradient(payload, gradient)
+        if direct is not None:
+            return direct
     x = codec.decode(payload).to(gradient.dtype)
     return gradient.flatten(0, -2).T @ x.reshape(-1, x.shape[-1])
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from torch import fx, nn
 
+from actbench.codec.codec import Codec
 from actbench.errors import Unsupported
 from actbench.feature_map import FeatureMap
 from actbench.info import Normalisation
-from actbench.method import Codec
 from actbench.network.trace import TracedNetwork
 from actbench.training.prepare import prepare
 

@@ -11,10 +11,10 @@ from torch import nn
 from typing_extensions import override
 
 from actbench.errors import UserError
-from actbench.torchvision_import import torchvision
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 from actbench.workloads.files import load_weights
 from actbench.workloads.folder import DEVIATION, MEAN, read_folder
+from actbench.workloads.torchvision_import import torchvision
 from actbench.workloads.zoo.resnet_cifar import ResNetCifar
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from actbench.errors import UserError
-from actbench.torchvision_import import torchvision
 from actbench.workloads.base import ImageSet
+from actbench.workloads.torchvision_import import torchvision
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)

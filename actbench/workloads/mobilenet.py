@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from actbench.errors import UserError
-from actbench.torchvision_import import torchvision
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 from actbench.workloads.files import load_weights
 from actbench.workloads.folder import read_folder
+from actbench.workloads.torchvision_import import torchvision
 
 SIZE = 224
 _RESIZED = 256

@@ -2,7 +2,7 @@
 
 from torch import fx, nn
 
-from actbench.method import Method, Unsupported
+from actbench.codec import Method, Unsupported
 from actbench_plugins.checkpoint.offloaded import Offloaded
 from actbench_plugins.checkpoint.segments import Segmented, root_of_layers
 

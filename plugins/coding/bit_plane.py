@@ -23,7 +23,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from actbench.bit_strings import Stream, code_type, from_bits, join, symbols, to_bits, true_positions
+from actbench.codec.bit_strings import Stream, code_type, from_bits, join, symbols, to_bits, true_positions
 from actbench_plugins.coding.coder import Coder, numbers_at, running_sums
 from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 from actbench_plugins.coding.run_length import encode_runs, read_runs

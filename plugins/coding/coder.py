@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from actbench.bit_strings import Stream, code_type, concatenate, pack_bits
+from actbench.codec.bit_strings import Stream, code_type, concatenate, pack_bits
 
 _CODES_AT_ONCE = 1 << 17
 

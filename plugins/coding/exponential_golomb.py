@@ -9,7 +9,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from actbench.bit_strings import Stream, code_type, symbols, true_positions
+from actbench.codec.bit_strings import Stream, code_type, symbols, true_positions
 from actbench_plugins.coding.coder import Coder, numbers_at
 from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from actbench.bit_strings import true_positions
+from actbench.codec.bit_strings import true_positions
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from actbench.bit_strings import Stream, code_type
+from actbench.codec import Allowance, FeatureMap, MapStatistics, UniformQuantizer
+from actbench.codec.bit_strings import Stream, code_type
+from actbench.codec.rate_control import LadderMethod, Rung
 from actbench.info import OptionValue
-from actbench.method import Allowance, FeatureMap, MapStatistics
-from actbench.quantizers import UniformQuantizer
-from actbench.rate_control import LadderMethod, Rung
 from actbench_plugins.coding.bit_plane import BitPlane
 from actbench_plugins.coding.coder import Coder
 from actbench_plugins.coding.exponential_golomb import SparseExponentialGolomb

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actbench.bit_strings import Stream, segment_sums, true_positions
+from actbench.codec.bit_strings import Stream, segment_sums, true_positions
 
 _SEGMENT = 64
 """Bytes."""

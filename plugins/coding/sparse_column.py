@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from actbench.bit_strings import Stream, code_type, from_bits, segment_sums, to_bits, true_positions
+from actbench.codec.bit_strings import Stream, code_type, from_bits, segment_sums, to_bits, true_positions
 from actbench_plugins.coding.coder import Coder, running_sums
 from actbench_plugins.coding.gaps import filled, find_gaps
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from actbench.bit_strings import Stream, zero_value_decode, zero_value_encode, zero_value_lengths
+from actbench.codec.bit_strings import Stream, zero_value_decode, zero_value_encode, zero_value_lengths
 from actbench_plugins.coding.coder import Coder
 
 

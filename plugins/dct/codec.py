@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from actbench.bit_strings import Stream, code_type, zero_value_decode, zero_value_encode, zero_value_lengths
+from actbench.codec.bit_strings import Stream, code_type, zero_value_decode, zero_value_encode, zero_value_lengths
+from actbench.codec.rate_control import Rung
 from actbench.feature_map import FeatureMap
 from actbench.info import OptionValue
-from actbench.rate_control import Rung
 from actbench_plugins.dct import transform
 
 _CANDIDATES = 40

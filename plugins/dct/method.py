@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor
 from typing_extensions import override
 
-from actbench.method import Allowance, FeatureMap, MapStatistics
-from actbench.quantizers import thin
-from actbench.rate_control import LadderMethod, Rung
+from actbench.codec import Allowance, FeatureMap, MapStatistics
+from actbench.codec.quantizers import thin
+from actbench.codec.rate_control import LadderMethod, Rung
 from actbench_plugins.dct import transform
 from actbench_plugins.dct.codec import CenteredQuantizer, MaskedTransform
 

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from actbench.bit_strings import Stream, code_type, zero_value_decode, zero_value_encode, zero_value_lengths
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, PlainCodec, UniformQuantizer, Unsupported
+from actbench.codec.bit_strings import Stream, code_type, zero_value_decode, zero_value_encode, zero_value_lengths
+from actbench.codec.rate_control import MARGIN, LadderMethod, Rung
 from actbench.info import OptionValue
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, PlainCodec, Unsupported
-from actbench.quantizers import UniformQuantizer
-from actbench.rate_control import MARGIN, LadderMethod, Rung
 
 SHARES = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
 """Of the non-zero values that a plan has room for, what each rung's threshold leaves on calibration images."""

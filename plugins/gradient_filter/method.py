@@ -6,10 +6,9 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, Payload, Unsupported, floating
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, Payload, Unsupported
-from actbench.payload import floating
 
 
 class PooledInput(Codec):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from actbench.method import Unsupported
+from actbench.codec import Unsupported
 
 _LEAST = 1e-9
 """Of a map's signal, in `Rung.lost`: where the predicted error is larger than the signal, too."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from actbench.components import Components
+from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer
+from actbench.codec.modules import pointwise
+from actbench.codec.principal_components import Components
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
-from actbench.method import Codec, Folded, PlainCodec
-from actbench.operations import pointwise
-from actbench.payload import Payload
-from actbench.quantizers import UniformQuantizer
 
 
 class StoredComponents(Codec):

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actbench.components import Components
+from actbench.codec import FeatureMap, MapStatistics, PlainCodec, UniformQuantizer
+from actbench.codec.principal_components import Components
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import FeatureMap, MapStatistics, PlainCodec
-from actbench.quantizers import UniformQuantizer
 
 _IMAGES = 16
 """Images of the calibration sample on which the errors of quantisers are measured."""

@@ -6,22 +6,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from actbench.components import Components
+from actbench.codec import Budget, Codec, FeatureMap, MapStatistics, Method, Network, PlainCodec, Plan, UniformQuantizer
+from actbench.codec.principal_components import Components
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import (
-    PROTOCOL_RECIPE,
-    Budget,
-    Codec,
-    FeatureMap,
-    MapStatistics,
-    Method,
-    Network,
-    PlainCodec,
-    Plan,
-    Recipe,
-    RecipeName,
-)
-from actbench.quantizers import UniformQuantizer
+from actbench.recipe import PROTOCOL_RECIPE, Recipe, RecipeName
 from actbench_plugins.greedy.allocation import Ladder, Rung, Score, allocate, convex, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec
 from actbench_plugins.greedy.distortion import Distortion, plain_errors

@@ -7,9 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from actbench.codec import Codec, FeatureMap, Payload, floating, unsigned
 from actbench.info import OptionValue
-from actbench.method import Codec, FeatureMap, Payload
-from actbench.payload import floating, unsigned
 
 GROUP = 256
 _END_BITS = 16

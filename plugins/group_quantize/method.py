@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-from actbench.method import Budget, FeatureMap, MapStatistics, Method, Network, Plan, Unsupported
+from actbench.codec import Budget, FeatureMap, MapStatistics, Method, Network, Plan, Unsupported
 from actbench_plugins.group_quantize.codec import GROUP, GroupCodes, bits_of, ends, grouped
 
 _IMAGES = 16

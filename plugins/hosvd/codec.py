@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from actbench.codec import Codec, FeatureMap, Field, Payload, UniformQuantizer, floating, unsigned
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
-from actbench.method import Codec, FeatureMap
-from actbench.payload import Field, Payload, floating, unsigned
-from actbench.quantizers import UniformQuantizer
 from actbench_plugins.hosvd.decomposition import hosvd_factors, mode_product
 from actbench_plugins.hosvd.ranks import Ranks
 from actbench_plugins.hosvd.scales import SeparableScales

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from actbench import UserError
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
 from actbench_plugins.hosvd.codec import DecomposedMap
 from actbench_plugins.hosvd.ranks import Ranks, best_ranks, fewest_values, kept_energy
 from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix, SavedSubspace

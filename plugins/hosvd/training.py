@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from actbench.codec import Codec, Field, Payload, floating, unsigned
 from actbench.info import OptionValue
-from actbench.method import Codec, Payload
-from actbench.payload import Field, floating, unsigned
 from actbench_plugins.hosvd.decomposition import Decomposition, hosvd_epsilon, hosvd_within, mode_product, unfold
 
 _RANK_BITS = 32
@@ -46,8 +45,7 @@ class SavedDecomposition(Codec):
             return payload["raw"][0]
         return _decomposition(payload).restore()[0].to(payload["core"].dtype)
 
-    @override
-    def conv_weight_grad(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
+    def convolution_weight_gradient(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
         """With X ≈ S ×_0 U_0 ×_1 U_1 ×_2 U_2 ×_3 U_3, padded in its factors of rows and columns,
 
             Z = gradient of the weight for the input S ×_2 U_2 ×_3 U_3 (K_0, K_1, H, W) and U_0ᵀ·∂L/∂y (K_0, C', H', W')
@@ -68,8 +66,7 @@ class SavedDecomposition(Codec):
         result: Tensor = torch.einsum("gokhw,gck->gochw", z, channels[0].unflatten(0, (convolution.groups, -1)))
         return result.flatten(0, 1).to(gradient.dtype)
 
-    @override
-    def linear_weight_grad(self, payload: Payload, gradient: Tensor) -> Tensor | None:
+    def linear_weight_gradient(self, payload: Payload, gradient: Tensor) -> Tensor | None:
         """`∂L/∂W = (∂L/∂y ×_0 U_0ᵀ …)ᵀ S U_lastᵀ`, the leading modes of both taken together."""
         if "raw" in payload:
             return None
@@ -108,7 +105,7 @@ class SavedMatrix(SavedDecomposition):
         return restored
 
     @override
-    def conv_weight_grad(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
+    def convolution_weight_gradient(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
         return None
 
 

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from actbench.components import Components
+from actbench.codec import Codec, Field, Folded, Payload, UniformQuantizer, floating, unsigned
+from actbench.codec.modules import pointwise
+from actbench.codec.principal_components import Components
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
-from actbench.method import Codec, Folded
-from actbench.operations import pointwise
-from actbench.payload import Field, Payload, floating, unsigned
-from actbench.quantizers import UniformQuantizer
 
 Quantizers = Sequence[UniformQuantizer | None]
 """One for each group, None where it is stored in floating point."""

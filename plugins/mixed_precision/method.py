@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from actbench.components import Components
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, UniformQuantizer, Unsupported
+from actbench.codec.principal_components import Components
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, Unsupported
-from actbench.quantizers import UniformQuantizer
 from actbench_plugins.mixed_precision.codec import GroupCodec
 from actbench_plugins.mixed_precision.widths import best_widths
 

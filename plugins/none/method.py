@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from actbench.method import Budget, MapStatistics, Method, Network, PlainCodec, Plan
+from actbench.codec import Budget, MapStatistics, Method, Network, PlainCodec, Plan
 
 
 class Uncompressed(Method):

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from actbench.bit_strings import Stream, code_type, from_bits, join, to_bits
+from actbench.codec import Codec, Folded, Payload
+from actbench.codec.bit_strings import Stream, code_type, from_bits, join, to_bits
+from actbench.codec.rate_control import Ladder, Rung
 from actbench.info import OptionValue
-from actbench.method import Codec, Folded
-from actbench.payload import Payload
-from actbench.rate_control import Ladder, Rung
 from actbench_plugins.pca import range_coder
 from actbench_plugins.pca.range_coder import PRECISION, STATE_BITS, WORD_BITS
 from actbench_plugins.pca.tables import Tables

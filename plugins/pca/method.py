@@ -9,11 +9,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, SideStatistics, Unsupported
+from actbench.codec.modules import build_all, pointwise
+from actbench.codec.quantizers import least_squares_clip
+from actbench.codec.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, SideStatistics, Unsupported
-from actbench.operations import build_all, pointwise
-from actbench.quantizers import least_squares_clip
-from actbench.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance
 from actbench_plugins.pca.codec import CodedComponents, RotatedInput, RotatedMap, StoredComponents
 
 _IMAGES = 64

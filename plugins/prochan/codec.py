@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from actbench.codec import Codec, FeatureMap, Folded, Payload, UniformQuantizer, floating, unsigned
+from actbench.codec.modules import build_all, pointwise
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
-from actbench.method import Codec, FeatureMap, Folded
-from actbench.operations import build_all, pointwise
-from actbench.payload import Payload, floating, unsigned
-from actbench.quantizers import UniformQuantizer
 
 
 class StoredActivation(Codec):

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actbench.feature_map import FLOAT_BITS
-from actbench.method import (
+from actbench.codec import (
     Allowance,
     Budget,
     Codec,
@@ -18,14 +17,15 @@ from actbench.method import (
     MapStatistics,
     Method,
     Network,
-    PlainCodec,
+    Observable,
     Plan,
-    Recipe,
-    RecipeName,
+    UniformQuantizer,
     Unsupported,
+    plan_each_map,
 )
-from actbench.operations import build_all
-from actbench.quantizers import UniformQuantizer
+from actbench.codec.modules import build_all
+from actbench.feature_map import FLOAT_BITS
+from actbench.recipe import Recipe, RecipeName
 from actbench_plugins.prochan.codec import ProChanCodec
 from actbench_plugins.prochan.importance import Layer, importance
 from actbench_plugins.prochan.objective import relative_error
@@ -61,19 +61,17 @@ class ProChan(Method):
         return Recipe(trained="codecs" if self.options["trained"] == "projections" else "everything", **strategies)
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
-        codecs: dict[str, Codec] = {}
-        for fmap in network.maps:
-            allowance = budget.allowance(fmap, network.maps)
-            if allowance.leaves_alone(fmap):
-                codecs[fmap.name] = PlainCodec.calibrated(fmap, stats[fmap.name], allowance.widths[0])
-            else:
-                target = stats[fmap.name].after.sample[:_IMAGES]
-                current = network.observe(fmap, codecs, len(target))
-                weights = importance(fmap, network.readers(fmap))
-                candidates = self._candidates(fmap, current, target, weights, allowance)
-                best = least_error(fmap, network.readers(fmap), target, candidates)
-                codecs[fmap.name] = ProChanCodec(fmap, best.project.float(), best.expand.float(), best.quantizer)
-        return Plan(codecs)
+        assert isinstance(network, Observable)
+
+        def codec(fmap: FeatureMap, allowance: Allowance, before: Mapping[str, Codec]) -> Codec:
+            target = stats[fmap.name].after.sample[:_IMAGES]
+            current = network.observe(fmap, before, len(target))
+            weights = importance(fmap, network.readers(fmap))
+            candidates = self._candidates(fmap, current, target, weights, allowance)
+            best = least_error(fmap, network.readers(fmap), target, candidates)
+            return ProChanCodec(fmap, best.project.float(), best.expand.float(), best.quantizer)
+
+        return plan_each_map(network, stats, budget, codec)
 
     def _candidates(
         self, fmap: FeatureMap, current: MapStatistics, target: Tensor, weights: Tensor, allowance: Allowance

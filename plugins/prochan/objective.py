@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from actbench.method import FeatureMap
+from actbench.codec import FeatureMap
 from actbench_plugins.prochan.importance import Layer
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from actbench.method import MapStatistics
+from actbench.codec import MapStatistics
 
 STARTS = ("selection", "pca", "orthonormal", "default")
 

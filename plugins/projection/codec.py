@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer
+from actbench.codec.modules import pointwise
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
-from actbench.method import Codec, Folded, PlainCodec
-from actbench.operations import pointwise
-from actbench.payload import Payload
-from actbench.quantizers import UniformQuantizer
 
 
 class ProjectionCodec(Codec):

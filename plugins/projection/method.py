@@ -5,19 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, UniformQuantizer, Unsupported
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import (
-    PROTOCOL_RECIPE,
-    Allowance,
-    Codec,
-    FeatureMap,
-    MapStatistics,
-    Method,
-    Recipe,
-    RecipeName,
-    Unsupported,
-)
-from actbench.quantizers import UniformQuantizer
+from actbench.recipe import PROTOCOL_RECIPE, Recipe, RecipeName
 from actbench_plugins.projection.codec import ProjectionCodec
 from actbench_plugins.projection.start import Projections, default, principal
 

@@ -1,6 +1,6 @@
 """Each map in the widest codes that fit."""
 
-from actbench.method import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
 
 
 class Quantize(Method):

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from actbench.codec import Codec, FeatureMap, Field, Payload, UniformQuantizer, floating, unsigned
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
-from actbench.method import Codec, FeatureMap
-from actbench.payload import Field, Payload, floating, unsigned
-from actbench.quantizers import UniformQuantizer
 from actbench_plugins.wcc import haar
 from actbench_plugins.wcc.positions import STATIC, choose, from_field, static_positions, to_field, uses_bitmap
 from actbench_plugins.wcc.transforms import Transform
@@ -52,7 +50,7 @@ class WaveletCodec(Codec):
     def decode(self, payload: Payload) -> Tensor:
         return self._restore(self._kept(payload), payload).to(payload["kept"].dtype)
 
-    def conv(self, payload: Payload, convolution: nn.Conv2d) -> Tensor | None:
+    def convolve(self, payload: Payload, convolution: nn.Conv2d) -> Tensor | None:
         """A 1×1 convolution commutes with the transform: it needs the kept coefficients only, where all channels keep
         the same ones. The bias comes last: in the wavelet domain it would be added to every sub-band."""
         plain = convolution.kernel_size == convolution.stride == (1, 1) and convolution.groups == 1

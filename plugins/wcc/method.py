@@ -5,18 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, UniformQuantizer, Unsupported
+from actbench.codec.quantizers import least_squares_clip
 from actbench.feature_map import FLOAT_BITS
-from actbench.method import (
-    Allowance,
-    Codec,
-    FeatureMap,
-    MapStatistics,
-    Method,
-    Recipe,
-    RecipeName,
-    Unsupported,
-)
-from actbench.quantizers import UniformQuantizer, least_squares_clip
+from actbench.recipe import Recipe, RecipeName
 from actbench_plugins.wcc import haar
 from actbench_plugins.wcc.codec import WaveletCodec
 from actbench_plugins.wcc.positions import choose, side_bits

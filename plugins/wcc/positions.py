@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from actbench.payload import Field, unsigned
+from actbench.codec import Field, unsigned
 
 SELECTIONS = ("joint", "channel", "low", "random")
 STATIC = ("low", "random")

@@ -9,7 +9,7 @@ from actbench.cli.suite import read_suite
 from actbench.errors import UserError
 from actbench.harness.plan import RunRequest, Variant, plan_cells
 from actbench.info import Track
-from actbench.plugins import Registry, load_plugins
+from actbench.registry import Registry, load_plugins
 
 SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.toml"))
 

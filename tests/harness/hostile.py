@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench import MethodInfo, WorkloadInfo, hookimpl
-from actbench.method import Codec, FeatureMap, Method, PlainCodec
-from actbench.payload import Payload, floating, unsigned
+from actbench.codec import Codec, FeatureMap, Method, Payload, PlainCodec, floating, unsigned
 from actbench.workloads.base import ImageSet, Workload
 
 HERE = "actbench_plugin_hostile"

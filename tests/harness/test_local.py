@@ -8,7 +8,7 @@ from actbench.budget import Bits, Ceiling
 from actbench.harness.executors import CellResult, Listener, local
 from actbench.harness.messages import Preparation
 from actbench.harness.plan import RunRequest, plan_cells
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 
 HOSTILE = Path(__file__).with_name("hostile.py")
 

@@ -7,15 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer, floating, unsigned
 from actbench.feature_map import FeatureMap
 from actbench.measure.compute import bit_operations, count
 from actbench.measure.footprint import Meter
-from actbench.method import Codec, Folded, PlainCodec
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
-from actbench.payload import Payload, floating, unsigned
-from actbench.quantizers import UniformQuantizer
 
 SIZE = (3, 8, 8)
 

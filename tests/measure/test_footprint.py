@@ -9,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actbench.codec import Codec, Payload, PlainCodec, UniformQuantizer, floating, signed, unsigned
+from actbench.codec.payload import LENGTH_BITS
 from actbench.errors import InvalidCodec
 from actbench.measure.footprint import Meter, check_payloads, describe_footprint, spread
-from actbench.method import Codec, PlainCodec
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
-from actbench.payload import LENGTH_BITS, Payload, floating, signed, unsigned
-from actbench.quantizers import UniformQuantizer
 
 SIZE = (3, 8, 8)
 

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from actbench.measure.quality import paired_bootstrap
-from actbench.torchvision_import import torchvision
+from actbench.workloads.torchvision_import import torchvision
 
 
 def accuracy(means: Tensor) -> Tensor:

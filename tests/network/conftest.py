@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from actbench.codec import Codec, Folded, Payload, floating
+from actbench.codec.modules import build_all
 from actbench.feature_map import FeatureMap
-from actbench.method import Codec, Folded
-from actbench.operations import build_all
-from actbench.payload import Payload, floating
 
 
 class Identity(Codec):

@@ -7,11 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actbench.method import Codec
+from actbench.codec import Codec, Payload, floating
 from actbench.network.deploy import StoredConvolution, deploy
 from actbench.network.splice import Decode, Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
-from actbench.payload import Payload, floating
 
 SIZE = (3, 16, 16)
 
@@ -30,7 +29,7 @@ class Halved(Codec):
         self.decoded += 1
         return F.interpolate(payload["values"], scale_factor=2.0)
 
-    def conv(self, payload: Payload, convolution: nn.Conv2d) -> Tensor | None:
+    def convolve(self, payload: Payload, convolution: nn.Conv2d) -> Tensor | None:
         if convolution.kernel_size != (1, 1) or convolution.stride != (1, 1):
             return None
         return F.interpolate(convolution(payload["values"]), scale_factor=2.0)

@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from actbench.codec import Codec, Folded, Payload, PlainCodec, floating
 from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
 from actbench.measure.compute import count
-from actbench.method import Codec, Folded, PlainCodec
 from actbench.network.fold import Pointwise, fold, fold_batch_norm
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
-from actbench.payload import Payload, floating
 from actbench_plugins.prochan.codec import ProChanCodec
 
 SIZE = (3, 16, 20)

@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from actbench.codec import Codec, Payload, PlainCodec, floating
 from actbench.errors import InvalidCodec
-from actbench.method import Codec, PlainCodec
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork, trace
-from actbench.payload import Payload, floating
 
 Identities = Callable[[TracedNetwork, str], Mapping[str, Codec]]
 SIZE = (3, 16, 16)

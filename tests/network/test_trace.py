@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.cli.maps import build_model, describe
+from actbench.codec.modules import build_all
 from actbench.errors import UserError
 from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.trace import TracedNetwork, trace
-from actbench.operations import build_all
 
 
 class Residual(nn.Module):

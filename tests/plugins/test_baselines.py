@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from actbench.budget import Bits, Budget, Ceiling
+from actbench.codec import Codec, MapStatistics, Method, PlainCodec, SideStatistics, Unsupported
+from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap, Operation
-from actbench.method import Codec, MapStatistics, Method, PlainCodec, SideStatistics, Unsupported
-from actbench.packing import layout, pack, unpack
 from actbench_plugins.none.method import Uncompressed
 from actbench_plugins.quantize.method import Quantize
 

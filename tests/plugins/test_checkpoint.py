@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from actbench.codec import Unsupported
 from actbench.measure.memory import peak_live_bytes
-from actbench.method import Unsupported
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 from actbench.training.ledger import saved_bytes
 from actbench_plugins.checkpoint.method import Checkpointing, Offloading
 from actbench_plugins.checkpoint.segments import Segmented, root_of_layers

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.bit_strings import Stream
+from actbench.codec import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec.bit_strings import Stream
+from actbench.codec.packing import layout, pack, unpack
+from actbench.codec.rate_control import Ladder
 from actbench.feature_map import FeatureMap, Operation
-from actbench.method import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
-from actbench.packing import layout, pack, unpack
-from actbench.rate_control import Ladder
 from actbench_plugins.coding import method
 from actbench_plugins.coding.bit_plane import BitPlane
 from actbench_plugins.coding.coder import Coder

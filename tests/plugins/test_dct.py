@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actbench.codec import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec.packing import layout, pack, unpack
+from actbench.codec.rate_control import Ladder
 from actbench.feature_map import FeatureMap, Operation
 from actbench.info import OptionValue
-from actbench.method import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
-from actbench.packing import layout, pack, unpack
-from actbench.rate_control import Ladder
 from actbench_plugins.dct import transform
 from actbench_plugins.dct.codec import CenteredQuantizer, MaskedTransform
 from actbench_plugins.dct.method import ChannelDCT, kept_candidates

@@ -7,11 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, UniformQuantizer, Unsupported
+from actbench.codec.packing import layout, pack, unpack
+from actbench.codec.rate_control import Ladder
 from actbench.feature_map import FeatureMap, Operation
-from actbench.method import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, Unsupported
-from actbench.packing import layout, pack, unpack
-from actbench.quantizers import UniformQuantizer
-from actbench.rate_control import Ladder
 from actbench_plugins.fatrelu.method import ThresholdedCoding, ThresholdedMap, least_threshold
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from actbench.codec import Allowance, Unsupported
+from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
-from actbench.method import Allowance, Unsupported
-from actbench.packing import layout, pack, unpack
 from actbench_plugins.gradient_filter.method import GradientFilter, PooledInput
 
 

@@ -11,15 +11,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.calibration import collect
-from actbench.components import Components
-from actbench.method import Codec, MapStatistics, PlainCodec, Unsupported
+from actbench.codec import Codec, MapStatistics, PlainCodec, SideStatistics, UniformQuantizer, Unsupported
+from actbench.codec.packing import layout, pack, unpack
+from actbench.codec.principal_components import Components
+from actbench.network.calibration import collect
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork, trace
-from actbench.packing import layout, pack, unpack
-from actbench.quantizers import UniformQuantizer
-from actbench.statistics import SideStatistics
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.greedy.allocation import Rung, allocate, convex, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec

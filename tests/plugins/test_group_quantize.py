@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.calibration import collect
+from actbench.codec import MapStatistics, Unsupported
+from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
-from actbench.method import MapStatistics, Unsupported
+from actbench.network.calibration import collect
 from actbench.network.trace import TracedNetwork, trace
-from actbench.packing import layout, pack, unpack
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.group_quantize.codec import GROUP, GroupCodes, bits_of, ends, grouped
 from actbench_plugins.group_quantize.method import ErrorBound, GroupQuantization, Groups, relative_range

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tensorly.decomposition import tucker
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.calibration import collect
+from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap, Operation
-from actbench.method import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.network.calibration import collect
 from actbench.network.splice import splice
 from actbench.network.trace import trace
-from actbench.packing import layout, pack, unpack
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.hosvd.codec import DecomposedMap, least_squares_inverse
 from actbench_plugins.hosvd.decomposition import (

@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.calibration import collect
+from actbench.codec import Allowance, MapStatistics, SideStatistics, Unsupported
+from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
-from actbench.method import Allowance, MapStatistics, Unsupported
+from actbench.network.calibration import collect
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
 from actbench.network.trace import trace
-from actbench.packing import layout, pack, unpack
-from actbench.statistics import SideStatistics
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.mixed_precision.codec import GroupCodec
 from actbench_plugins.mixed_precision.method import MixedPrecision

@@ -8,16 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.bit_strings import Stream
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.calibration import collect
+from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec.bit_strings import Stream
+from actbench.codec.packing import layout, pack, unpack
+from actbench.codec.payload import LENGTH_BITS
 from actbench.feature_map import FeatureMap, Operation
-from actbench.method import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.network.calibration import collect
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
 from actbench.network.trace import trace
-from actbench.packing import layout, pack, unpack
-from actbench.payload import LENGTH_BITS
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.dct.transform import basis, forward
 from actbench_plugins.pca import range_coder

@@ -10,18 +10,17 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.calibration import Statistics
+from actbench.codec import Codec, PlainCodec, UniformQuantizer
+from actbench.codec.modules import build_all
 from actbench.errors import Unsupported
 from actbench.feature_map import FeatureMap, Operation
-from actbench.harness.planning import PlanningNetwork
+from actbench.harness.network_view import PlanningNetwork
 from actbench.measure.footprint import Meter, check_payloads
-from actbench.method import Codec, PlainCodec
+from actbench.network.calibration import Statistics
 from actbench.network.deploy import deploy
 from actbench.network.fold import Pointwise
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork, trace
-from actbench.operations import build_all
-from actbench.quantizers import UniformQuantizer
 from actbench.recipe import PROTOCOL_RECIPE, Recipe
 from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 from actbench_plugins.prochan.codec import ProChanCodec

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.calibration import collect
+from actbench.codec import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
-from actbench.method import PROTOCOL_RECIPE, Allowance, MapStatistics, PlainCodec, Recipe, SideStatistics, Unsupported
+from actbench.network.calibration import collect
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
 from actbench.network.trace import trace
-from actbench.packing import layout, pack, unpack
+from actbench.recipe import PROTOCOL_RECIPE, Recipe
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.projection.codec import ProjectionCodec
 from actbench_plugins.projection.method import Projection

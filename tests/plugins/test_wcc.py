@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from actbench import MethodInfo, UserError
+from actbench.codec import Allowance, MapStatistics, SideStatistics, Unsupported
+from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
-from actbench.method import Allowance, MapStatistics, RecipeName, SideStatistics, Unsupported
-from actbench.packing import layout, pack, unpack
+from actbench.recipe import RecipeName
 from actbench_plugins.wcc import haar, register_methods
 from actbench_plugins.wcc.codec import WaveletCodec
 from actbench_plugins.wcc.method import WaveletCompression, most_kept, zero_on_grid
@@ -146,7 +147,7 @@ def test_convolving_what_is_stored_equals_decoding_first(bias: bool) -> None:
     codec, convolution = planned(x, 3000), nn.Conv2d(6, 10, 1, bias=bias)
     payload = codec.encode(x)
     with torch.no_grad():
-        direct = codec.conv(payload, convolution)
+        direct = codec.convolve(payload, convolution)
         torch.testing.assert_close(direct, convolution(codec.decode(payload)), rtol=1e-5, atol=1e-5)
 
 
@@ -154,7 +155,7 @@ def test_convolving_what_is_stored_equals_decoding_first(bias: bool) -> None:
 def test_other_convolutions_are_declined(more: dict[str, int]) -> None:
     x = smooth(1, 6, 8, 8)
     codec = planned(x, 2000)
-    assert codec.conv(codec.encode(x), nn.Conv2d(6, 4, **({"kernel_size": 1} | more))) is None
+    assert codec.convolve(codec.encode(x), nn.Conv2d(6, 4, **({"kernel_size": 1} | more))) is None
 
 
 def test_gradients_reach_kept_positions_only() -> None:
@@ -187,7 +188,7 @@ def test_half_precision_holds_where_its_coefficients_would_overflow(dtype: torch
     convolution = nn.Conv2d(4, 3, 1).to(dtype)
     with torch.no_grad():
         payload = codec.encode(x.to(dtype))
-        decoded, direct = codec.decode(payload), codec.conv(payload, convolution)
+        decoded, direct = codec.decode(payload), codec.convolve(payload, convolution)
         assert direct is not None
         assert decoded.dtype == direct.dtype == dtype
         assert (decoded.float() - x).abs().max() < 0.05 * x.max()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actbench.method import (
+from actbench.codec import (
     Allowance,
     Codec,
     FeatureMap,
@@ -17,8 +17,9 @@ from actbench.method import (
     PlainCodec,
     Plan,
     Unsupported,
+    floating,
+    unsigned,
 )
-from actbench.payload import floating, unsigned
 
 
 class Wrapped(Codec):
@@ -208,8 +209,11 @@ class Gpu(Always):
 
 class WeightGradients(Always):
     class kind(Wrapped):
-        def conv_weight_grad(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor:
+        def convolution_weight_gradient(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor:
             return torch.ones_like(convolution.weight)
+
+        def linear_weight_gradient(self, payload: Payload, gradient: Tensor) -> None:
+            return None
 
     def plan_saving(self, network: Any, stats: Any, budget: Any) -> Plan:
         return self.plan(network, stats, budget)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actbench.method import Codec, Payload, PlainCodec
-from actbench.payload import floating
+from actbench.codec import Codec, Payload, PlainCodec, floating
 from actbench.training.layers import CompressedConv2d, CompressedLinear, SavedInput
 from actbench_plugins.hosvd.training import SavedDecomposition
 

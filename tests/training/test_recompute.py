@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from actbench.method import Codec, Payload, PlainCodec
-from actbench.payload import floating
+from actbench.codec import Codec, Payload, PlainCodec, floating
 from actbench.training.layers import HookedLayer, SavedInput, watched
 from actbench.training.ledger import saved_bytes
 from actbench.training.prepare import prepare

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from actbench.method import Payload, PlainCodec
-from actbench.payload import floating, signed, unsigned
+from actbench.codec import Payload, PlainCodec, floating, signed, unsigned
 from actbench.training.activations import FrozenNorm, MaskedReLU, QuantisedNorm
 from actbench.training.compact import compact, expand
 from actbench.training.ledger import saved_bytes

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from actbench.errors import UserError
 from actbench.network.trace import trace
 from actbench.records.store import read_record
-from actbench.torchvision_import import torchvision
 from actbench.workloads.base import WorkloadSettings
 from actbench.workloads.identify import mobilenet
 from actbench.workloads.mobilenet import MobileNetV2
+from actbench.workloads.torchvision_import import torchvision
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`mean-residual`: each channel's mean, and what is left of every value in a few bits."""
 
-from actbench.method import Codec, Method, Payload, Unsupported
-from actbench.payload import floating, unsigned
+from actbench.codec import Codec, Method, Payload, Unsupported
+from actbench.codec import floating, unsigned
 
 
 class MeanResidualCodec(Codec):

@@ -2,7 +2,7 @@
 
 from actbench import UserError, WorkloadInfo, hookimpl
 
-actbench_api = 1
+actbench_api = 2
 
 
 @hookimpl

@@ -9,20 +9,20 @@ from typing import Any, cast
 import torch
 
 from actbench.budget import REFERENCE
+from actbench.codec.method import Method, Plan
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.harness.outcome import Outcome, Progress
-from actbench.harness.training_cell import measure_training
+from actbench.harness.training import measure_training
 from actbench.harness.workbench import LATENCY_BATCH, Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.compute import bit_operations, count
 from actbench.measure.footprint import Meter, check_payloads, describe_footprint
 from actbench.measure.latency import Stopwatch, interleaved
 from actbench.measure.quality import paired_bootstrap
-from actbench.method import Method, Plan
 from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
-from actbench.recovery import recover
+from actbench.recovery.train import recover
 from actbench.spec import CellSpec
 
 _NO_MEMORY = "can't allocate memory"

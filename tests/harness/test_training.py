@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actbench.harness.training_cell import largest_batch
+from actbench.harness.training import largest_batch
 from actbench.records.schema import Record
 from actbench.records.store import read_record
 

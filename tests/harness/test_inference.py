@@ -7,12 +7,12 @@ import torch
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.harness import workbench
-from actbench.harness.cell import Outcome, run_cell
 from actbench.harness.executors import CellResult
+from actbench.harness.inference import Outcome, run_cell
 from actbench.harness.run import to_record
 from actbench.harness.workbench import Workbench
 from actbench.info import load_target
-from actbench.plugins import load_plugins
+from actbench.registry import load_plugins
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 from actbench.workloads.base import WorkloadSettings
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from actbench.calibration import observe
+from actbench.codec.codec import Codec
+from actbench.codec.statistics import MapStatistics
 from actbench.feature_map import FeatureMap
-from actbench.method import Codec, MapStatistics
+from actbench.network.calibration import observe
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
 from actbench.workloads.base import ImageSet, Workload
@@ -19,7 +20,7 @@ LOSS_IMAGES = 128
 
 
 class PlanningNetwork:
-    """See `actbench.method.Network`."""
+    """See `actbench.codec.method.Network`."""
 
     def __init__(self, network: TracedNetwork, workload: Workload, calibration: ImageSet, device: torch.device) -> None:
         self._network = network

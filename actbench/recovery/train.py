@@ -8,11 +8,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from actbench.codec.protocols import Gradual
 from actbench.errors import Unsupported
 from actbench.network.splice import Spliced
 from actbench.network.trace import TracedNetwork
-from actbench.objectives import Loss, objective
 from actbench.recipe import PROTOCOL_RECIPE, Recipe
+from actbench.recovery.objectives import Loss, objective
 from actbench.workloads.base import Workload
 
 INSERTION, GRADUAL = 2 / 3, 1 / 2
@@ -69,7 +70,8 @@ def _prepare(spliced: Spliced, recipe: Recipe, done: float) -> None:
         spliced.use(names[: 1 + int(done / INSERTION * len(names))])
     if recipe.gradual:
         for codec in spliced.codecs().values():
-            codec.approach(min(1.0, done / GRADUAL))
+            if isinstance(codec, Gradual):
+                codec.approach(min(1.0, done / GRADUAL))
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from actbench.quantizers import UniformQuantizer, least_squares_clip, round_straight_through, thin
+from actbench.codec import UniformQuantizer
+from actbench.codec.quantizers import least_squares_clip, round_straight_through, thin
 
 WIDTHS = st.integers(1, 16)
 TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench.bit_strings import Stream
+from actbench.codec import Allowance, MapStatistics, PlainCodec, SideStatistics
+from actbench.codec.bit_strings import Stream
+from actbench.codec.packing import layout, pack, unpack
+from actbench.codec.rate_control import Ladder, LadderMethod, Pooled, Rung, stream_allowance
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.feature_map import FeatureMap, Operation
-from actbench.method import Allowance, MapStatistics, PlainCodec, SideStatistics
-from actbench.packing import layout, pack, unpack
-from actbench.rate_control import Ladder, LadderMethod, Pooled, Rung, stream_allowance
 
 SIDE = 8
 

@@ -9,7 +9,7 @@ import pytest
 
 from actbench.errors import UserError
 from actbench.info import load_target
-from actbench.plugins import RESTRICT, PluginReport, Registry, load_plugins
+from actbench.registry import RESTRICT, PluginReport, Registry, load_plugins
 
 HEAD = """
 import sys
@@ -160,7 +160,7 @@ def test_a_near_miss_is_answered_with_the_name(write: Write) -> None:
 
 
 def test_listing_plugins_imports_no_torch() -> None:
-    code = "import sys, actbench.plugins as p; print(len(p.load_plugins().methods), 'torch' in sys.modules)"
+    code = "import sys, actbench.registry as p; print(len(p.load_plugins().methods), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     count, torch_loaded = done.stdout.split()
     assert int(count) >= 2

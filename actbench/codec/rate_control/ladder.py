@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from actbench.bit_strings import Stream, concatenate
+from actbench.codec.bit_strings import Stream, concatenate
+from actbench.codec.codec import Codec
+from actbench.codec.payload import LENGTH_BITS, Payload, unsigned
 from actbench.errors import InvalidCodec
 from actbench.info import OptionValue
-from actbench.method import Codec
-from actbench.payload import LENGTH_BITS, Payload, unsigned
 
 
 class Rung(nn.Module, ABC):

@@ -10,12 +10,14 @@ from torch import Tensor
 from typing_extensions import override
 
 from actbench.budget import Allowance
+from actbench.codec.codec import Codec
+from actbench.codec.method import Method
+from actbench.codec.plain import PlainCodec
+from actbench.codec.rate_control.ladder import Ladder, Rung, stream_allowance
+from actbench.codec.rate_control.pooled import Pooled
+from actbench.codec.statistics import MapStatistics
 from actbench.errors import Unsupported
 from actbench.feature_map import FLOAT_BITS, FeatureMap
-from actbench.method import Codec, Method, PlainCodec
-from actbench.rate_control.ladder import Ladder, Rung, stream_allowance
-from actbench.rate_control.pooled import Pooled
-from actbench.statistics import MapStatistics
 
 QUANTILE, MARGIN = 0.999, 1.02
 """A setting is planned where this quantile of the calibration images' lengths, times the margin, fits."""

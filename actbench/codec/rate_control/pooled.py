@@ -7,12 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
-from actbench.bit_strings import Stream, code_type, from_bits, to_bits
 from actbench.budget import Allowance
+from actbench.codec.bit_strings import Stream, code_type, from_bits, to_bits
+from actbench.codec.quantizers import UniformQuantizer
+from actbench.codec.rate_control.ladder import Rung
 from actbench.errors import Unsupported
 from actbench.feature_map import FeatureMap
-from actbench.quantizers import UniformQuantizer
-from actbench.rate_control.ladder import Rung
 
 
 class Pooled(Rung):

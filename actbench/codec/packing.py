@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from actbench.codec.payload import LENGTH_BITS, Field, Kind, Payload
 from actbench.errors import InvalidCodec
-from actbench.payload import LENGTH_BITS, Field, Kind, Payload
 
 _INTEGER_OF = {8: torch.uint8, 16: torch.int16, 32: torch.int32, 64: torch.int64}
 _BitArray = NDArray[numpy.uint8]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actbench.statistics import SideStatistics
+from actbench.codec.statistics import SideStatistics
 
 _NOISE = 1e-12
 """Variance, relative to the largest mean square, below which a component is rounding error."""

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from actbench.codec import Field, Payload, floating, signed, unsigned
+from actbench.codec.payload import LENGTH_BITS
 from actbench.errors import InvalidCodec
-from actbench.payload import LENGTH_BITS, Field, Payload, floating, signed, unsigned
 
 
 def test_bits_are_counted_by_image() -> None:

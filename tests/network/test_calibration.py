@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from actbench import calibration
-from actbench.calibration import Statistics
+from actbench.codec import SideStatistics
+from actbench.network import calibration
+from actbench.network.calibration import Statistics
 from actbench.network.trace import TracedNetwork, trace
-from actbench.statistics import SideStatistics
 
 
 class Pooled(nn.Module):

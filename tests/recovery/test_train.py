@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actbench.codec import Payload, PlainCodec
 from actbench.errors import Unsupported
-from actbench.method import Payload, PlainCodec
 from actbench.network.splice import Spliced, splice
 from actbench.network.tap import Tap
 from actbench.network.trace import TracedNetwork, trace
 from actbench.recipe import PROTOCOL_RECIPE, Recipe
-from actbench.recovery import recover
+from actbench.recovery.train import recover
 from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 from actbench_plugins.prochan.codec import ProChanCodec
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench.bit_strings import (
+from actbench.codec.bit_strings import (
     Stream,
     concatenate,
     from_bits,

@@ -9,19 +9,21 @@ from statistics import median
 from typing import Any, cast
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from actbench.budget import REFERENCE
+from actbench.codec.codec import Codec
+from actbench.codec.method import Method
+from actbench.codec.protocols import TrainingForm
 from actbench.errors import InvalidCodec, Unsupported
+from actbench.harness.network_view import PlanningNetwork
 from actbench.harness.outcome import Outcome, Progress
-from actbench.harness.planning import PlanningNetwork
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.footprint import check_packed
 from actbench.measure.latency import Clock, interleaved
 from actbench.measure.memory import measure_memory
 from actbench.measure.quality import paired_bootstrap
-from actbench.method import Codec, Method
 from actbench.network.tap import Tap
 from actbench.recipe import PROTOCOL_RECIPE
 from actbench.spec import CellSpec
@@ -50,14 +52,14 @@ def measure_training(bench: Workbench, cell: CellSpec, info: MethodInfo, progres
 
     def form() -> nn.Module:
         """A reference keeps torch's own layers, whatever it does with them."""
-        if cell.budget == REFERENCE:
-            return method.training_form(task.vanilla())
-        return task.compressed(codecs, cell.normalisation)
+        if cell.budget != REFERENCE:
+            return task.compressed(codecs, cell.normalisation)
+        return method.training_form(task.vanilla()) if isinstance(method, TrainingForm) else task.vanilla()
 
     progress("measure", 0, 0)
     step, first = _Step(bench, task), form()
     measured = _measure_step(step, first, codecs)
-    if cell.budget == REFERENCE and not isinstance(first, fx.GraphModule):
+    if isinstance(method, TrainingForm):
         measured["payload_bytes"] = None  # what another form of the network keeps are no payloads
     measured["limit_bytes"] = _limit(cell, task, step)
     trained = form()

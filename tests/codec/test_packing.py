@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from actbench.codec import Field, Payload, floating, signed, unsigned
+from actbench.codec.packing import layout, pack, unpack
+from actbench.codec.payload import Kind
 from actbench.errors import InvalidCodec
-from actbench.packing import layout, pack, unpack
-from actbench.payload import Field, Kind, Payload, floating, signed, unsigned
 
 FLOATS = {
     torch.float16: torch.int16,

@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from actbench.codec.codec import Codec
+from actbench.codec.statistics import MapStatistics, SideStatistics
 from actbench.feature_map import FeatureMap
-from actbench.method import Codec
 from actbench.network.splice import splice
 from actbench.network.tap import Tap
 from actbench.network.trace import TracedNetwork
-from actbench.statistics import MapStatistics, SideStatistics
 
 SAMPLE_BYTES = 1 << 29
 """The most memory that the kept samples of all maps may take together."""
