@@ -17,15 +17,15 @@ class Recipe:
     `insertion`: all codecs from the first step on, or one after the other, in the order in which maps are read, over
     the first two thirds of the steps. `trained`: codecs alone, or the network with them. `loss`: the task's; with
     `distillation`, to which is added the divergence from the fp32 network's outputs; or `layers`, the relative squared
-    error of every decoded map. `normalisation`: batch statistics `frozen`, as the deployed form has them, or `adapting`
-    while training. `gradual`: codecs start mild and reach their planned setting over the first half of the steps.
-    `gradient_norm`: the norm to which gradients are clipped.
+    error of every decoded map. `batch_statistics` of normalisations: `frozen`, as the deployed form has them, or
+    `adapting` while training. `gradual`: codecs start mild and reach their planned setting over the first half of the
+    steps. `gradient_norm`: the norm to which gradients are clipped.
     """
 
     insertion: Literal["together", "sequential"] = "together"
     trained: Literal["everything", "codecs"] = "everything"
     loss: LossName = "task"
-    normalisation: Literal["frozen", "adapting"] = "frozen"
+    batch_statistics: Literal["frozen", "adapting"] = "frozen"
     gradual: bool = False
     learning_rate: float = 0.01
     momentum: float = 0.9

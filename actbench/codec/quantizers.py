@@ -20,6 +20,11 @@ _SAMPLE = 1 << 14
 _NEARBY = torch.linspace(0.5, 1.5, 21)
 
 
+def at_least_fp32(x: Tensor) -> Tensor:
+    """A floating-point tensor in the type in which codecs compute: half precision in fp32, all else as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class _Round(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -68,7 +73,7 @@ class UniformQuantizer(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Integer codes 0 … 2^width − 1 in a floating-point tensor of x's shape, and of its type where that holds
         every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
-        exact = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        exact = at_least_fp32(x)
         low, high = self.low.to(exact.dtype), self.high.to(exact.dtype)
         # An end that learning moved past the other clips nothing, and still gets its gradient, so that it can return.
         clipped = _clip(exact, low, high + (torch.maximum(low, high) - high).detach())
@@ -77,7 +82,7 @@ class UniformQuantizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """The values that codes stand for, in their type."""
-        exact = codes if codes.dtype == torch.float64 else codes.float()
+        exact = at_least_fp32(codes)
         return (exact * self._step().to(exact.dtype) + self.low.detach().to(exact.dtype)).to(codes.dtype)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -25,6 +25,13 @@ class SideStatistics:
         self.minimum = minimum
         self.maximum = maximum
 
+    @classmethod
+    def of(cls, sample: Tensor) -> SideStatistics:
+        """Of some images (images, C, H, W) and no others."""
+        columns = sample.transpose(0, 1).flatten(1).double()
+        low, high = sample.aminmax()
+        return cls(sample, columns.sum(1), columns @ columns.T, columns.shape[1], float(low), float(high))
+
     @cached_property
     def mean(self) -> Tensor:
         """(C,) fp64: the mean of each channel."""
@@ -52,3 +59,9 @@ class MapStatistics:
     def __init__(self, before: SideStatistics, after: SideStatistics) -> None:
         self.before = before
         self.after = after
+
+    @classmethod
+    def of(cls, before: Tensor, after: Tensor | None = None) -> MapStatistics:
+        """Of some images and no others, (images, C, H, W) before the nonlinearity and, where there is one, after it."""
+        side = SideStatistics.of(before)
+        return cls(side, side if after is None else SideStatistics.of(after))

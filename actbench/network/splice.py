@@ -15,7 +15,7 @@ from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
 from actbench.network.trace import TracedNetwork
 
-Observer = Callable[[Tensor, Payload], None]
+PayloadListener = Callable[[Tensor, Payload], None]
 
 
 class Encode(nn.Module):
@@ -26,7 +26,7 @@ class Encode(nn.Module):
         self.name = name
         self.codec = codec
         self.channels_last = channels_last
-        self.observer: Observer | None = None
+        self.observer: PayloadListener | None = None
         self.in_use = True
 
     def forward(self, x: Tensor) -> Payload:

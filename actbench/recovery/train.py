@@ -86,7 +86,7 @@ def _training(spliced: Spliced, recipe: Recipe) -> Iterator[list[nn.Parameter]]:
     for parameter in frozen:
         parameter.requires_grad_(False)
     for part in adapting:
-        part.train(recipe.normalisation == "adapting")
+        part.train(recipe.batch_statistics == "adapting")
     try:
         yield [parameter for parameter in module.parameters() if parameter.requires_grad]
     finally:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from actbench.codec import Codec, FeatureMap, Field, Payload, UniformQuantizer, floating, unsigned
+from actbench.codec.quantizers import at_least_fp32
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 from actbench_plugins.hosvd.decomposition import hosvd_factors, mode_product
@@ -52,7 +53,7 @@ class DecomposedMap(Codec):
 
     @override
     def encode(self, x: Tensor) -> Payload:
-        exact = x if x.dtype == torch.float64 else x.float()
+        exact = at_least_fp32(x)
         factors = self._factors(exact)
         core = self._core(exact, self._quantised(factors))
         core = core if self.scales is None else core / self.scales(core)
@@ -117,7 +118,7 @@ class DecomposedMap(Codec):
 
     def _value(self, stored: Tensor, name: str | None) -> Tensor:
         quantizer = self._quantizer(name)
-        exact = stored if stored.dtype == torch.float64 else stored.float()
+        exact = at_least_fp32(stored)
         return exact if quantizer is None else quantizer.decode(exact)
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from actbench.codec.quantizers import at_least_fp32
+
 _TINY = 1e-30
 
 
@@ -93,7 +95,7 @@ def hosvd_factors(x: Tensor, ranks: Sequence[int | None]) -> list[Tensor | None]
 
 def hosvd(x: Tensor, ranks: Sequence[int]) -> Decomposition:
     """Truncated to `ranks`. Gradients pass to the core: the factors count as constants."""
-    exact = _exact(x)
+    exact = at_least_fp32(x)
     factors = tuple(factor for factor in hosvd_factors(exact, ranks) if factor is not None)
     return Decomposition(_project(exact, factors), factors)
 
@@ -139,13 +141,13 @@ def _ranks_within(shares: Sequence[Sequence[float]], sizes: Sequence[int], most:
 
 def _modes(x: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Of each mode, squared singular values (1, r) and vectors (1, n_i, r)."""
-    scaled = _scaled(_exact(x.detach())[None])
+    scaled = _scaled(at_least_fp32(x.detach())[None])
     return [gram_eigenvectors(unfold(scaled, mode)) for mode in range(x.dim())]
 
 
 def _truncated(x: Tensor, modes: Sequence[tuple[Tensor, Tensor]], ranks: Sequence[int]) -> Decomposition:
     factors = tuple(vectors[:, :, :rank] for (_, vectors), rank in zip(modes, ranks, strict=True))
-    return Decomposition(_project(_exact(x)[None], factors)[0], tuple(factor[0] for factor in factors))
+    return Decomposition(_project(at_least_fp32(x)[None], factors)[0], tuple(factor[0] for factor in factors))
 
 
 def _project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
@@ -153,10 +155,6 @@ def _project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
     for mode in sorted(range(len(factors)), key=lambda mode: factors[mode].shape[2] / factors[mode].shape[1]):
         x = mode_product(x, factors[mode].mT, mode)
     return x
-
-
-def _exact(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _scaled(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from actbench.codec import Codec, Field, Payload, floating, unsigned
+from actbench.codec.quantizers import at_least_fp32
 from actbench.info import OptionValue
 from actbench_plugins.hosvd.decomposition import Decomposition, hosvd_epsilon, hosvd_within, mode_product, unfold
 
@@ -124,7 +125,7 @@ class SavedSubspace(SavedDecomposition):
 
     @override
     def encode(self, x: Tensor) -> Payload:
-        exact = x if x.dtype == torch.float64 else x.float()
+        exact = at_least_fp32(x)
         factors = [self._iterated(exact, mode) for mode in range(x.dim())]
         core = exact[None]
         for mode, factor in enumerate(factors):

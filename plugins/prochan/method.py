@@ -57,8 +57,13 @@ class ProChan(Method):
 
     def recipe(self, name: RecipeName) -> Recipe:
         """The protocol's optimiser, steps and data, with the strategies that the options choose."""
-        strategies: dict[str, Any] = {key: self.options[key] for key in ("insertion", "loss", "normalisation")}
-        return Recipe(trained="codecs" if self.options["trained"] == "projections" else "everything", **strategies)
+        options: Mapping[str, Any] = self.options
+        return Recipe(
+            insertion=options["insertion"],
+            trained="codecs" if options["trained"] == "projections" else "everything",
+            loss=options["loss"],
+            batch_statistics=options["normalisation"],
+        )
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         assert isinstance(network, Observable)

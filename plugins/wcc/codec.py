@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from actbench.codec import Codec, FeatureMap, Field, Payload, UniformQuantizer, floating, unsigned
+from actbench.codec.quantizers import at_least_fp32
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 from actbench_plugins.wcc import haar
@@ -33,7 +34,7 @@ class WaveletCodec(Codec):
         self.quantizer = quantizer
 
     def encode(self, x: Tensor) -> Payload:
-        exact = x if x.dtype == torch.float64 else x.float()
+        exact = at_least_fp32(x)
         coefficients = self.transform(haar.pad(exact, self.transform.levels))
         index = choose(self.selection, coefficients, self.count)
         kept = coefficients.gather(2, index.expand(-1, coefficients.shape[1], -1))
@@ -83,7 +84,7 @@ class WaveletCodec(Codec):
     def _kept(self, payload: Payload) -> Tensor:
         """(batch, C, count) the coefficients' values, in fp32 or fp64."""
         stored = payload["kept"]
-        exact = stored if stored.dtype == torch.float64 else stored.float()
+        exact = at_least_fp32(stored)
         return exact if self.quantizer is None else self.quantizer.decode(exact)
 
     def _index(self, payload: Payload) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench.codec import Allowance, MapStatistics, PlainCodec, SideStatistics
+from actbench.codec import Allowance, MapStatistics, PlainCodec
 from actbench.codec.bit_strings import Stream
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder, LadderMethod, Pooled, Rung, stream_allowance
@@ -67,12 +67,6 @@ def feature_map(channels: int, height: int, width: int) -> FeatureMap:
     return FeatureMap("map", channels, height, width, "producer", (), (Operation("relu"),), source=(height, width))
 
 
-def statistics(x: torch.Tensor) -> MapStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    side = SideStatistics(x, columns.sum(1), columns @ columns.T, columns.shape[1], float(x.min()), float(x.max()))
-    return MapStatistics(side, side)
-
-
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(6, 700))
 def test_the_pooled_map_always_fits(channels: int, height: int, width: int, bits: int) -> None:
     x = torch.rand(2, channels, height, width)
@@ -106,7 +100,7 @@ class Given(LadderMethod):
 
 
 def plan(x: torch.Tensor, bits: int, *families: list[Rung]) -> Ladder | PlainCodec:
-    codec = Given(*families).codec(feature_map(1, SIDE, SIDE), statistics(x), Allowance(bits, (16,)))
+    codec = Given(*families).codec(feature_map(1, SIDE, SIDE), MapStatistics.of(x), Allowance(bits, (16,)))
     assert isinstance(codec, Ladder | PlainCodec)
     return codec
 

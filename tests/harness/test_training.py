@@ -79,7 +79,7 @@ def test_the_ceiling_holds_and_memory_really_shrinks(measured: dict[str, Record]
     assert len(training.losses) == 3
     assert training.encode_seconds is not None
     assert training.gradient_seconds is not None
-    assert 0 < training.encode_seconds + training.gradient_seconds < 2 * training.step.subject.median
+    assert 0 < training.encode_seconds + training.gradient_seconds < 10 * training.step.subject.median
 
 
 def test_checkpointing_is_exact_and_keeps_less(measured: dict[str, Record]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.codec import Codec, MapStatistics, Method, PlainCodec, SideStatistics, Unsupported
+from actbench.codec import Codec, MapStatistics, Method, PlainCodec, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap, Operation
 from actbench_plugins.none.method import Uncompressed
@@ -42,14 +42,9 @@ def values(fmap: FeatureMap, seed: int = 0) -> Tensor:
     return x.relu() if fmap.nonnegative else x
 
 
-def side(x: Tensor) -> SideStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    return SideStatistics(x, columns.sum(1), columns @ columns.T, columns.shape[1], float(x.min()), float(x.max()))
-
-
 @pytest.fixture(scope="module")
 def plan() -> Callable[[Method, str, str], Mapping[str, Codec]]:
-    stats = {fmap.name: MapStatistics(side(values(fmap) - 9), side(values(fmap))) for fmap in MAPS}
+    stats = {fmap.name: MapStatistics.of(values(fmap) - 9, values(fmap)) for fmap in MAPS}
 
     def plan(method: Method, ceiling: str, bits: str) -> Mapping[str, Codec]:
         return method.plan(FakeNetwork(), stats, Budget(Ceiling.parse(ceiling), Bits.parse(bits))).codecs

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.codec import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec import Allowance, MapStatistics, PlainCodec, Unsupported
 from actbench.codec.bit_strings import Stream
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder
@@ -232,14 +232,6 @@ def feature_map(channels: int, side: int, *, relu: bool = True) -> FeatureMap:
     return FeatureMap("map", channels, side, side, "producer", (), between, source=(side, side))
 
 
-def statistics(x: torch.Tensor) -> MapStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    side = SideStatistics(
-        x, columns.sum(1), columns @ columns.T, columns.shape[1], float(columns.min()), float(columns.max())
-    )
-    return MapStatistics(side, side)
-
-
 def sparse(count: int, seed: int = 0) -> torch.Tensor:
     """Maps of 8×8×8 of which about one value in ten is not zero."""
     return (torch.randn(count, 8, 8, 8, generator=torch.Generator().manual_seed(seed)) - 1.3).relu()
@@ -255,7 +247,7 @@ METHODS = {
 
 
 def planned(name: str, x: torch.Tensor, bits: int, widths: tuple[int, ...] = WIDTHS) -> Ladder | PlainCodec:
-    codec = METHODS[name]({}).codec(feature_map(8, 8), statistics(x), Allowance(bits, widths))
+    codec = METHODS[name]({}).codec(feature_map(8, 8), MapStatistics.of(x), Allowance(bits, widths))
     assert isinstance(codec, Ladder | PlainCodec)
     return codec
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.codec import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec import Allowance, MapStatistics, PlainCodec, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder
 from actbench.feature_map import FeatureMap, Operation
@@ -26,12 +26,6 @@ def feature_map(channels: int, side: int, *, relu: bool = True) -> FeatureMap:
     return FeatureMap("map", channels, side, side, "producer", (), between, source=(side, side))
 
 
-def statistics(x: torch.Tensor) -> MapStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    side = SideStatistics(x, columns.sum(1), columns @ columns.T, columns.shape[1], float(x.min()), float(x.max()))
-    return MapStatistics(side, side)
-
-
 def smooth(count: int, channels: int = 16, side: int = 8, seed: int = 0) -> torch.Tensor:
     """Maps, not negative, whose neighbouring channels are alike."""
     generator = torch.Generator().manual_seed(seed)
@@ -42,7 +36,7 @@ def smooth(count: int, channels: int = 16, side: int = 8, seed: int = 0) -> torc
 
 def planned(x: torch.Tensor, bits: int, **options: OptionValue) -> Ladder | PlainCodec:
     codec = ChannelDCT(OPTIONS | options).codec(
-        feature_map(x.shape[1], x.shape[2]), statistics(x), Allowance(bits, WIDTHS)
+        feature_map(x.shape[1], x.shape[2]), MapStatistics.of(x), Allowance(bits, WIDTHS)
     )
     assert isinstance(codec, Ladder | PlainCodec)
     return codec
@@ -156,7 +150,7 @@ def test_order_is_a_path_through_all_channels() -> None:
 
 def test_signed_maps_have_no_relu() -> None:
     x = smooth(8) - 1
-    codec = ChannelDCT(OPTIONS).codec(feature_map(16, 8, relu=False), statistics(x), Allowance(3000, WIDTHS))
+    codec = ChannelDCT(OPTIONS).codec(feature_map(16, 8, relu=False), MapStatistics.of(x), Allowance(3000, WIDTHS))
     assert float(codec(x).detach().min()) < -0.5
     assert float((codec(x) - x).detach().square().mean()) < 0.05
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, UniformQuantizer, Unsupported
+from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, UniformQuantizer, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder
 from actbench.feature_map import FeatureMap, Operation
@@ -20,19 +20,13 @@ def feature_map(*, relu: bool = True) -> FeatureMap:
     return FeatureMap("map", 8, 8, 8, "producer", (), (Operation("relu"),) if relu else (), source=(8, 8))
 
 
-def statistics(x: torch.Tensor) -> MapStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    side = SideStatistics(x, columns.sum(1), columns @ columns.T, columns.shape[1], float(x.min()), float(x.max()))
-    return MapStatistics(side, side)
-
-
 def heavy_tailed(count: int, seed: int = 0) -> torch.Tensor:
     """Many small values and few large ones."""
     return (torch.randn(count, 8, 8, 8, generator=torch.Generator().manual_seed(seed)) - 0.5).relu().pow(3)
 
 
 def planned(x: torch.Tensor, bits: int) -> Codec:
-    return ThresholdedCoding({}).codec(feature_map(), statistics(x), Allowance(bits, WIDTHS))
+    return ThresholdedCoding({}).codec(feature_map(), MapStatistics.of(x), Allowance(bits, WIDTHS))
 
 
 def rung(threshold: float, width: int = 4, high: float = 15.0) -> ThresholdedMap:
@@ -95,7 +89,7 @@ def test_threshold_and_width_are_the_pair_with_the_least_error() -> None:
     codec = planned(x, 1100)
     assert isinstance(codec, Ladder)
     error = float((codec(x) - x).square().sum())
-    method, stats, fmap = ThresholdedCoding({}), statistics(x), feature_map()
+    method, stats, fmap = ThresholdedCoding({}), MapStatistics.of(x), feature_map()
     families = method.families(fmap, stats, Allowance(1100 - 37, WIDTHS))
     others = [float((f[0].decode(f[0].encode(x)) - x).detach().square().sum()) for f in families if f]
     assert len(others) == len(WIDTHS)
@@ -111,10 +105,10 @@ def test_error_does_not_grow_with_the_allowance() -> None:
 def test_maps_with_negative_values() -> None:
     x = torch.randn(4, 8, 8, 8)
     method = ThresholdedCoding({})
-    plain = method.codec(feature_map(relu=False), statistics(x), Allowance(512 * 3, WIDTHS))
+    plain = method.codec(feature_map(relu=False), MapStatistics.of(x), Allowance(512 * 3, WIDTHS))
     assert isinstance(plain, PlainCodec)
     with pytest.raises(Unsupported, match="negative values"):
-        method.codec(feature_map(relu=False), statistics(x), Allowance(512, WIDTHS))
+        method.codec(feature_map(relu=False), MapStatistics.of(x), Allowance(512, WIDTHS))
 
 
 def test_unsupported_where_the_bit_map_does_not_fit() -> None:

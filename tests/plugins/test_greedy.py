@@ -26,11 +26,6 @@ from actbench_plugins.greedy.method import GreedyProjection
 from actbench_plugins.greedy.metrics import METRICS, by_error, by_loss
 
 
-def side(x: torch.Tensor) -> SideStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    return SideStatistics(x, columns.sum(1), columns @ columns.T, columns.shape[1], float(x.min()), float(x.max()))
-
-
 def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int = 6) -> torch.Tensor:
     """Channels that are mixtures of a few, with means."""
     generator = torch.Generator().manual_seed(3)
@@ -69,7 +64,7 @@ def stored(
 
 def test_all_components_without_quantisation_are_the_identity() -> None:
     x = correlated()
-    torch.testing.assert_close(ComponentCodec(Components.of(side(x)), None)(x), x, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ComponentCodec(Components.of(SideStatistics.of(x)), None)(x), x, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("rank", [1, 3, 7])
@@ -77,7 +72,7 @@ def test_error_is_the_sum_of_dropped_eigenvalues(rank: int) -> None:
     x = correlated()
     covariance = numpy.cov(x.transpose(0, 1).flatten(1).double().numpy(), bias=True)
     dropped = numpy.linalg.eigvalsh(covariance)[:-rank].sum()
-    codec = ComponentCodec(Components.of(side(x)).only(slice(rank)), None)
+    codec = ComponentCodec(Components.of(SideStatistics.of(x)).only(slice(rank)), None)
     error = (codec(x) - x).detach().double().square().sum(1).mean()
     assert float(error) == pytest.approx(dropped, rel=1e-4)
 
@@ -86,7 +81,7 @@ def test_error_is_the_sum_of_dropped_eigenvalues(rank: int) -> None:
 def test_stored_bits_are_the_formula_and_decode_from_bytes(width: int) -> None:
     x = correlated(3, 5, 4, 7)
     codec = ComponentCodec(
-        Components.of(side(x)).only(slice(3)), None if width == 32 else UniformQuantizer(width, -3, 3)
+        Components.of(SideStatistics.of(x)).only(slice(3)), None if width == 32 else UniformQuantizer(width, -3, 3)
     )
     payload = codec.encode(x)
     assert payload.bits_per_image().tolist() == [3 * 28 * width] * 3
@@ -97,7 +92,7 @@ def test_stored_bits_are_the_formula_and_decode_from_bytes(width: int) -> None:
 
 def test_gradients_reach_every_parameter() -> None:
     x = correlated()
-    codec = ComponentCodec(Components.of(side(x)).only(slice(3)), UniformQuantizer(4, -1, 1))
+    codec = ComponentCodec(Components.of(SideStatistics.of(x)).only(slice(3)), UniformQuantizer(4, -1, 1))
     codec(x).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in codec.parameters())
 
@@ -273,7 +268,7 @@ def test_predicted_error_without_quantisation_is_the_part_of_the_variance_droppe
 def test_weights_are_the_eigenvalues_over_their_sum() -> None:
     x = correlated()
     values = numpy.linalg.eigvalsh(numpy.cov(x.transpose(0, 1).flatten(1).double().numpy(), bias=True))[::-1]
-    distortion = Distortion.of(Components.of(side(x)), x, (4, 32))
+    distortion = Distortion.of(Components.of(SideStatistics.of(x)), x, (4, 32))
     numpy.testing.assert_allclose(distortion.weights, values / values.sum(), rtol=1e-5)
     assert distortion(8, 4) == pytest.approx(distortion.quantization[4])
 
@@ -296,7 +291,7 @@ def test_a_map_that_is_stored_as_it_is_has_the_error_of_its_quantiser(
 
 def test_a_map_without_variance_is_stored_without_error(network: TracedNetwork) -> None:
     fmap = network.maps[1]
-    constant = side(torch.full((2, fmap.channels, fmap.height, fmap.width), 3.0))
+    constant = SideStatistics.of(torch.full((2, fmap.channels, fmap.height, fmap.width), 3.0))
     assert plain_errors(fmap, MapStatistics(constant, constant), (2, 8)) == {2: 0, 8: 0}
 
 
@@ -306,7 +301,9 @@ def test_a_whole_map_in_narrow_codes_is_taken_where_all_components_matter(networ
     white = {}
     for fmap in network.maps:
         x = torch.randn(16, fmap.channels, *fmap.source, generator=generator)
-        white[fmap.name] = MapStatistics(side(x), side(x[..., : fmap.height, : fmap.width].relu()))
+        white[fmap.name] = MapStatistics(
+            SideStatistics.of(x), SideStatistics.of(x[..., : fmap.height, : fmap.width].relu())
+        )
     budget = Budget(Ceiling.parse("traffic:10x"), Bits.parse("w8a2-8"))
     plan = GreedyProjection({"metric": "error"}).plan(network, white, budget)
     widths = [codec.describe()["bits"] for codec in plan.codecs.values() if isinstance(codec, PlainCodec)]

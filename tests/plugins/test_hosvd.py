@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tensorly.decomposition import tucker
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap, Operation
 from actbench.network.calibration import collect
@@ -42,14 +42,6 @@ def feature_map(channels: int, height: int, width: int, relu: bool = False) -> F
     return FeatureMap("map", channels, height, width, "producer", (), between=between, source=(height, width))
 
 
-def statistics(x: torch.Tensor) -> MapStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    side = SideStatistics(
-        x, columns.sum(1), columns @ columns.T, columns.shape[1], float(columns.min()), float(columns.max())
-    )
-    return MapStatistics(side, side)
-
-
 def structured(images: int = 4, channels: int = 8, height: int = 10, width: int = 12, seed: int = 1) -> torch.Tensor:
     """Smooth planes, mixed over channels, and some noise."""
     generator = torch.Generator().manual_seed(seed)
@@ -60,7 +52,7 @@ def structured(images: int = 4, channels: int = 8, height: int = 10, width: int 
 
 
 def planned(x: torch.Tensor, bits: int, widths: tuple[int, ...] = WIDTHS, method: type = HigherOrderSVD) -> Codec:
-    codec = method({}).codec(feature_map(*x.shape[1:]), statistics(x), Allowance(bits, widths))
+    codec = method({}).codec(feature_map(*x.shape[1:]), MapStatistics.of(x), Allowance(bits, widths))
     assert isinstance(codec, Codec)
     return codec
 

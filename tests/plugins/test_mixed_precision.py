@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.codec import Allowance, MapStatistics, SideStatistics, Unsupported
+from actbench.codec import Allowance, MapStatistics, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
 from actbench.network.calibration import collect
@@ -25,12 +25,6 @@ from actbench_plugins.mixed_precision.widths import best_widths
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
 
-def statistics(x: torch.Tensor) -> MapStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    side = SideStatistics(x, columns.sum(1), columns @ columns.T, columns.shape[1], float(x.min()), float(x.max()))
-    return MapStatistics(side, side)
-
-
 def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int = 6) -> torch.Tensor:
     """Channels that are mixtures of a few, with means."""
     generator = torch.Generator().manual_seed(3)
@@ -42,7 +36,7 @@ def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int =
 def planned(x: torch.Tensor, bits: int, widths: tuple[int, ...] = WIDTHS, groups: int = 4) -> GroupCodec:
     _, channels, height, width = x.shape
     fmap = FeatureMap("map", channels, height // 2, width // 2, "producer", (), source=(height, width))
-    codec = MixedPrecision({"groups": groups}).codec(fmap, statistics(x), Allowance(bits, widths))
+    codec = MixedPrecision({"groups": groups}).codec(fmap, MapStatistics.of(x), Allowance(bits, widths))
     assert isinstance(codec, GroupCodec)
     return codec
 

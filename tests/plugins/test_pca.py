@@ -29,13 +29,6 @@ from actbench_plugins.pca.tables import Tables, frequencies_of, groups_of
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
 
-def side(x: torch.Tensor) -> SideStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    return SideStatistics(
-        x, columns.sum(1), columns @ columns.T, columns.shape[1], float(columns.min()), float(columns.max())
-    )
-
-
 def source(images: int = 8, channels: int = 12, height: int = 16, width: int = 20, seed: int = 3) -> torch.Tensor:
     """Channels that are mixtures of a few, with a mean."""
     generator = torch.Generator().manual_seed(seed)
@@ -51,7 +44,7 @@ def planned(x: torch.Tensor, bits: int, widths: tuple[int, ...] = WIDTHS, pool: 
         between += (Operation("max_pool2d", (("kernel_size", 2),)),)
         after = torch.nn.functional.max_pool2d(after, 2)
     fmap = FeatureMap("map", x.shape[1], *after.shape[2:], "producer", (), between, (height, width))
-    return TransformCoding({}).codec(fmap, MapStatistics(side(x), side(after)), Allowance(bits, widths))
+    return TransformCoding({}).codec(fmap, MapStatistics.of(x, after), Allowance(bits, widths))
 
 
 def coded(x: torch.Tensor, bits_per_value: float = 2.5, **more: bool) -> RotatedMap:
@@ -67,7 +60,7 @@ def adversarial(x: torch.Tensor) -> torch.Tensor:
 
 def test_the_rotation_is_numpys() -> None:
     x = source()
-    project, expand = rotation(side(x).mean, side(x).covariance)
+    project, expand = rotation(SideStatistics.of(x).mean, SideStatistics.of(x).covariance)
     columns = x.transpose(0, 1).flatten(1).double().numpy()
     eigenvalues = numpy.linalg.eigvalsh(numpy.cov(columns, bias=True))[::-1]
     with torch.no_grad():
@@ -80,12 +73,12 @@ def test_the_rotation_is_numpys() -> None:
 @pytest.mark.parametrize("kept", [1, 4, 11])
 def test_dropped_components_cost_their_eigenvalues(kept: int) -> None:
     x = source()
-    project, expand = rotation(side(x).mean, side(x).covariance)
+    project, expand = rotation(SideStatistics.of(x).mean, SideStatistics.of(x).covariance)
     with torch.no_grad():
         components = project(x)
         components[:, kept:] = 0
         error = float((expand(components) - x).double().square().sum(1).mean())
-    dropped = numpy.linalg.eigvalsh(side(x).covariance.numpy())[:-kept].sum()
+    dropped = numpy.linalg.eigvalsh(SideStatistics.of(x).covariance.numpy())[:-kept].sum()
     assert error == pytest.approx(dropped, rel=1e-3)
 
 
@@ -93,12 +86,12 @@ def test_dropped_components_cost_their_eigenvalues(kept: int) -> None:
 def test_the_same_number_of_components_beats_the_dct(kept: int, seed: int) -> None:
     """Of groups of 8 channels, whichever coefficients the mask keeps."""
     x = source(images=2, channels=8, height=9, width=7, seed=seed)
-    project, expand = rotation(side(x).mean, side(x).covariance)
+    project, expand = rotation(SideStatistics.of(x).mean, SideStatistics.of(x).covariance)
     with torch.no_grad():
         components = project(x)
         components[:, kept:] = 0
         ours = float((expand(components) - x).double().square().sum())
-    centered = (x - side(x).mean.float()[:, None, None]).flatten(2)
+    centered = (x - SideStatistics.of(x).mean.float()[:, None, None]).flatten(2)
     energies = forward(centered, basis(8)).double().square().sum((0, 1, 3))
     assert ours < float(energies.sort().values[: 8 - kept].sum())
 
@@ -150,7 +143,7 @@ def test_the_coder_loses_nothing_for_any_frequencies(data: st.DataObject) -> Non
 @pytest.mark.parametrize(("step", "most"), [(0.05, 1.02), (0.3, 1.02), (1.5, 1.05)])
 def test_strings_are_as_short_as_the_entropy_allows(step: float, most: float) -> None:
     """Of images that the tables were not counted on, against the entropy of their own histogram in each group."""
-    project, _ = rotation(side(source()).mean, side(source()).covariance)
+    project, _ = rotation(SideStatistics.of(source()).mean, SideStatistics.of(source()).covariance)
     with torch.no_grad():
         rung, z = CodedComponents(step, 12, project(source())), project(source(seed=4))
     codes, entropy = rung.codes(z), 0.0
@@ -163,7 +156,7 @@ def test_strings_are_as_short_as_the_entropy_allows(step: float, most: float) ->
 
 
 def test_one_step_gives_components_of_little_variance_few_bits() -> None:
-    project, _ = rotation(side(source()).mean, side(source()).covariance)
+    project, _ = rotation(SideStatistics.of(source()).mean, SideStatistics.of(source()).covariance)
     with torch.no_grad():
         z = project(source())
     tables = CodedComponents(0.5, 8, z).tables
@@ -226,7 +219,9 @@ def test_correlated_channels_beat_plain_codes() -> None:
     bits = 3 * x[0].numel()
     codec = planned(x, bits)
     plain = PlainCodec.calibrated(
-        FeatureMap("map", 12, 16, 20, "", (), (Operation("relu"),)), MapStatistics(side(x), side(x.relu())), 3
+        FeatureMap("map", 12, 16, 20, "", (), (Operation("relu"),)),
+        MapStatistics.of(x, x.relu()),
+        3,
     )
     with torch.no_grad():
         assert (codec(x).relu() - x.relu()).square().sum() < 0.5 * (plain(x.relu()) - x.relu()).square().sum()

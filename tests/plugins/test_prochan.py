@@ -320,5 +320,5 @@ def test_the_expansion_equals_numpys_least_squares(kept: int) -> None:
 def test_strategies_change_the_protocols_recipe_and_nothing_else() -> None:
     assert ProChan(method_options()).recipe("protocol") == PROTOCOL_RECIPE
     chosen = method_options(insertion="sequential", trained="projections", loss="layers", normalisation="adapting")
-    expected = Recipe(insertion="sequential", trained="codecs", loss="layers", normalisation="adapting")
+    expected = Recipe(insertion="sequential", trained="codecs", loss="layers", batch_statistics="adapting")
     assert ProChan(chosen).recipe("protocol") == expected

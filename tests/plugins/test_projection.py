@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.codec import Allowance, MapStatistics, PlainCodec, SideStatistics, Unsupported
+from actbench.codec import Allowance, MapStatistics, PlainCodec, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
 from actbench.network.calibration import collect
@@ -29,14 +29,6 @@ def feature_map(channels: int, height: int, width: int) -> FeatureMap:
     return FeatureMap("map", channels, height, width, "producer", (), source=(height, width))
 
 
-def statistics(x: torch.Tensor) -> MapStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    side = SideStatistics(
-        x, columns.sum(1), columns @ columns.T, columns.shape[1], float(columns.min()), float(columns.max())
-    )
-    return MapStatistics(side, side)
-
-
 def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int = 6) -> torch.Tensor:
     """Channels that are mixtures of a few, not negative."""
     generator = torch.Generator().manual_seed(3)
@@ -47,7 +39,7 @@ def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int =
 
 
 def planned(x: torch.Tensor, bits: int, widths: tuple[int, ...] = WIDTHS, start: str = "pca") -> ProjectionCodec:
-    codec = Projection({"start": start}).codec(feature_map(*x.shape[1:]), statistics(x), Allowance(bits, widths))
+    codec = Projection({"start": start}).codec(feature_map(*x.shape[1:]), MapStatistics.of(x), Allowance(bits, widths))
     assert isinstance(codec, ProjectionCodec)
     return codec
 
@@ -126,7 +118,7 @@ def test_ranks_are_the_published_ones(factor: int) -> None:
     maps = [feature_map(channels, side, side) for channels, side, _ in PUBLISHED[factor]]
     budget = Budget(Ceiling("peak", Fraction(factor)), Bits.parse("w32a32"))
     for fmap, (channels, _, rank) in zip(maps, PUBLISHED[factor], strict=True):
-        allowance, stats = budget.allowance(fmap, maps), statistics(torch.rand(1, channels, 2, 2))
+        allowance, stats = budget.allowance(fmap, maps), MapStatistics.of(torch.rand(1, channels, 2, 2))
         assert allowance.leaves_alone(fmap) == (rank is None)
         if rank is not None:
             assert Projection({"start": "pca"}).codec(fmap, stats, allowance).describe()["rank"] == rank
@@ -149,4 +141,4 @@ def test_folded_network_equals_the_unfolded_one(ceiling: str) -> None:
 def test_the_papers_recipe_is_sequential_on_a_frozen_network() -> None:
     method = Projection({"start": "pca"})
     assert method.recipe("protocol") == PROTOCOL_RECIPE
-    assert method.recipe("paper") == Recipe(insertion="sequential", trained="codecs", normalisation="adapting")
+    assert method.recipe("paper") == Recipe(insertion="sequential", trained="codecs", batch_statistics="adapting")

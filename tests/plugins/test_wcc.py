@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from actbench import MethodInfo, UserError
-from actbench.codec import Allowance, MapStatistics, SideStatistics, Unsupported
+from actbench.codec import Allowance, MapStatistics, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
 from actbench.recipe import RecipeName
@@ -25,14 +25,6 @@ sides = st.integers(1, 20)
 
 def feature_map(channels: int, height: int, width: int) -> FeatureMap:
     return FeatureMap("map", channels, height, width, "producer", (), source=(height, width))
-
-
-def statistics(x: torch.Tensor) -> MapStatistics:
-    columns = x.transpose(0, 1).flatten(1).double()
-    side = SideStatistics(
-        x, columns.sum(1), columns @ columns.T, columns.shape[1], float(columns.min()), float(columns.max())
-    )
-    return MapStatistics(side, side)
 
 
 def smooth(count: int, channels: int, height: int, width: int) -> torch.Tensor:
@@ -51,7 +43,7 @@ def planned(
     x: torch.Tensor, bits: int, widths: tuple[int, ...] = (8, 7, 6, 5, 4, 3, 2), **more: int | str
 ) -> WaveletCodec:
     options = {"levels": 3, "wavelet": "haar", "selection": "joint"} | more
-    codec = WaveletCompression(options).codec(feature_map(*x.shape[1:]), statistics(x), Allowance(bits, widths))
+    codec = WaveletCompression(options).codec(feature_map(*x.shape[1:]), MapStatistics.of(x), Allowance(bits, widths))
     assert isinstance(codec, WaveletCodec)
     return codec
 

@@ -119,7 +119,7 @@ def test_codecs_alone(workload: Stripes) -> None:
 
 
 def test_normalisations_that_adapt_are_back_in_evaluation(workload: Stripes) -> None:
-    after = trained(workload, 3, recipe=Recipe(normalisation="adapting"))
+    after = trained(workload, 3, recipe=Recipe(batch_statistics="adapting"))
     before = dict(spliced(workload).module.named_buffers())
     moved = [name for name, value in after.module.named_buffers() if not torch.equal(value, before[name])]
     assert len(moved) == 3
