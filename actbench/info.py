@@ -15,8 +15,6 @@ OptionValue = bool | int | float | str
 Track = Literal["inference", "training"]
 Guarantee = Literal["static", "data-dependent"]
 Role = Literal["method", "baseline", "reference"]
-Normalisation = Literal["quantised", "exact", "recomputed"]
-"""Training track: what is kept of a batch normalisation's input: 8 bits a value, all of it, or nothing."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 """What a method, a workload or an executor may be called."""

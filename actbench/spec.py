@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from actbench.budget import Bits, Budget, Ceiling
-from actbench.info import Normalisation, OptionValue, Track
-from actbench.recipe import RecipeName
+from actbench.budget import REFERENCE, Bits, Budget, Ceiling
+from actbench.info import OptionValue
+from actbench.settings import Inference, Settings, settings_from_canonical
 
 PROTOCOL = 1
 """The protocol's version: a change of meaning is a new version, and another cell."""
 
-Division = Literal["closed", "open"]
+INFERENCE = Inference()
+"""Closed division: calibration alone."""
+
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -38,33 +41,24 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class CellSpec:
-    """One measurement: workload × method × budget × division × track × seed, on one kind of device.
-
-    `recover`: steps of recovery, or of the training track, on which `last` convolutions are trained, None for all,
-    and of normalisations is kept what `normalisation` says.
-    """
+    """One measurement: workload × method × budget × division × track × seed, on one kind of device. Track and division
+    are in the `settings`."""
 
     workload: WorkloadSpec
     method: MethodSpec
     budget: Budget
+    settings: Settings = INFERENCE
     seed: int = 0
-    recover: int = 0
-    track: Track = "inference"
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
     protocol: int = PROTOCOL
-    recipe: RecipeName = "protocol"
-    last: int | None = None
-    normalisation: Normalisation = "quantised"
 
     @property
-    def division(self) -> Division:
-        """`open` where recovery training is allowed, that is for `recover` steps."""
-        return "open" if self.recover else "closed"
+    def is_reference(self) -> bool:
+        """Whether this is the network as it is: no ceiling, and no quantisation."""
+        return self.budget == REFERENCE
 
     def canonical(self) -> dict[str, Any]:
-        """Plain JSON values in a fixed form: what is hashed, and what a record carries. The protocol's recipe goes
-        without saying, as it did before there was another, and so do training everything and quantised normalisations.
-        """
+        """Plain JSON values in a fixed form: what is hashed, and what a record carries."""
         return {
             "protocol": self.protocol,
             "workload": {
@@ -79,14 +73,9 @@ class CellSpec:
             },
             "ceiling": str(self.budget.ceiling),
             "bits": str(self.budget.bits),
-            "division": self.division,
-            "recover": self.recover,
-            "track": self.track,
             "seed": self.seed,
             "device": self.device,
-            **({} if self.recipe == "protocol" else {"recipe": self.recipe}),
-            **({} if self.last is None else {"last": self.last}),
-            **({} if self.normalisation == "quantised" else {"normalisation": self.normalisation}),
+            **self.settings.canonical(),
         }
 
     @classmethod
@@ -96,14 +85,10 @@ class CellSpec:
             workload=WorkloadSpec(**data["workload"]),
             method=MethodSpec(**data["method"]),
             budget=Budget(Ceiling.parse(data["ceiling"]), Bits.parse(data["bits"])),
+            settings=settings_from_canonical(data),
             seed=data["seed"],
-            recover=data["recover"],
-            track=data["track"],
             device=data["device"],
             protocol=data["protocol"],
-            recipe=data.get("recipe", "protocol"),
-            last=data.get("last"),
-            normalisation=data.get("normalisation", "quantised"),
         )
 
     @property

@@ -1,5 +1,6 @@
 """What the tests of several floors share."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,14 +9,16 @@ import torch
 from hypothesis import settings
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.records.schema import Record
+from actbench.records.record import Record
+from actbench.settings import Training
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
 collect_ignore = ["downstream"]
 """Packages of their own: `tox -e downstream` installs them."""
 
-settings.register_profile("actbench", deadline=None)  # a busy machine is no defect
-settings.load_profile("actbench")
+settings.register_profile("repeatable", deadline=None, derandomize=True)  # a busy machine is no defect
+settings.register_profile("search", deadline=None, derandomize=False, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,8 +34,7 @@ def cell() -> CellSpec:
         MethodSpec("prochan", "3", {"rank": 4, "start": "pca", "shift": 0.5, "fold": True}),
         Budget(Ceiling.parse("traffic:2.5x"), Bits.parse("w8a2-8")),
         seed=7,
-        recover=200,
-        track="training",
+        settings=Training(steps=200),
         device="cuda",
     )
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
+from actbench.settings import Inference, Training
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
 KEY = "9697b1f08284a9a364ae"
@@ -52,12 +53,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "weights": {"budget": {"bits": Bits(4, 2, 8)}},
     "widths": {"budget": {"bits": Bits(8, 3, 8)}},
     "seed": {"seed": 8},
-    "recover": {"recover": 201},
-    "track": {"track": "inference"},
+    "steps": {"settings": {"steps": 201}},
+    "track": {"settings": Inference(200)},
+    "closed": {"settings": Inference()},
+    "last": {"settings": {"last": 4}},
+    "normalisation": {"settings": {"normalisation": "exact"}},
+    "recipe": {"settings": Inference(200, "paper")},
     "device": {"device": "cpu"},
     "protocol": {"protocol": 2},
-    "recipe": {"recipe": "paper"},
-    "last": {"last": 4},
 }
 
 
@@ -79,11 +82,16 @@ def test_what_json_cannot_hold_has_no_key(cell: CellSpec, value: float) -> None:
 
 
 def test_recovery_opens_the_division(cell: CellSpec) -> None:
-    assert (cell.division, replace(cell, recover=0).division) == ("open", "closed")
+    assert (Inference(200).division, Inference().division, cell.settings.division) == ("open", "closed", "open")
 
 
 texts = st.text(max_size=4)
 option_values = st.booleans() | st.integers(2, 9) | st.floats(0.125, 0.875) | texts  # no two that Python calls equal
+
+
+settings = st.builds(Inference, st.integers(1), st.sampled_from(["protocol", "paper"])) | st.builds(
+    Training, st.integers(1), st.none() | st.integers(1), st.sampled_from(["quantised", "exact", "recomputed"])
+)
 
 
 @st.composite
@@ -97,9 +105,8 @@ def cells(draw: st.DrawFn) -> CellSpec:
             Ceiling(draw(st.sampled_from(["peak", "traffic"])), factor),
             Bits(draw(st.integers(2, 16)), low, high),
         ),
+        settings=draw(settings),
         seed=draw(st.integers()),
-        recover=draw(st.integers(0)),
-        track=draw(st.sampled_from(["inference", "training"])),
         device=draw(st.sampled_from(["cpu", "cuda"])),
         protocol=draw(st.integers(1)),
     )
@@ -108,9 +115,7 @@ def cells(draw: st.DrawFn) -> CellSpec:
 @given(cells(), cells(), st.data())
 def test_cells_have_one_key_each(one: CellSpec, other: CellSpec, data: st.DataObject) -> None:
     # Two that differ in everything collide less easily than two that differ in one thing.
-    name = data.draw(
-        st.sampled_from(["workload", "method", "budget", "seed", "recover", "track", "device", "protocol"])
-    )
+    name = data.draw(st.sampled_from(["workload", "method", "budget", "settings", "seed", "device", "protocol"]))
     near = replace(one, **{name: getattr(other, name)})
     assert (near.key == one.key) == (near == one)
     assert (other.key == one.key) == (other == one)

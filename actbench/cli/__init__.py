@@ -11,6 +11,9 @@ from actbench import __version__
 from actbench.cli import check, compare, listing, maps, publish, run, scaffold, show, submit, verify
 from actbench.errors import UserError
 
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What the command line's parser raises, wherever this version of typer keeps it."""
+
 app = typer.Typer(
     name="actbench",
     help="Compare activation-compression methods under the same ceilings, and publish what was measured.",
@@ -52,16 +55,28 @@ app.command("plugins")(listing.plugins)
 def main() -> None:
     """Runs the command line; errors that a user can mend are one line and exit code 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except _UsageError as error:
+        if said := _one_line(error):  # nothing where the help was asked for by no argument at all
+            print(f"actbench: {said}", file=sys.stderr)
+        sys.exit(2)
     except UserError as error:
         if "--debug" in sys.argv:
             raise
         print(f"actbench: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("actbench: interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output is gone (`| head`): nothing is left to say, and nothing more may be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _one_line(error: Exception) -> str:
+    """What is wrong with a command line, and where to look."""
+    context = getattr(error, "ctx", None)
+    where = f"; see `{context.command_path} --help`" if context is not None else ""
+    message = error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
+    return " ".join(message.split()).removesuffix(".") + where if message else ""

@@ -15,7 +15,7 @@ from actbench.cli.listing import AsJson
 from actbench.cli.tables import new_table, print_whole
 
 if TYPE_CHECKING:
-    from actbench.records.schema import Record
+    from actbench.records.record import Record
 
 
 def compare(

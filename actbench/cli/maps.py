@@ -3,52 +3,73 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.cli.listing import AsJson
+from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap
+from actbench.info import load_target
+from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from torch import nn
 
     from actbench.network.trace import TracedNetwork
+    from actbench.workloads.base import Workload
+
+Convention = Literal["conv-inputs", "activations"]
 
 
 def maps(
-    model: Annotated[str, typer.Option(help="torchvision:NAME, or MODULE:FUNCTION that returns a model.")],
-    input_shape: Annotated[str, typer.Option("--input", help="Channels, height and width of an image.")] = "3,224,224",
+    model: Annotated[str | None, typer.Option(help="torchvision:NAME, or MODULE:FUNCTION that gives one.")] = None,
+    workload: Annotated[str | None, typer.Option(help="A workload's network, as it is measured.")] = None,
+    input_shape: Annotated[str, typer.Option("--input", help="Of --model: channels, height, width.")] = "3,224,224",
+    weights: Annotated[Path | None, typer.Option(help="Of --workload: its checkpoint.")] = None,
     ceiling: Annotated[str, typer.Option(help="For example 4x, or traffic:4x.")] = "4x",
     bits: Annotated[str, typer.Option(help="For example w8a8, w8a2-8, or w32a32 for none.")] = "w32a32",
     convention: Annotated[
-        str, typer.Option("--maps", help="conv-inputs: what layers read. activations: what nonlinearities write.")
+        Convention, typer.Option("--maps", help="What layers read, or what nonlinearities write.")
     ] = "conv-inputs",
+    plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a model's feature maps, and the channels (rank) of each that fit under a ceiling."""
     from actbench.network.trace import trace
 
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
-    shape = _parse_shape(input_shape)
-    report = describe(trace(build_model(model), shape), budget, convention)
+    if (model is None) == (workload is None):
+        raise UserError("name one network, with --model or with --workload")
+    if model is not None:
+        network = trace(build_model(model), _parse_shape(input_shape))
+    else:
+        measured = _workload(str(workload), weights, plugin or ())
+        network = trace(measured.model(), measured.input_shape)
+    report = describe(network, budget, convention)
     if as_json:
         print(json.dumps(report, indent=1))
     else:
         _print(report)
 
 
-def describe(network: TracedNetwork, budget: Budget, convention: str) -> dict[str, Any]:
+def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> Workload:
+    """A workload without its data, of which a network needs none."""
+    from actbench.workloads.base import WorkloadSettings
+
+    info = load_plugins(plugins).workload(name)
+    return load_target(info.target)(WorkloadSettings(weights=weights))  # type: ignore[no-any-return]
+
+
+def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> dict[str, Any]:
     """The report of a network, in bits an image. `rank` is at the widest code that the budget allows."""
-    conventions = {"conv-inputs": network.maps, "activations": network.activations}
-    if convention not in conventions:
-        raise UserError(f"--maps {convention!r}: choose from {', '.join(conventions)}")
-    found = conventions[convention]
+    found = network.maps if convention == "conv-inputs" else network.activations
     if not found:
         raise UserError("the model has no feature map: no convolution reads the output of another layer")
     rows = [_row(fmap, found, budget) for fmap in found]

@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typing_extensions import override
 
-from actbench.harness.run import Observer
+from actbench.harness.run import RunObserver
 from actbench.spec import CellSpec
 
 if TYPE_CHECKING:
-    from actbench.records.schema import Record
+    from actbench.records.record import Record
 
 
-class ProgressBar(Observer, AbstractContextManager["ProgressBar"]):
+class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
     """A bar on standard error, so that standard output stays the result."""
 
     def __init__(self, cells: int, console: Console) -> None:

@@ -13,7 +13,7 @@ from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from actbench.records.conformance import Conformance
-    from actbench.records.schema import Record
+    from actbench.records.record import Record
     from actbench.records.verification import Verification
 
 
@@ -30,6 +30,8 @@ def publish(
     verifications: dict[str, Verification] = {}
     conformance: dict[str, Conformance] = {}
     for folder in results or [Path("results")]:
+        if folder.resolve() == out.resolve():
+            continue  # what is there is published anyway
         records |= {record.key: record for record in load_records(folder)}
         verifications |= load_verifications(folder)
         conformance |= load_conformance(folder)

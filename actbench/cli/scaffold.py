@@ -30,5 +30,5 @@ def _write(template: Literal["method", "workload"], name: str, parent: Path) -> 
     say = Console(soft_wrap=True, highlight=False).print
     for path in written:
         say(str(path), markup=False)
-    run = f"--methods {name}" if template == "method" else f"--workload {name} --methods wcc"
+    run = f"--methods {name}" if template == "method" else f"--workload {name} --methods all"
     say(f'next: cd {folder} && pip install -e ".[test]" && pytest && actbench run {run} --ceilings 4x,8x', markup=False)

@@ -15,7 +15,9 @@ from actbench.cli.tables import new_table, print_whole
 from actbench.records.store import read_record
 
 if TYPE_CHECKING:
-    from actbench.records.schema import Measurements, Record, Training
+    from actbench.records.measurements import Measurements
+    from actbench.records.parts.training import Training
+    from actbench.records.record import Record
 
 
 def show(
@@ -25,7 +27,7 @@ def show(
     """Show a record: what was run, what came out, map by map, and where."""
     found = read_record(record)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print(found.model_dump_json(indent=1, context={"plain": True}))
         return
     from actbench.cli.results import print_table
 
@@ -46,18 +48,16 @@ def show(
 
 
 def _sections(record: Record) -> dict[str, dict[str, object]]:
-    spec = record.spec
-    options = ", ".join(f"{name}={value}" for name, value in spec["method"]["options"].items())
+    cell = record.cell
+    options = ", ".join(f"{name}={value}" for name, value in cell.method.options.items())
     sections: dict[str, dict[str, object]] = {
         "cell": {
             "key": f"{record.key}, attempt {record.attempt}",
-            "workload": f"{spec['workload']['name']}, {spec['workload']['limit'] or 'all'} images",
-            **{f"digest of {name}": value for name, value in spec["workload"]["digests"].items()},
-            "method": f"{spec['method']['name']} version {spec['method']['version']}"
-            + (f" ({options})" if options else ""),
-            "division": spec["division"]
-            + (f", {spec['recover']} steps, {spec.get('recipe', 'protocol')} recipe" if spec["recover"] else ""),
-            "seed, track, device, protocol": f"{spec['seed']}, {spec['track']}, {spec['device']}, {spec['protocol']}",
+            "workload": f"{cell.workload.name}, {cell.workload.limit or 'all'} images",
+            **{f"digest of {name}": value for name, value in cell.workload.digests.items()},
+            "method": f"{cell.method.name} version {cell.method.version}" + (f" ({options})" if options else ""),
+            "settings": cell.settings.title,
+            "seed, device, protocol": f"{cell.seed}, {cell.device}, {cell.protocol}",
             "status": record.status + (f": {record.reason}" if record.reason else ""),
             "started": f"{record.started}, took {record.seconds:.1f} s",
         }

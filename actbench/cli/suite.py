@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actbench.errors import UserError
-from actbench.harness.plan import Variant
+from actbench.harness.schedule import Variant
 from actbench.info import OptionValue
 from actbench.registry import Registry
 

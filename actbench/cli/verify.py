@@ -19,7 +19,7 @@ from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from actbench.harness.verify import Check
-    from actbench.records.schema import Record
+    from actbench.records.record import Record
 
 
 def verify(
@@ -35,7 +35,7 @@ def verify(
     plugin: PluginFiles = None,
 ) -> None:
     """Repeat records' cells and compare: the footprint exactly, quality within its interval, times within a factor."""
-    from actbench.harness.verify import Sources, check_environment, repeat
+    from actbench.harness.verify import Sources, check_environment, repeat_records
 
     if save and environment_only:
         raise UserError("--save keeps what a repetition found: leave --environment-only out")
@@ -45,7 +45,7 @@ def verify(
     registry = load_plugins(plugin or ())
     failed = []
 
-    def found(record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
+    def report(record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
         failed.extend([record] if not all(check.holds for check in checks) else [])
         _show(record, checks, alone=len(paths) == 1)
         if save:
@@ -53,10 +53,10 @@ def verify(
 
     if environment_only:
         for record in published:
-            found(record, check_environment(record, registry, data, weights), None)
+            report(record, check_environment(record, registry, data, weights), None)
     else:
         engine = load_target(registry.executor(executor).target)()
-        repeat(published, registry, engine, Sources(data, weights, tuple(plugin or ())), timeout, found)
+        repeat_records(published, registry, engine, Sources(data, weights, tuple(plugin or ())), timeout, report)
     if len(paths) > 1:
         _say(f"{len(paths) - len(failed)} of {len(paths)} records hold")
     elif not failed:
@@ -81,7 +81,7 @@ def _show(record: Record, checks: Sequence[Check], *, alone: bool) -> None:
     differing = [check for check in checks if not check.holds]
     if not alone:
         cell = record.cell
-        what = f"{cell.method.name} {cell.budget} {cell.track}"
+        what = f"{cell.method.name} {cell.budget} {cell.settings.track}"
         reasons = "; ".join(f"{check.name}: {check.published}, here {check.repeated}" for check in differing)
         _say(f"{record.key} {what}: {reasons or 'verified'}")
         return

@@ -13,15 +13,14 @@ from typing import Literal
 from actbench import __version__
 from actbench.errors import UserError
 from actbench.info import OptionValue
+from actbench.spec import Device
 
+WantedDevice = Literal["auto", "cpu", "cuda"]
 _PACKAGES = ("torch", "torchvision", "numpy")
-Device = Literal["cpu", "cuda"]
 
 
-def choose_device(wanted: str) -> Device:
+def choose_device(wanted: WantedDevice) -> Device:
     """`auto` takes a GPU where there is one. Raises UserError for `cuda` without one."""
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device {wanted!r}: choose auto, cpu or cuda")
     if wanted == "cpu":
         return "cpu"
     if _has_cuda():

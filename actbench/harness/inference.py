@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import asdict
-from typing import Any, cast
+from typing import cast
 
 import torch
+from pydantic import ValidationError
 
-from actbench.budget import REFERENCE
 from actbench.codec.method import Method, Plan
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.harness.outcome import Outcome, Progress
@@ -16,13 +16,19 @@ from actbench.harness.training import measure_training
 from actbench.harness.workbench import LATENCY_BATCH, Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.compute import bit_operations, count
-from actbench.measure.footprint import Meter, check_payloads, describe_footprint
-from actbench.measure.latency import Stopwatch, interleaved
-from actbench.measure.quality import paired_bootstrap
-from actbench.network.conventions import activation_bits, live_peak
+from actbench.measure.footprint import Meter, check_payloads, measure_footprint
+from actbench.measure.latency import Stopwatch, interleaved, with_stages
+from actbench.measure.memory import memory
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
+from actbench.records.measurements import Measurements
+from actbench.records.parts.compute import Compute, Parameters
+from actbench.records.parts.footprint import Footprint
+from actbench.records.parts.latency import Latency
+from actbench.records.parts.part import first_error
+from actbench.records.parts.training import Recovery
 from actbench.recovery.train import recover
+from actbench.settings import Inference, Training
 from actbench.spec import CellSpec
 
 _NO_MEMORY = "can't allocate memory"
@@ -36,14 +42,16 @@ def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progr
     """Measures one cell. Whatever goes wrong is an outcome, with what had been measured until then."""
     outcome = Outcome()
     try:
-        if cell.track == "training":
-            measure_training(bench, cell, info, progress, outcome)
+        if isinstance(cell.settings, Training):
+            measure_training(bench, cell, cell.settings, info, progress, outcome)
         else:
-            _measure(bench, cell, info, progress, outcome)
+            _measure(bench, cell, cell.settings, info, progress, outcome)
     except Unsupported as error:
         outcome.status, outcome.reason = "unsupported", _one_line(error)
     except InvalidCodec as error:
         outcome.status, outcome.reason = "invalid", _one_line(error)
+    except ValidationError as error:
+        outcome.status, outcome.reason = "invalid", f"measured {first_error(error)}"
     except (MemoryError, torch.OutOfMemoryError) as error:
         outcome.status, outcome.reason = "oom", _one_line(error)
     except Exception as error:
@@ -55,9 +63,12 @@ def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progr
     return outcome
 
 
-def _measure(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, outcome: Outcome) -> None:
+def _measure(
+    bench: Workbench, cell: CellSpec, settings: Inference, info: MethodInfo, progress: Progress, outcome: Outcome
+) -> None:
     torch.manual_seed(cell.seed)
-    spliced, plan = _compress(bench, cell, info, progress, outcome.measurements)
+    measured = outcome.measurements
+    spliced, plan = _compress(bench, cell, settings, info, progress, measured)
     outcome.warnings += plan.notes
     progress("deploy", 0, 0)
     deployed = deploy(spliced, cell.budget.bits.weights, bench.image)
@@ -66,19 +77,24 @@ def _measure(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progr
     check_payloads(deployed, images, images.flip((2, 3)))
     with Meter(deployed) as meter:
         scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
-    parts = outcome.measurements
-    parts["footprint"] = _footprint(bench, cell, spliced, meter)
-    parts["quality"] = _quality(bench, scores)
+    limit = None if cell.is_reference else cell.budget.ceiling.limit(bench.network.maps)
+    measured.footprint = measure_footprint(bench.network, spliced.codecs(), meter, limit, bench.reference_live_peak)
+    measured.quality = bench.quality(scores, bench.reference_scores)
     progress("measure", 0, 0)
-    parts["compute"] = _compute(bench, cell, spliced, deployed, meter)
-    parts["parameters"] = _parameters(bench, spliced, deployed)
-    parts["latency"] = _latency(bench, deployed)
-    parts["memory"] = _memory(bench, deployed)
-    _judge(cell, info, parts["footprint"], outcome)
+    measured.compute = _compute(bench, cell, spliced, deployed, meter)
+    measured.parameters = _parameters(bench, spliced, deployed)
+    measured.latency = _latency(bench, deployed)
+    measured.memory = memory(bench.peak(deployed), bench.reference_peak)
+    _judge(cell, info, measured.footprint, outcome)
 
 
 def _compress(
-    bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, measured: dict[str, Any]
+    bench: Workbench,
+    cell: CellSpec,
+    settings: Inference,
+    info: MethodInfo,
+    progress: Progress,
+    measured: Measurements,
 ) -> tuple[Spliced, Plan]:
     """The network with the method's codecs in place, recovered where the division allows it."""
     progress("plan", 0, 0)
@@ -87,8 +103,8 @@ def _compress(
     _check_plan(bench, plan)
     spliced = splice(bench.network, plan.codecs)
     spliced.module.to(bench.device).eval()
-    if cell.recover:
-        steps, recipe = cell.recover, method.recipe(cell.recipe)
+    if steps := settings.recover:
+        recipe = method.recipe(settings.recipe)
         losses = recover(
             spliced,
             bench.network,
@@ -99,7 +115,7 @@ def _compress(
             lambda step: progress("recover", step, steps),
             recipe,
         )
-        measured["recovery"] = {"recipe": asdict(recipe), "losses": losses}
+        measured.recovery = Recovery(recipe=asdict(recipe), losses=losses)
     return spliced, plan
 
 
@@ -109,88 +125,46 @@ def _check_plan(bench: Workbench, plan: Plan) -> None:
         raise InvalidCodec(f"the plan names a feature map that the network does not have: {unknown[0]}")
 
 
-def _judge(cell: CellSpec, info: MethodInfo, footprint: dict[str, Any], outcome: Outcome) -> None:
+def _judge(cell: CellSpec, info: MethodInfo, footprint: Footprint, outcome: Outcome) -> None:
     kind = cell.budget.ceiling.kind
-    spread = footprint[kind]
-    if footprint["limit"] is not None and spread["maximum"] > footprint["limit"]:
+    spread = footprint.peak if kind == "peak" else footprint.traffic
+    if footprint.limit is not None and spread.maximum > footprint.limit:
         outcome.status = "over_ceiling"
-        outcome.reason = f"{kind} {spread['maximum']} bits an image at most; the ceiling allows {footprint['limit']}"
-    if info.guarantee == "static" and spread["samples"] is not None:
+        outcome.reason = f"{kind} {spread.maximum} bits an image at most; the ceiling allows {footprint.limit}"
+    if info.guarantee == "static" and spread.samples is not None:
         outcome.warnings.append("registered as static, but the footprint depends on the data")
 
 
-def _footprint(bench: Workbench, cell: CellSpec, spliced: Spliced, meter: Meter) -> dict[str, Any]:
-    network = bench.network
-    codecs = spliced.codecs()
-    limit = None if cell.budget == REFERENCE else cell.budget.ceiling.limit(network.maps)
-    stored = {fmap.name: int(meter.bits(fmap).max()) for fmap in network.maps}
-    activations = activation_bits(network, stored, {name: codec.side for name, codec in codecs.items()})
-    reference = [fmap.bits for fmap in network.activations]
-    return describe_footprint(network.maps, codecs, meter, limit) | {
-        "activations": _convention(activations, reference),
-        "live": {
-            "peak": live_peak(network, stored),
-            "traffic": None,
-            "reference_peak": bench.reference_live_peak,
-            "reference_traffic": None,
-        },
-    }
-
-
-def _convention(bits: list[int], reference: list[int]) -> dict[str, int]:
-    return {
-        "peak": max(bits, default=0),
-        "traffic": sum(bits),
-        "reference_peak": max(reference, default=0),
-        "reference_traffic": sum(reference),
-    }
-
-
-def _quality(bench: Workbench, scores: torch.Tensor) -> dict[str, Any]:
-    metric = bench.workload.metric
-    quality = paired_bootstrap(scores, bench.reference_scores, metric.score)
-    named = {"metric": bench.info.metric, "unit": bench.info.unit}
-    return named | asdict(quality) | {"per_image": scores[:, 0].tolist() if scores.shape[1] == 1 else None}
-
-
-def _compute(bench: Workbench, cell: CellSpec, spliced: Spliced, deployed: Spliced, meter: Meter) -> dict[str, int]:
+def _compute(bench: Workbench, cell: CellSpec, spliced: Spliced, deployed: Spliced, meter: Meter) -> Compute:
     counts = count(deployed.module, bench.image)
-    return {
-        "macs": counts.total,
-        "macs_unfolded": count(spliced.module, bench.image).total,
-        "reference_macs": bench.reference_counts.total,
-        "bit_operations": bit_operations(deployed.module, counts, meter.layouts, cell.budget.bits.weights),
-        "reference_bit_operations": bench.reference_bit_operations,
-    }
+    return Compute(
+        macs=counts.total,
+        macs_unfolded=count(spliced.module, bench.image).total,
+        reference_macs=bench.reference_counts.total,
+        bit_operations=bit_operations(deployed.module, counts, meter.layouts, cell.budget.bits.weights),
+        reference_bit_operations=bench.reference_bit_operations,
+    )
 
 
-def _parameters(bench: Workbench, spliced: Spliced, deployed: Spliced) -> dict[str, int]:
+def _parameters(bench: Workbench, spliced: Spliced, deployed: Spliced) -> Parameters:
     original = bench.network.parameters
-    return {
-        "original": original,
-        "added": _count(spliced.module) - original,
-        "deployed": _count(deployed.module),
-    }
+    return Parameters(original=original, added=_count(spliced.module) - original, deployed=_count(deployed.module))
 
 
 def _count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _latency(bench: Workbench, deployed: Spliced) -> dict[str, Any]:
+def _latency(bench: Workbench, deployed: Spliced) -> Latency:
     def run(spliced: Spliced) -> object:
         with torch.no_grad():
             return spliced.module(bench.latency_images)
 
-    latency = interleaved(lambda: run(deployed), lambda: run(bench.reference), batch=LATENCY_BATCH, device=bench.device)
+    in_turn = interleaved(lambda: run(deployed), lambda: run(bench.reference), batch=LATENCY_BATCH, device=bench.device)
     stages = {"encode": deployed.encoders().values(), "decode": deployed.decoders().values()}
     with Stopwatch(stages, bench.device) as watch:
         run(deployed)
-    return asdict(latency) | watch.seconds
-
-
-def _memory(bench: Workbench, deployed: Spliced) -> dict[str, Any]:
-    return asdict(bench.memory(deployed)) | {"reference_peak_bytes": bench.reference_memory.peak_bytes}
+    return with_stages(in_turn, encode=watch.seconds["encode"], decode=watch.seconds["decode"])
 
 
 def _one_line(error: BaseException) -> str:

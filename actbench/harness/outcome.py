@@ -6,15 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from actbench.records.measurements import Measurements
+from actbench.records.record import Status
+
 Progress = Callable[[str, int, int], None]
 """The step, and how much of it is done, of how much."""
 
 
 @dataclass
 class Outcome:
-    """How a cell ended. `measurements` in the form of the record."""
+    """How a cell ended, and what had been measured until then."""
 
-    status: str = "ok"
+    status: Status = "ok"
     reason: str = ""
-    measurements: dict[str, Any] = field(default_factory=dict)
+    measurements: Measurements = field(default_factory=Measurements)
     warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "measurements": self.measurements.model_dump(mode="json"),
+            "warnings": self.warnings,
+        }

@@ -10,13 +10,15 @@ from pydantic import ValidationError
 
 from actbench.harness.executors import CellResult, Executor, Listener
 from actbench.harness.messages import Preparation
-from actbench.harness.plan import PlannedCell
-from actbench.records.schema import Environment, Measurements, Record
+from actbench.harness.schedule import ScheduledCell
+from actbench.records.measurements import Measurements
+from actbench.records.parts.part import first_error
+from actbench.records.record import Environment, Record
 from actbench.records.store import Store
 from actbench.spec import CellSpec
 
 
-class Observer:
+class RunObserver:
     """Who watches a run; does nothing unless overridden."""
 
     def started(self, cell: CellSpec) -> None:
@@ -30,11 +32,11 @@ class Observer:
 
 
 def carry_out(
-    planned: Sequence[PlannedCell],
+    scheduled: Sequence[ScheduledCell],
     preparation: Preparation,
     executor: Executor,
     store: Store,
-    observer: Observer,
+    observer: RunObserver,
     timeout: float,
 ) -> None:
     """Runs the cells that have no record; those that no method supports get theirs at once."""
@@ -44,12 +46,12 @@ def carry_out(
         observer.ended(record, path)
 
     to_run = []
-    for plan in planned:
-        if plan.status is None and plan.reason:
+    for one in scheduled:
+        if one.status is None and one.reason:
             started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            ended(CellResult(plan.cell, "unsupported", plan.reason, started))
-        elif plan.status is None:
-            to_run.append(plan.cell)
+            ended(CellResult(one.cell, "unsupported", one.reason, started))
+        elif one.status is None:
+            to_run.append(one.cell)
     if to_run:
         executor.run(preparation, to_run, Listener(observer.started, observer.step, ended), timeout)
 
@@ -61,8 +63,7 @@ def to_record(result: CellResult) -> Record:
     try:
         measurements = Measurements.model_validate(result.measurements)
     except ValidationError as error:
-        first = error.errors()[0]
-        status, reason = "invalid", f"measured {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        status, reason = "invalid", f"measured {first_error(error)}"
     return Record.model_validate(
         {
             "key": result.cell.key,

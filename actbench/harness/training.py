@@ -6,12 +6,11 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict
 from statistics import median
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from actbench.budget import REFERENCE
 from actbench.codec.codec import Codec
 from actbench.codec.method import Method
 from actbench.codec.protocols import TrainingForm
@@ -22,10 +21,12 @@ from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.footprint import check_packed
 from actbench.measure.latency import Clock, interleaved
-from actbench.measure.memory import measure_memory
-from actbench.measure.quality import paired_bootstrap
+from actbench.measure.memory import measure_peak
 from actbench.network.tap import Tap
 from actbench.recipe import PROTOCOL_RECIPE
+from actbench.records.parts.training import Training as TrainingPart
+from actbench.records.parts.training import WeightGradient
+from actbench.settings import Training
 from actbench.spec import CellSpec
 from actbench.training.fit import fit
 from actbench.training.gradients import gradient_errors
@@ -42,34 +43,35 @@ _CHECKED = 4
 """Images whose payloads are packed, unpacked and decoded."""
 
 
-def measure_training(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, outcome: Outcome) -> None:
+def measure_training(
+    bench: Workbench, cell: CellSpec, settings: Training, info: MethodInfo, progress: Progress, outcome: Outcome
+) -> None:
     """Plans, measures a step on a fixed batch, trains, and evaluates."""
     torch.manual_seed(cell.seed)
-    task = TrainingTask.of(bench.network, cell.last)
+    task = TrainingTask.of(bench.network, settings.last)
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
     codecs = _codecs(bench, cell, method, task)
 
     def form() -> nn.Module:
         """A reference keeps torch's own layers, whatever it does with them."""
-        if cell.budget != REFERENCE:
-            return task.compressed(codecs, cell.normalisation)
+        if not cell.is_reference:
+            return task.compressed(codecs, settings.normalisation)
         return method.training_form(task.vanilla()) if isinstance(method, TrainingForm) else task.vanilla()
 
     progress("measure", 0, 0)
     step, first = _Step(bench, task), form()
-    measured = _measure_step(step, first, codecs)
-    if isinstance(method, TrainingForm):
-        measured["payload_bytes"] = None  # what another form of the network keeps are no payloads
-    measured["limit_bytes"] = _limit(cell, task, step)
+    taken = _measure_step(step, first, codecs, payloads=not isinstance(method, TrainingForm))
+    limit = None if cell.is_reference else cell.budget.ceiling.limit(task.maps) * len(step.images) // 8
     trained = form()
-    measured["losses"] = _fit(bench, trained, cell, progress)
-    outcome.measurements["training"] = measured
-    scores = _scores(bench, trained, progress)
-    outcome.measurements["quality"] = _quality(bench, scores, _reference(bench, task, cell, progress))
-    if measured["limit_bytes"] is not None and measured["payload_bytes"] > measured["limit_bytes"]:
+    losses = _train(bench, trained, cell, settings, progress)
+    measured = taken.model_copy(update={"limit_bytes": limit, "losses": losses})
+    outcome.measurements.training = measured
+    reference = _reference_scores(bench, task, cell, settings, progress)
+    outcome.measurements.quality = bench.quality(_scores(bench, trained, progress), reference)
+    if limit is not None and measured.payload_bytes is not None and measured.payload_bytes > limit:
         outcome.status = "over_ceiling"
-        outcome.reason = f"payloads of {measured['payload_bytes']} bytes; {measured['limit_bytes']} are allowed"
+        outcome.reason = f"payloads of {measured.payload_bytes} bytes; {limit} are allowed"
 
 
 class _Step:
@@ -96,9 +98,9 @@ class _Step:
         part.images, part.targets = self.images[:images], self.targets[:images]
         part.run(module)
         module.zero_grad()
-        return measure_memory(lambda: part.run(module), self.device).peak_bytes
+        return measure_peak(lambda: part.run(module), self.device).bytes
 
-    def shares(self, module: nn.Module) -> dict[str, float]:
+    def shares(self, module: nn.Module) -> dict[Work, float]:
         """Seconds of a step for encoding, and for the gradients of weights from what was saved; the median of a few."""
         times: dict[Work, list[float]] = {"encode": [], "gradient": []}
         for _ in range(_STEPS_FOR_SHARES):
@@ -107,7 +109,7 @@ class _Step:
                 self.run(module)
             for work, clock in clocks.items():
                 times[work].append(clock.seconds())
-        return {f"{work}_seconds": median(own) for work, own in times.items()}
+        return {work: median(seconds) for work, seconds in times.items()}
 
     def saved(self, module: nn.Module) -> dict[str, int]:
         """Bytes that are kept between forward and backward, by the module that saved them."""
@@ -125,7 +127,7 @@ def largest_batch(limit: int, batch: int, peak: int, half_peak: int) -> int:
 
 
 def _codecs(bench: Workbench, cell: CellSpec, method: Method, task: TrainingTask) -> Mapping[str, Codec]:
-    if cell.budget == REFERENCE:
+    if cell.is_reference:
         return {}
     network = PlanningNetwork(task.view, bench.workload, bench.calibration, bench.device)
     codecs = method.plan_saving(network, bench.transfer_statistics, cell.budget).codecs
@@ -136,30 +138,35 @@ def _codecs(bench: Workbench, cell: CellSpec, method: Method, task: TrainingTask
     return codecs
 
 
-def _measure_step(step: _Step, module: nn.Module, codecs: Mapping[str, Codec]) -> dict[str, Any]:
+def _measure_step(step: _Step, module: nn.Module, codecs: Mapping[str, Codec], *, payloads: bool) -> TrainingPart:
+    """A step on the fixed batch. Without `payloads` what the module keeps is not that of codecs."""
     payload_bytes = _payload_bytes(step, codecs)  # first: it checks the codecs
-    own, reference = step.saved(module), step.saved(step.vanilla)
+    saved, reference_saved = step.saved(module), step.saved(step.vanilla)
     batch = len(step.images)
     timing = interleaved(
         lambda: step.run(module), lambda: step.run(step.vanilla), batch=batch, device=step.device, warmup=1
     )
     peak, reference_peak = step.peak(module), step.peak(step.vanilla)
-    return {
-        "layers": [name for names in step.task.layers.values() for name in names],
-        "batch": batch,
-        "saved_bytes": sum(own.values()),
-        "reference_saved_bytes": sum(reference.values()),
-        "payload_bytes": payload_bytes,
-        "reference_payload_bytes": sum(fmap.bits for fmap in step.task.maps) * batch // 8,
-        "peak_bytes": peak,
-        "reference_peak_bytes": reference_peak,
-        "largest_batch": largest_batch(reference_peak, batch, peak, step.peak(module, batch // 2)),
-        **(step.shares(module) if codecs else {}),
-        "saved_by_module": own,
-        "choices": {name: codec.describe() for name, codec in codecs.items()},
-        "step": asdict(timing),
-        "gradients": [asdict(error) for error in gradient_errors(module, step.vanilla, step.loss)],
-    }
+    shares = step.shares(module) if codecs else {}
+    return TrainingPart(
+        layers=[name for names in step.task.layers.values() for name in names],
+        batch=batch,
+        saved_bytes=sum(saved.values()),
+        reference_saved_bytes=sum(reference_saved.values()),
+        payload_bytes=payload_bytes if payloads else None,
+        reference_payload_bytes=sum(fmap.bits for fmap in step.task.maps) * batch // 8,
+        limit_bytes=None,
+        peak_bytes=peak,
+        reference_peak_bytes=reference_peak,
+        largest_batch=largest_batch(reference_peak, batch, peak, step.peak(module, batch // 2)),
+        encode_seconds=shares.get("encode"),
+        gradient_seconds=shares.get("gradient"),
+        saved_by_module=saved,
+        choices={name: codec.describe() for name, codec in codecs.items()},
+        step=timing,
+        gradients=[WeightGradient(**asdict(error)) for error in gradient_errors(module, step.vanilla, step.loss)],
+        losses=[],
+    )
 
 
 def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
@@ -184,21 +191,15 @@ def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
     return -(-bits // 8)
 
 
-def _limit(cell: CellSpec, task: TrainingTask, step: _Step) -> int | None:
-    if cell.budget == REFERENCE:
-        return None
-    return cell.budget.ceiling.limit(task.maps) * len(step.images) // 8
-
-
-def _fit(bench: Workbench, module: nn.Module, cell: CellSpec, progress: Progress) -> list[float]:
+def _train(bench: Workbench, module: nn.Module, cell: CellSpec, settings: Training, progress: Progress) -> list[float]:
     return fit(
         module,
         bench.transfer[0],
         bench.workload.loss,
-        cell.recover,
+        settings.steps,
         cell.seed,
         bench.device,
-        lambda step: progress("train", step, cell.recover),
+        lambda step: progress("train", step, settings.steps),
     )
 
 
@@ -207,17 +208,14 @@ def _scores(bench: Workbench, module: nn.Module, progress: Progress) -> Tensor:
     return bench.scores(module, lambda done, total: progress("evaluate", done, total), bench.transfer[1])
 
 
-def _reference(bench: Workbench, task: TrainingTask, cell: CellSpec, progress: Progress) -> Tensor:
+def _reference_scores(
+    bench: Workbench, task: TrainingTask, cell: CellSpec, settings: Training, progress: Progress
+) -> Tensor:
     """(images, K) of the network trained in the same way without compression; trained once for each seed."""
-    key = (cell.last, cell.recover, cell.seed)
-    if key not in bench.trained_references:
+
+    def trained() -> Tensor:
         module = task.vanilla()
-        _fit(bench, module, cell, progress)
-        bench.trained_references[key] = _scores(bench, module, progress)
-    return bench.trained_references[key]
+        _train(bench, module, cell, settings, progress)
+        return _scores(bench, module, progress)
 
-
-def _quality(bench: Workbench, scores: Tensor, reference: Tensor) -> dict[str, Any]:
-    quality = paired_bootstrap(scores, reference, bench.workload.metric.score)
-    named = {"metric": bench.info.metric, "unit": bench.info.unit}
-    return named | asdict(quality) | {"per_image": scores[:, 0].tolist() if scores.shape[1] == 1 else None}
+    return bench.trained_reference((settings.last, settings.steps, cell.seed), trained)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from actbench.harness.executors import Executor
 from actbench.harness.messages import Preparation
-from actbench.harness.plan import PlannedCell, unsupported_reason
-from actbench.harness.run import Observer, carry_out
+from actbench.harness.run import RunObserver, carry_out
+from actbench.harness.schedule import ScheduledCell, unsupported_reason
 from actbench.info import load_target
-from actbench.records.schema import Record
+from actbench.records.column import Column
+from actbench.records.columns import COLUMNS
+from actbench.records.record import Record
 from actbench.records.store import Store
 from actbench.registry import Registry
 from actbench.spec import PROTOCOL
 
-FOOTPRINT_TOLERANCE = 0.001
+COUNT_TOLERANCE = 0.001
 """Relative, on another processor or torch than a record names: sums are rounded otherwise there, and a code here and
-there, or a choice between two that are nearly equal, with them. On the same ones a footprint is exact."""
+there, or a choice between two that are nearly equal, with them. On the same ones counts are exact."""
 
 LATENCY_TOLERANCE = 2.0
 """Ratios of time may differ by this factor: other machines, and others' work on the same one, change them."""
@@ -60,26 +62,26 @@ def check_environment(record: Record, registry: Registry, data: Path | None, wei
     ]
 
 
-Found = Callable[[Record, list[Check], Record | None], None]
+Report = Callable[[Record, list[Check], Record | None], None]
 """Told of each record: what was checked of it, and its repetition; None where there is nothing to repeat."""
 
 
-def repeat(
+def repeat_records(
     records: Sequence[Record],
     registry: Registry,
     executor: Executor,
     sources: Sources,
     timeout: float,
-    found: Found,
+    report: Report,
 ) -> None:
     """Measures the cells of records again, and compares, one after the other. Records of another network or other
     images than those that are here are not repeated. One worker serves all records of a workload, on a device, with as
     many images and threads."""
-    for preparation, own in _grouped(records, sources):
-        _repeat(own, preparation, registry, executor, timeout, found)
+    for preparation, grouped in _by_preparation(records, sources).items():
+        _repeat(grouped, preparation, registry, executor, timeout, report)
 
 
-def _grouped(records: Sequence[Record], sources: Sources) -> Iterator[tuple[Preparation, list[Record]]]:
+def _by_preparation(records: Sequence[Record], sources: Sources) -> dict[Preparation, list[Record]]:
     grouped: dict[Preparation, list[Record]] = {}
     for record in records:
         workload, device = record.cell.workload, record.cell.device
@@ -95,7 +97,7 @@ def _grouped(records: Sequence[Record], sources: Sources) -> Iterator[tuple[Prep
             int(threads) if threads else None,
         )
         grouped.setdefault(preparation, []).append(record)
-    yield from grouped.items()
+    return grouped
 
 
 def _repeat(
@@ -104,7 +106,7 @@ def _repeat(
     registry: Registry,
     executor: Executor,
     timeout: float,
-    found: Found,
+    report: Report,
 ) -> None:
     waiting: dict[str, list[tuple[Record, list[Check]]]] = {}
     for record in records:
@@ -112,68 +114,54 @@ def _repeat(
         if all(check.holds for check in checks):
             waiting.setdefault(record.key, []).append((record, checks))
         else:
-            found(record, checks, None)
+            report(record, checks, None)
 
-    class _Compare(Observer):
+    class _Compare(RunObserver):
         def ended(self, record: Record, path: Path) -> None:
             for published, checks in waiting[record.key]:
-                found(published, checks + compare_measurements(published, record), record)
+                report(published, checks + compare_measurements(published, record), record)
 
-    cells = [own[0][0].cell for own in waiting.values()]
-    planned = [PlannedCell(cell, reason=unsupported_reason(cell, registry)) for cell in cells]
+    cells = [same_cell[0][0].cell for same_cell in waiting.values()]
+    scheduled = [ScheduledCell(cell, reason=unsupported_reason(cell, registry)) for cell in cells]
     with tempfile.TemporaryDirectory() as folder:
-        carry_out(planned, preparation, executor, Store(Path(folder)), _Compare(), timeout)
+        carry_out(scheduled, preparation, executor, Store(Path(folder)), _Compare(), timeout)
 
 
 def compare_measurements(published: Record, repeated: Record) -> list[Check]:
-    """Status exactly, footprint exactly or within FOOTPRINT_TOLERANCE, quality within the published interval, ratios of
-    time within LATENCY_TOLERANCE."""
-    return [_equal("status", published.status, repeated.status), *_measured(published, repeated)]
+    """Status exactly, counts exactly or within COUNT_TOLERANCE, values within the published interval, ratios of time
+    within LATENCY_TOLERANCE."""
+    within = 0.0 if _same_arithmetic(published, repeated) else COUNT_TOLERANCE
+    checks = [_compared(column, published, repeated, within) for column in COLUMNS if column.repeats is not None]
+    return [_equal("status", published.status, repeated.status), *(check for check in checks if check is not None)]
 
 
-def _measured(published: Record, repeated: Record) -> Iterator[Check]:
-    own, new = published.measurements, repeated.measurements
-    within = 0.0 if _same_arithmetic(published, repeated) else FOOTPRINT_TOLERANCE
-    if own.footprint and new.footprint:
-        for name, first, second in (
-            ("peak", own.footprint.peak, new.footprint.peak),
-            ("traffic", own.footprint.traffic, new.footprint.traffic),
-        ):
-            yield _count(f"{name}, bits at most", first.maximum, second.maximum, within)
-            yield _count(f"{name}, bits on average", round(first.mean, 2), round(second.mean, 2), within)
-    if own.training and new.training:
-        yield _count("payloads, bytes", own.training.payload_bytes or 0, new.training.payload_bytes or 0, within)
-        yield _count("saved, bytes", own.training.saved_bytes, new.training.saved_bytes, within)
-        yield _close("time of a step, ratio", own.training.step.ratio, new.training.step.ratio)
-    if own.quality and new.quality:
-        low, high = own.quality.interval
-        value = new.quality.value
-        inside = low <= value <= high
-        yield Check("quality", f"{own.quality.value:.3f} [{low:.3f}, {high:.3f}]", f"{value:.3f}", inside)
-    if own.latency and new.latency:
-        yield _close("latency, ratio", own.latency.ratio, new.latency.ratio)
-    for name in ("footprint", "quality", "latency", "training"):
-        if (getattr(own, name) is None) != (getattr(new, name) is None):
-            there = ["not measured" if getattr(part, name) is None else "measured" for part in (own, new)]
-            yield Check(name, there[0], there[1], holds=False)
+def _compared(column: Column[Record], published: Record, repeated: Record, within: float) -> Check | None:
+    first, second = (column.value(record) for record in (published, repeated))
+    if first is None and second is None:
+        return None
+    name, texts = column.title, (column.text(published), column.text(repeated))
+    if not isinstance(first, int | float) or not isinstance(second, int | float):
+        said = ["not measured" if value is None else "measured" for value in (first, second)]
+        return Check(name, said[0], said[1], holds=False)
+    if column.repeats == "exact":
+        return Check(name, *texts, holds=abs(first - second) <= within * max(first, second))
+    if column.repeats == "ratio":
+        return Check(name, *texts, holds=first / LATENCY_TOLERANCE <= second <= first * LATENCY_TOLERANCE)
+    low, high = column.bounds(published) or (first, first)
+    return Check(name, f"{first:.3f} [{low:.3f}, {high:.3f}]", f"{second:.3f}", holds=low <= second <= high)
 
 
 def _equal(name: str, published: str, repeated: str) -> Check:
     return Check(name, published, repeated, published == repeated)
 
 
-def _count(name: str, published: float, repeated: float, within: float) -> Check:
-    near = abs(published - repeated) <= within * max(published, repeated)
-    return Check(name, f"{published:,}", f"{repeated:,}", near)
-
-
 def _same_arithmetic(published: Record, repeated: Record) -> bool:
     """Whether both were measured on the same kind of processor, by as many threads of the same torch."""
-    where = (published.environment, repeated.environment)
-    kinds = [own and (own.versions.get("torch"), own.machine.get("cpu"), own.machine.get("threads")) for own in where]
-    return kinds[0] == kinds[1]
+    return _arithmetic(published) == _arithmetic(repeated)
 
 
-def _close(name: str, published: float, repeated: float) -> Check:
-    near = published / LATENCY_TOLERANCE <= repeated <= published * LATENCY_TOLERANCE
-    return Check(name, f"{published:.2f}", f"{repeated:.2f}", near)
+def _arithmetic(record: Record) -> tuple[object, ...] | None:
+    where = record.environment
+    return (
+        None if where is None else (where.versions.get("torch"), where.machine.get("cpu"), where.machine.get("threads"))
+    )

@@ -5,7 +5,7 @@ Each is computed the first time that a cell needs it, and once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 
 import torch
@@ -15,12 +15,14 @@ from actbench.errors import InvalidCodec
 from actbench.harness.network_view import PlanningNetwork
 from actbench.info import WorkloadInfo
 from actbench.measure.compute import NodeCounts, bit_operations, count
-from actbench.measure.memory import Memory, measure_memory
+from actbench.measure.memory import Peak, measure_peak
+from actbench.measure.quality import paired_bootstrap
 from actbench.network.calibration import Statistics
 from actbench.network.conventions import live_peak
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
+from actbench.records.parts.quality import Quality
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 
 _EVALUATION_BATCH, _EVALUATION_VALUES = 250, 1 << 24
@@ -37,8 +39,7 @@ class Workbench:
         self.workload = workload
         self.info = info
         self.device = device
-        self.trained_references: dict[tuple[int | None, int, int], Tensor] = {}
-        """Scores of the uncompressed network after training: by what is trained, steps and seed."""
+        self._trained_references: dict[Hashable, Tensor] = {}
 
     @cached_property
     def network(self) -> TracedNetwork:
@@ -97,9 +98,9 @@ class Workbench:
         return bit_operations(self.reference.module, self.reference_counts, {}, 32)
 
     @cached_property
-    def reference_memory(self) -> Memory:
+    def reference_peak(self) -> Peak:
         """Memory of one image through the fp32 network."""
-        return self.memory(self.reference)
+        return self.peak(self.reference)
 
     @cached_property
     def reference_live_peak(self) -> int:
@@ -117,14 +118,25 @@ class Workbench:
         index = torch.arange(LATENCY_BATCH) % len(self.evaluation)
         return self.evaluation.images(index).to(self.device)
 
-    def memory(self, spliced: Spliced) -> Memory:
+    def peak(self, spliced: Spliced) -> Peak:
         """Peak memory while one image passes through."""
 
         def run() -> object:
             with torch.no_grad():
                 return spliced.module(self.image)
 
-        return measure_memory(run, self.device)
+        return measure_peak(run, self.device)
+
+    def trained_reference(self, how: Hashable, train: Callable[[], Tensor]) -> Tensor:
+        """(images, K): scores of the uncompressed network trained in some way, computed once for each."""
+        if how not in self._trained_references:
+            self._trained_references[how] = train()
+        return self._trained_references[how]
+
+    def quality(self, scores: Tensor, reference: Tensor) -> Quality:
+        """The record's part, from (images, K) statistics of a network and of the reference."""
+        score = self.workload.metric.score
+        return paired_bootstrap(scores, reference, score, metric=self.info.metric, unit=self.info.unit)
 
     def scores(
         self,

@@ -10,7 +10,6 @@ import os
 import resource
 import sys
 import threading
-from dataclasses import asdict
 from queue import SimpleQueue
 from time import monotonic
 from typing import IO, Any
@@ -73,7 +72,7 @@ class _Worker:
 
         cell = CellSpec.from_canonical(canonical)
         outcome = run_cell(self._bench, cell, self._registry.method(cell.method.name), self._progress)
-        send(self._answers, event="result", outcome=asdict(outcome))
+        send(self._answers, event="result", outcome=outcome.to_json())
 
     def _progress(self, step: str, done: int, total: int) -> None:
         now = monotonic()

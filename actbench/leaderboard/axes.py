@@ -1,35 +1,38 @@
-"""What quality is drawn against: columns of a row, each of them a footprint, a time, or memory."""
+"""What quality is drawn against: columns, each of them a footprint, a time, or memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from actbench.info import Track
+from actbench.records.column import Column
+from actbench.records.columns import column
+from actbench.records.record import Record
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One choice of the plot: a column of `flat.COLUMNS`. `ceiling`: the kind of ceiling that is on it, if any;
-    `rising`: more is better."""
+    """One choice of the plot. `ceiling`: the kind of ceiling that is on it, if any."""
 
-    column: str
-    title: str
-    rising: bool = True
-    ceiling: str = ""
+    column: Column[Record]
+    ceiling: Literal["peak", "traffic", ""] = ""
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.column.title}: {self.column.help}"
+
+    @property
+    def rising(self) -> bool:
+        """Whether more is better."""
+        return self.column.better == "more"
 
 
-def axes(track: str) -> tuple[Axis, ...]:
+def axes(track: Track) -> tuple[Axis, ...]:
     """Of a track; the first is shown first."""
-    return _TRAINING if track == "training" else _INFERENCE
-
-
-_INFERENCE = (
-    Axis("peak_ratio", "largest map: fp32 bits / stored bits", ceiling="peak"),
-    Axis("traffic_ratio", "sum of all maps: fp32 bits / stored bits", ceiling="traffic"),
-    Axis("latency_ratio", "latency: deployed / fp32", rising=False),
-    Axis("memory_bytes", "peak memory of an image, bytes", rising=False),
-)
-_TRAINING = (
-    Axis("payload_ratio", "payloads of the trained layers' inputs: fp32 bits / stored bits", ceiling="traffic"),
-    Axis("saved_ratio", "all that is kept for backward: uncompressed bytes / kept bytes"),
-    Axis("peak_step_ratio", "peak memory of a step: compressed / uncompressed", rising=False),
-    Axis("step_ratio", "time of a step: compressed / uncompressed", rising=False),
-)
+    if track == "training":
+        others = map(Axis, map(column, ("saved_ratio", "peak_step_ratio", "step_ratio")))
+        return (Axis(column("payload_ratio"), "traffic"), *others)
+    others = map(Axis, map(column, ("latency_ratio", "memory_bytes")))
+    return (Axis(column("peak_ratio"), "peak"), Axis(column("traffic_ratio"), "traffic"), *others)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
-from actbench.leaderboard.flat import COLUMNS, flat
-from actbench.records.schema import Record
-from actbench.records.store import Store, attempt, is_record, read_record
+from actbench.records.columns import field_names, flat
+from actbench.records.record import Record
+from actbench.records.store import newest_files, read_record
 from actbench.records.verification import Verification, beside, read_verification
 
 if TYPE_CHECKING:
@@ -18,16 +17,16 @@ if TYPE_CHECKING:
 
 def load_results(path: str | Path) -> DataFrame:
     """One row for each cell of a results folder, or of a published leaderboard, with the columns of
-    `actbench.leaderboard.flat.COLUMNS`. Raises UserError where there are no records, or one is damaged."""
+    `actbench.records.columns.COLUMNS`. Raises UserError where there are no records, or one is damaged."""
     import pandas
 
-    frame: DataFrame = pandas.DataFrame([flat(record) for record in load_records(Path(path))], columns=list(COLUMNS))
+    frame: DataFrame = pandas.DataFrame([flat(record) for record in load_records(Path(path))], columns=field_names())
     return frame
 
 
 def load_records(path: Path) -> list[Record]:
     """The newest attempt of each cell, in a fixed order. Raises UserError where there is none, or one is damaged."""
-    records = [read_record(found) for found in _paths(path)]
+    records = [read_record(file) for file in newest_files(path)]
     if not records:
         raise UserError(f"no records in {path}: give a folder that `actbench run --results` or `publish` wrote")
     return records
@@ -35,18 +34,8 @@ def load_records(path: Path) -> list[Record]:
 
 def load_verifications(path: Path) -> dict[str, Verification]:
     """What stands beside the records of a folder, by the digest of the record. Raises UserError for a damaged one."""
-    found = {}
-    for place in _paths(path):
-        if beside(place).exists() and (verification := read_verification(place, read_record(place))) is not None:
-            found[verification.record] = verification
-    return found
-
-
-def _paths(path: Path) -> Iterator[Path]:
-    """Of a results folder, or of all workloads of a leaderboard."""
-    yield from Store(path).paths()
-    for folder in sorted(path.glob("*/records")):
-        newest: dict[str, Path] = {}
-        for found in sorted(filter(is_record, folder.glob("*.json")), key=attempt):
-            newest[found.stem.rpartition("-")[0]] = found
-        yield from sorted(newest.values())
+    verifications = {}
+    for file in newest_files(path):
+        if beside(file).exists() and (verification := read_verification(file, read_record(file))) is not None:
+            verifications[verification.record] = verification
+    return verifications

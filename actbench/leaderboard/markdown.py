@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from actbench.info import Track
 from actbench.leaderboard.board import Board
-from actbench.leaderboard.columns import columns, values
+from actbench.leaderboard.columns import columns
 from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
-from actbench.leaderboard.places import place
 from actbench.leaderboard.seeds import over_seeds
+from actbench.records.columns import legend
+from actbench.records.places import place
 
-LEGEND = (
+RANKS = (
     "Ranks: by quality among the rows that hold the same ceiling; rows whose 95 % interval reaches the leader's value "
-    "share its rank. ± is half of the 95 % bootstrap interval over the evaluation images, paired for Δ, the difference "
-    "to the network without compression. bits/value: stored bits for each original value, side information included."
+    "share its rank."
 )
 
 
@@ -25,22 +26,25 @@ def index_page(counts: Mapping[str, int]) -> str:
         "Written by `actbench publish`. Each record can be repeated by the command in it.",
         "",
     ]
-    lines += [f"- [{escape(name)}]({place(name)}/README.md): {count} records" for name, count in counts.items()]
+    lines += [f"- [{escape(name)}](boards/{place(name)}/README.md): {count} records" for name, count in counts.items()]
     return "\n".join(lines) + "\n"
 
 
 def workload_page(name: str, found: Sequence[Board]) -> str:
     """All boards of a workload."""
-    parts = [f"# {escape(name)}", LEGEND]
+    parts = [f"# {escape(name)}", RANKS, *map(_legend, dict.fromkeys(board.track for board in found))]
     for board in found:
         parts += [f"## {escape(board.key.title)}", _table(board), _seeds(board), _curves(board), _reasons(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _legend(track: Track) -> str:
+    return "\n".join(f"- {escape(line)}" for line in legend(track))
+
+
 def _table(board: Board) -> str:
     shown = columns(board.track)
-    rows = [[column.text(own) for column in shown] for own in map(values, board.rows)]
-    return grid([column.title for column in shown], rows)
+    return grid([column.title for column in shown], [[column.text(row) for column in shown] for row in board.rows])
 
 
 def _seeds(board: Board) -> str:

@@ -18,13 +18,15 @@ from types import MappingProxyType
 
 from actbench.info import MethodInfo
 from actbench.leaderboard.board import Board, boards
-from actbench.leaderboard.flat import COLUMNS, flat
+from actbench.leaderboard.frame import load_records, load_verifications
 from actbench.leaderboard.markdown import index_page, workload_page
-from actbench.leaderboard.places import place
 from actbench.leaderboard.site import Site
-from actbench.records.conformance import FOLDER, Conformance, write_conformance
-from actbench.records.schema import Record
-from actbench.records.verification import Verification, beside, digest
+from actbench.records.columns import field_names, flat
+from actbench.records.conformance import FOLDER, Conformance, load_conformance, write_conformance
+from actbench.records.places import place
+from actbench.records.record import Record
+from actbench.records.store import Store
+from actbench.records.verification import Verification, digest, write_verification
 
 
 @dataclass(frozen=True)
@@ -44,35 +46,52 @@ def publish(
     verifications: Mapping[str, Verification] = MappingProxyType({}),
     conformance: Mapping[str, Conformance] = MappingProxyType({}),
 ) -> Published:
-    """Writes everything; what an earlier call wrote for these workloads is replaced, each folder at once. `anchor`: the
-    baseline's name. `methods`: those that are installed. `verifications`: by the digest of the record.
-    `conformance`: by the name of the method."""
-    by_workload: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: (record.cell.workload.name, record.key)):
-        by_workload.setdefault(record.cell.workload.name, []).append(record)
-    folder.mkdir(parents=True, exist_ok=True)
-    site = Site()
-    found = {name: boards(own, anchor, verifications) for name, own in by_workload.items()}
-    for name, own in by_workload.items():
-        with _replaced(folder / place(name)) as fresh:
-            _write_workload(fresh, name, own, found[name], verifications, site)
-    everything = [board for own in found.values() for board in own]
+    """Adds records to those that a folder has, and writes the pages of all of them anew; a record that is there is
+    never changed or removed, and of each cell the newest attempt is shown. `anchor`: the baseline's name. `methods`:
+    those that are installed. `verifications`: by the digest of the record. `conformance`: by the name of the method."""
+    store = Store(folder)
+    for path, record in store.add_missing(sorted(records, key=lambda record: (record.cell.workload.name, record.key))):
+        if (verification := verifications.get(digest(record)) if verifications else None) is not None:
+            write_verification(path, verification)
+    shown = load_records(folder)
+    marks = {**load_verifications(folder), **verifications}
+    for name in {record.cell.method.name for record in shown} & set(conformance):
+        write_conformance(conformance[name], folder / FOLDER / f"{place(name)}.json")
+    with _replaced_parts(folder) as fresh:
+        _write_pages(fresh, shown, anchor, methods, marks, {**load_conformance(folder), **conformance})
+    return Published(folder, len({record.cell.workload.name for record in shown}), len(shown))
+
+
+def _write_pages(
+    folder: Path,
+    records: Sequence[Record],
+    anchor: str,
+    methods: Mapping[str, MethodInfo],
+    verifications: Mapping[str, Verification],
+    conformance: Mapping[str, Conformance],
+) -> None:
+    site, by_workload = Site(), _by_workload(records)
+    found = {name: boards(measured, anchor, verifications) for name, measured in by_workload.items()}
+    for name, measured in by_workload.items():
+        _write_workload(folder / "boards" / place(name), name, measured, found[name], verifications, site)
+    everything = [board for of_workload in found.values() for board in of_workload]
     names = sorted({record.cell.method.name for record in records})
-    with _replaced(folder / "methods") as fresh:
-        for name in names:
-            _write(
-                fresh / f"{place(name)}.html", site.method(name, methods.get(name), everything, conformance.get(name))
-            )
     for name in names:
-        if name in conformance:
-            write_conformance(conformance[name], folder / FOLDER / f"{place(name)}.json")
-    counts = {name: len(own) for name, own in by_workload.items()}
+        page = site.method(name, methods.get(name), everything, conformance.get(name))
+        _write(folder / "methods" / f"{place(name)}.html", page)
+    counts = {name: len(measured) for name, measured in by_workload.items()}
     _write(folder / "README.md", index_page(counts))
     _write(folder / "index.html", site.index(counts, names))
     _write(folder / "record.schema.json", json.dumps(Record.model_json_schema(), indent=1, sort_keys=True) + "\n")
     for asset, text in site.assets().items():
         _write(folder / asset, text)
-    return Published(folder, len(by_workload), len(records))
+
+
+def _by_workload(records: Sequence[Record]) -> dict[str, list[Record]]:
+    by_workload: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: (record.cell.workload.name, record.key)):
+        by_workload.setdefault(record.cell.workload.name, []).append(record)
+    return by_workload
 
 
 def _write_workload(
@@ -83,41 +102,40 @@ def _write_workload(
     verifications: Mapping[str, Verification],
     site: Site,
 ) -> None:
-    (folder / "records").mkdir()
     rows = [flat(record) for record in records]
     _write(folder / "README.md", workload_page(name, found))
     _write(folder / "rows.json", json.dumps(rows, indent=1, allow_nan=False) + "\n")
     _write(folder / "rows.csv", _csv(rows))
     _write(folder / "index.html", site.workload(name, found))
     for record in records:
-        path = folder / "records" / f"{record.key}-{record.attempt}.json"
         verification = verifications.get(digest(record)) if verifications else None
-        _write(path, record.model_dump_json() + "\n")
-        _write(path.with_suffix(".html"), site.record(record, verification))
-        if verification is not None:
-            _write(beside(path), verification.model_dump_json() + "\n")
+        page = Path(record.file_name).with_suffix(".html")
+        _write(folder / "records" / page, site.record(record, verification))
 
 
 @contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes the place of `folder` once it is filled: whatever happens, one of the two is there
-    whole."""
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+def _replaced_parts(folder: Path) -> Iterator[Path]:
+    """An empty folder, of which each file and folder takes the place of the one of its name in `folder` once all are
+    written; what else is there stays."""
+    fresh = Path(tempfile.mkdtemp(dir=folder, prefix=".publish-"))
     try:
         yield fresh
-        fresh.chmod(0o755)
-        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        if folder.exists():
-            folder.rename(old / "old")
-        fresh.rename(folder)
-        shutil.rmtree(old)
+        for part in list(fresh.iterdir()):
+            _replace(part, folder / part.name, fresh)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def _replace(part: Path, place: Path, aside: Path) -> None:
+    """Puts a file or a folder in the place of another, which goes aside."""
+    if place.is_dir():
+        place.rename(aside / f"{place.name}.old")
+    part.rename(place)
+
+
 def _csv(rows: Sequence[dict[str, object]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
+    writer = csv.DictWriter(text, field_names(), lineterminator="\n")
     writer.writeheader()
     writer.writerows([{name: _safe(value) for name, value in row.items()} for row in rows])
     return text.getvalue()
@@ -129,4 +147,5 @@ def _safe(value: object) -> object:
 
 
 def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

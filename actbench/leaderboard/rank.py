@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actbench.records.schema import Record
+from actbench.records.record import Record
 
 
 def shared_ranks(records: Sequence[Record]) -> list[int]:

@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actbench.leaderboard.board import Row, row_names
+from actbench.leaderboard.board import Row
+from actbench.records.names import row_names
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from actbench.feature_map import FLOAT_BITS
 from actbench.info import MethodInfo
 from actbench.leaderboard.axes import Axis, axes
 from actbench.leaderboard.board import Board, Row
-from actbench.leaderboard.columns import columns, values
+from actbench.leaderboard.columns import columns, is_number
 from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
-from actbench.leaderboard.markdown import LEGEND
-from actbench.leaderboard.places import place
+from actbench.leaderboard.markdown import RANKS
 from actbench.leaderboard.seeds import over_seeds
+from actbench.records.column import Column
 from actbench.records.conformance import Conformance
-from actbench.records.schema import Measurements, Record
+from actbench.records.measurements import Measurements
+from actbench.records.places import place
+from actbench.records.record import Record
 from actbench.records.verification import Verification
+from actbench.spec import CellSpec
 
 
 class Site:
@@ -45,7 +51,7 @@ class Site:
         """All boards of a workload."""
         reference = {"bits": REFERENCE_BITS, "loss": REFERENCE_LOSS}
         boards = [_board(board) for board in found]
-        return self._render("workload.html", name=name, boards=boards, legend=LEGEND, reference=reference, root="..")
+        return self._render("workload.html", name=name, boards=boards, ranks=RANKS, reference=reference, root="../..")
 
     def method(
         self, name: str, info: MethodInfo | None, found: Sequence[Board], conformance: Conformance | None = None
@@ -53,10 +59,9 @@ class Site:
         """One method: what it says of itself, where it is installed, what its checks found, and its rows."""
         boards = []
         for board in found:
-            own = [row for row in board.rows if row.record.spec["method"]["name"] == name]
-            folder = place(board.key.workload)
-            page = {"workload": board.key.workload, "folder": folder, "page": f"{folder}/index.html"}
-            boards += [_table(board, own) | page] if own else []
+            rows = [row for row in board.rows if row.record.cell.method.name == name]
+            page = {"workload": board.key.workload, "folder": f"boards/{place(board.key.workload)}"}
+            boards += [_table(board, rows) | page] if rows else []
         return self._render("method.html", name=name, info=info, boards=boards, conformance=conformance, root="..")
 
     def record(self, record: Record, verification: Verification | None = None) -> str:
@@ -64,11 +69,13 @@ class Site:
         return self._render(
             "record.html",
             record=record,
+            cell=record.cell,
             verification=verification,
-            command=repeat(record),
+            command=command_of(record.cell),
             spec=json.dumps(record.spec, indent=1),
-            method=place(record.spec["method"]["name"]),
-            root="../..",
+            method=place(record.cell.method.name),
+            workload=place(record.cell.workload.name),
+            root="../../..",
         )
 
     def assets(self) -> dict[str, str]:
@@ -83,21 +90,18 @@ class Site:
         return self._templates.get_template(template).render(**values)
 
 
-def repeat(record: Record) -> str:
-    """The command that measures a record's cell again."""
-    spec = record.spec
-    parts = ["actbench run", f"--workload {spec['workload']['name']}", f"--methods {spec['method']['name']}"]
-    if spec["ceiling"] != "1x":
-        parts += [f"--ceilings {spec['ceiling']}", f"--bits {spec['bits']}"]
-    parts += [f"--track {spec['track']}"] if spec["track"] != "inference" else []
-    parts += [f"--recover {spec['recover']}"] if spec["recover"] else []
-    parts += [f"--recipe {spec['recipe']}"] if "recipe" in spec else []
-    parts += [f"--last {spec['last']}"] if "last" in spec else []
-    parts += [f"--normalisation {spec['normalisation']}"] if "normalisation" in spec else []
-    parts += [f"--seeds {spec['seed']}"] if spec["seed"] else []
-    parts += [f"--limit {spec['workload']['limit']}"] if spec["workload"]["limit"] else []
-    parts += [f"--option {spec['method']['name']}.{k}={v}" for k, v in spec["method"]["options"].items()]
-    return " ".join([*parts, f"--device {spec['device']}"])
+def command_of(cell: CellSpec) -> str:
+    """The command that measures a cell again, for a shell: what a record says stays one word."""
+    method, workload = cell.method, cell.workload
+    parts = ["actbench", "run", "--workload", workload.name, "--methods", method.name]
+    if not cell.is_reference:
+        parts += ["--ceilings", str(cell.budget.ceiling), "--bits", str(cell.budget.bits)]
+    parts += cell.settings.arguments()
+    parts += ["--seeds", str(cell.seed)] if cell.seed else []
+    parts += ["--limit", str(workload.limit)] if workload.limit else []
+    for name, value in method.options.items():
+        parts += ["--option", f"{method.name}.{name}={value}"]
+    return shlex.join([*parts, "--device", cell.device])
 
 
 def _table(board: Board, rows: Sequence[Row]) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def _table(board: Board, rows: Sequence[Row]) -> dict[str, Any]:
     shown = columns(board.track)
     return {
         "title": board.key.title,
-        "columns": [{"title": column.title, "numeric": column.number is not None} for column in shown],
+        "columns": [{"title": column.title, "help": column.help, "numeric": is_number(column)} for column in shown],
         "rows": [_row(row, shown) for row in rows],
     }
 
@@ -131,18 +135,14 @@ def _rate(rate: float | str) -> str:
     return rate if isinstance(rate, str) else f"{rate:+.1f} %"
 
 
-def _row(row: Row, shown: Sequence[Any]) -> dict[str, Any]:
-    own = values(row)
+def _row(row: Row, shown: Sequence[Column[Row]]) -> dict[str, Any]:
     return {
-        "cells": [
-            {"text": column.text(own), "sort": column.number(own) if column.number else column.text(own)}
-            for column in shown
-        ],
+        "cells": [{"text": column.text(row), "sort": column.value(row)} for column in shown],
         "name": row.name,
         "ceiling": row.ceiling,
         "status": row.record.status,
         "reason": row.record.reason,
-        "page": f"records/{row.record.key}-{row.record.attempt}.html",
+        "page": f"records/{Path(row.record.file_name).stem}.html",
     }
 
 
@@ -151,15 +151,14 @@ def _point(row: Row, shown: Sequence[Axis]) -> dict[str, Any] | None:
     quality, measured = row.record.measurements.quality, row.record.measurements
     if row.record.status != "ok" or quality is None:
         return None
-    own = values(row)
     return {
         "name": row.name,
         "ceiling": row.ceiling,
         "quality": quality.value,
         "low": quality.interval[0],
         "high": quality.interval[1],
-        "metric": own["metric"],
-        "at": {axis.column: own[axis.column] for axis in shown},
+        "metric": f"{quality.metric} {quality.unit}".strip(),
+        "at": {axis.column.name: axis.column.value(row.record) for axis in shown},
         "line": row.is_reference and row.point is not None,
         "bars": _bars(measured),
     }
@@ -169,10 +168,15 @@ def _bars(measured: Measurements) -> dict[str, Any] | None:
     """What a selected row shows: bits of each map, or bytes that each module keeps for backward."""
     if measured.footprint is not None:
         maps = measured.footprint.maps
-        names, own = [part.name for part in maps], [part.bits.maximum for part in maps]
-        return {"unit": "bits an image", "names": names, "own": own, "fp32": [32 * part.elements for part in maps]}
+        names, stored = [part.name for part in maps], [part.bits.maximum for part in maps]
+        return {
+            "unit": "bits an image",
+            "names": names,
+            "stored": stored,
+            "fp32": [FLOAT_BITS * part.elements for part in maps],
+        }
     if measured.training is not None:
         saved = measured.training.saved_by_module
         names = [name or "the network itself" for name in saved]
-        return {"unit": "bytes kept for backward", "names": names, "own": list(saved.values()), "fp32": []}
+        return {"unit": "bytes kept for backward", "names": names, "stored": list(saved.values()), "fp32": []}
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,10 @@ from actbench.codec.packing import Layout, layout, pack, unpack
 from actbench.codec.payload import Payload
 from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
+from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.splice import Spliced
+from actbench.network.trace import TracedNetwork
+from actbench.records.parts.footprint import Convention, Footprint, Spread, StoredMap
 
 _KEPT_SAMPLES = 20_000
 
@@ -65,55 +67,72 @@ class Meter:
         return float(torch.cat(self._side[fmap.name]).double().mean()) if fmap.name in self._side else 0.0
 
 
-def describe_footprint(
-    maps: tuple[FeatureMap, ...], codecs: Mapping[str, Codec], meter: Meter, limit: int | None
-) -> dict[str, Any]:
-    """The record's footprint, without the other conventions."""
+def measure_footprint(
+    network: TracedNetwork, codecs: Mapping[str, Codec], meter: Meter, limit: int | None, reference_live: int
+) -> Footprint:
+    """The record's footprint of what a meter counted. `limit`: the bits that the ceiling allows, None without one;
+    `reference_live`: bits alive at once in the fp32 network."""
+    maps = network.maps
     bits = torch.stack(torch.broadcast_tensors(*(meter.bits(fmap) for fmap in maps)))
     rows = [_row(fmap, codecs.get(fmap.name), meter) for fmap in maps]
-    elements = sum(fmap.elements for fmap in maps)
     traffic = bits.sum(0)
-    return {
-        "limit": limit,
-        "peak": spread(bits.amax(0)),
-        "traffic": spread(traffic),
-        "reference_peak": max(fmap.bits for fmap in maps),
-        "reference_traffic": sum(fmap.bits for fmap in maps),
-        "bits_per_value": float(traffic.double().mean()) / elements,
-        "side_bits": sum(row["side_bits"] for row in rows),
-        "static_bits": sum(row["static_bits"] for row in rows),
-        "maps": rows,
-    }
+    stored = {fmap.name: int(meter.bits(fmap).max()) for fmap in maps}
+    return Footprint(
+        limit=limit,
+        peak=spread(bits.amax(0)),
+        traffic=spread(traffic),
+        reference_peak=max(fmap.bits for fmap in maps),
+        reference_traffic=sum(fmap.bits for fmap in maps),
+        bits_per_value=float(traffic.double().mean()) / sum(fmap.elements for fmap in maps),
+        side_bits=sum(row.side_bits for row in rows),
+        static_bits=sum(row.static_bits for row in rows),
+        activations=_activations(network, stored, codecs),
+        live=Convention(
+            peak=live_peak(network, stored), traffic=None, reference_peak=reference_live, reference_traffic=None
+        ),
+        maps=rows,
+    )
 
 
-def spread(bits: Tensor) -> dict[str, Any]:
+def _activations(network: TracedNetwork, stored: Mapping[str, int], codecs: Mapping[str, Codec]) -> Convention:
+    bits = activation_bits(network, stored, {name: codec.side for name, codec in codecs.items()})
+    reference = [fmap.bits for fmap in network.activations]
+    return Convention(
+        peak=max(bits, default=0),
+        traffic=sum(bits),
+        reference_peak=max(reference, default=0),
+        reference_traffic=sum(reference),
+    )
+
+
+def spread(bits: Tensor) -> Spread:
     """Mean, 99th percentile, maximum; the samples too where they differ."""
     values = bits.double()
     constant = bool((bits == bits[0]).all())
-    return {
-        "mean": float(values.mean()),
-        "percentile_99": float(values.quantile(0.99)),
-        "maximum": int(bits.max()),
-        "samples": None if constant or len(bits) > _KEPT_SAMPLES else bits.tolist(),
-    }
+    return Spread(
+        mean=float(values.mean()),
+        percentile_99=float(values.quantile(0.99)),
+        maximum=int(bits.max()),
+        samples=None if constant or len(bits) > _KEPT_SAMPLES else bits.tolist(),
+    )
 
 
-def _row(fmap: FeatureMap, codec: Codec | None, meter: Meter) -> dict[str, Any]:
-    return {
-        "name": fmap.name,
-        "channels": fmap.channels,
-        "height": fmap.height,
-        "width": fmap.width,
-        "elements": fmap.elements,
-        "producer": fmap.producer,
-        "readers": [reader.name for reader in fmap.readers],
-        "shared": fmap.shared,
-        "choices": codec.describe() if codec else {},
-        "bits": spread(meter.bits(fmap)),
-        "side_bits": meter.side_bits(fmap),
-        "static_bits": codec.static_bits() if codec else 0,
-        "fallbacks": meter.fallbacks(fmap),
-    }
+def _row(fmap: FeatureMap, codec: Codec | None, meter: Meter) -> StoredMap:
+    return StoredMap(
+        name=fmap.name,
+        channels=fmap.channels,
+        height=fmap.height,
+        width=fmap.width,
+        elements=fmap.elements,
+        producer=fmap.producer,
+        readers=[reader.name for reader in fmap.readers],
+        shared=fmap.shared,
+        choices=codec.describe() if codec else {},
+        bits=spread(meter.bits(fmap)),
+        side_bits=meter.side_bits(fmap),
+        static_bits=codec.static_bits() if codec else 0,
+        fallbacks=meter.fallbacks(fmap),
+    )
 
 
 def check_payloads(spliced: Spliced, images: Tensor, others: Tensor) -> None:

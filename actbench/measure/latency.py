@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -13,28 +12,9 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from actbench.records.parts.latency import Comparison, Latency, Timing
+
 _FEWEST_ROUNDS = 5
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of repeated calls: median, first and third quartile, and every sample in the order it was taken."""
-
-    median: float
-    quartiles: tuple[float, float]
-    samples: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Seconds for one batch of `batch` images, and subject / baseline: the median and quartiles over the rounds of
-    the quotient in each round, so that a machine that slows down for a while slows both."""
-
-    batch: int
-    subject: Timing
-    baseline: Timing
-    ratio: float
-    ratio_quartiles: tuple[float, float]
 
 
 def interleaved(
@@ -46,7 +26,7 @@ def interleaved(
     rounds: int = 15,
     warmup: int = 3,
     seconds: float = 1.0,
-) -> Latency:
+) -> Comparison:
     """Times both in turn, the one first that came last in the round before, so that a drift of the machine cancels.
 
     Stops after `rounds`, or once `seconds` are spent, but not before 5 rounds. `warmup` calls of each come first, fewer
@@ -65,7 +45,26 @@ def interleaved(
         times.append(_round(subject, baseline, device, subject_first=len(times) % 2 == 0))
     ratio = _timing([ours / theirs for ours, theirs in times])
     subjects, baselines = zip(*times, strict=True)
-    return Latency(batch, _timing(subjects), _timing(baselines), ratio.median, ratio.quartiles)
+    return Comparison(
+        batch=batch,
+        subject=_timing(subjects),
+        baseline=_timing(baselines),
+        ratio=ratio.median,
+        ratio_quartiles=ratio.quartiles,
+    )
+
+
+def with_stages(comparison: Comparison, *, encode: float, decode: float) -> Latency:
+    """A latency of which the seconds in encoders and in decoders are known too."""
+    return Latency(
+        batch=comparison.batch,
+        subject=comparison.subject,
+        baseline=comparison.baseline,
+        ratio=comparison.ratio,
+        ratio_quartiles=comparison.ratio_quartiles,
+        encode=encode,
+        decode=decode,
+    )
 
 
 def timed(function: Callable[[], object], device: torch.device) -> float:
@@ -173,6 +172,6 @@ def _round(
 
 
 def _timing(samples: Iterable[float]) -> Timing:
-    samples = tuple(samples)
+    samples = list(samples)
     first, median, third = (float(value) for value in numpy.quantile(samples, [0.25, 0.5, 0.75]))
-    return Timing(median, (first, third), samples)
+    return Timing(median=median, quartiles=(first, third), samples=samples)

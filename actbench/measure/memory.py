@@ -14,14 +14,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from actbench.records.parts.memory import Memory
+
 
 @dataclass(frozen=True)
-class Memory:
-    """What a run needed at its peak, beyond what was there before it. `peak_bytes` are bytes in live tensors."""
+class Peak:
+    """What a run needed at its peak, beyond what was there before it. `bytes`: in live tensors. `reserved`: bytes that
+    the caching allocator took from the GPU, with its rounding and fragmentation; None on the CPU."""
 
-    peak_bytes: int
-    reserved_bytes: int | None
-    """What the caching allocator took from the GPU, with its rounding and fragmentation; None on the CPU."""
+    bytes: int
+    reserved: int | None
     source: Literal["dispatcher", "cuda allocator"]
 
 
@@ -38,16 +40,26 @@ class CudaMemory:
     reserved: int
 
 
-def measure_memory(run: Callable[[], object], device: torch.device) -> Memory:
+def memory(subject: Peak, reference: Peak) -> Memory:
+    """The record's part of a run, beside that of the fp32 network."""
+    return Memory(
+        peak_bytes=subject.bytes,
+        reserved_bytes=subject.reserved,
+        source=subject.source,
+        reference_peak_bytes=reference.bytes,
+    )
+
+
+def measure_peak(run: Callable[[], object], device: torch.device) -> Peak:
     """The peak of one call of `run`, by whichever means its device has.
 
     Call `run` once before on a GPU, where libraries then keep workspaces that would count in the first call alone.
     """
     if device.type == "cuda":
         cuda = cuda_peak(run, device)
-        return Memory(cuda.allocated, cuda.reserved, "cuda allocator")
+        return Peak(cuda.allocated, cuda.reserved, "cuda allocator")
     if device.type == "cpu":
-        return Memory(peak_live_bytes(run), None, "dispatcher")
+        return Peak(peak_live_bytes(run), None, "dispatcher")
     raise ValueError(f"memory on {device.type!r}: only cpu and cuda can be measured")
 
 

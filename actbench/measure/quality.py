@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from actbench.records.parts.quality import Quality
 
 Score = Callable[[Tensor], Tensor]
 """A metric from the mean over a set of images of their sufficient statistics: (..., K) → (...). Accuracy: K = 1, the
@@ -16,30 +17,22 @@ _TAILS = (0.025, 0.975)
 _CHUNK = 1 << 22  # counts held at one time: 32 MiB
 
 
-@dataclass(frozen=True)
-class Quality:
-    """A metric over all images, beside the reference network's on the same images.
-
-    The intervals hold 95 %: percentile bootstrap over the images (Efron and Tibshirani, An Introduction to the
-    Bootstrap, 1993, chapter 13).
-    """
-
-    value: float
-    interval: tuple[float, float]
-    reference: float
-    difference: float
-    """value − reference. Its interval is paired: every resample draws the same images for both."""
-    difference_interval: tuple[float, float]
-    images: int
-
-
 def paired_bootstrap(
-    statistics: Tensor, reference: Tensor, score: Score, *, resamples: int = 2000, seed: int = 0
+    statistics: Tensor,
+    reference: Tensor,
+    score: Score,
+    *,
+    metric: str = "",
+    unit: str = "",
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Quality:
     """The quality from the statistics (n, K) of each image under the network and under the reference.
 
-    The same seed gives the same intervals. Raises ValueError where shapes differ, nothing is there to resample, or a
-    statistic is not finite.
+    Its intervals hold 95 %: percentile bootstrap over the images (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapter 13), for the difference paired: every resample draws the same images for both. The same
+    seed gives the same intervals. `metric`, `unit`: what it is called. Raises ValueError where shapes differ, nothing
+    is there to resample, or a statistic is not finite.
     """
     _check(statistics, reference, resamples)
     # Copies in fp64: laid out alike, so that equal statistics have equal sums to the last bit.
@@ -52,12 +45,15 @@ def paired_bootstrap(
     values, references = (torch.cat(scores) for scores in zip(*resampled, strict=True))
     value, reference_value = float(score(ours.mean(0))), float(score(theirs.mean(0)))
     return Quality(
+        metric=metric,
+        unit=unit,
         value=value,
         interval=_interval(values),
         reference=reference_value,
         difference=value - reference_value,
         difference_interval=_interval(values - references),
         images=images,
+        per_image=ours[:, 0].tolist() if ours.shape[1] == 1 else None,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from actbench.errors import UserError
-from actbench.records.schema import OptionValue, Part
+from actbench.records.parts.part import OptionValue, Part
 from actbench.records.store import write_over
 
 FOLDER = "checks"

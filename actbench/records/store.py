@@ -1,4 +1,7 @@
-"""The store: one JSON file a record, written atomically and never over another. `<workload>/<key>-<attempt>.json`."""
+"""The store: one JSON file a record, written atomically and never over another, the same for results and leaderboards:
+
+<folder>/records/<workload>/<key>-<attempt>.json
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,29 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
+from actbench.records.places import place
 
 if TYPE_CHECKING:
-    from actbench.records.schema import Record
+    from actbench.records.record import Record, Status
 
-FAILED = ("oom", "timeout", "crash")
+FAILED: tuple[Status, ...] = ("oom", "timeout", "crash")
 """Statuses that another attempt may change (`--retry failed`); the others are results."""
 
 _FOLDER = "records"
-_RECORD = re.compile(r"[0-9a-f]{20}-[1-9][0-9]*\.json")
+_RECORD = re.compile(r"[0-9a-f]{20}-[1-9][0-9]{0,8}\.json")
 
 
 class Store:
-    """The records of a results folder. Reading it needs no lock: a file is there whole, or not at all."""
+    """The records of a folder. Reading it needs no lock: a file is there whole, or not at all."""
 
-    def __init__(self, results: Path) -> None:
-        self.folder = results / _FOLDER
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / _FOLDER
 
     def add(self, record: Record) -> tuple[Path, Record]:
         """Writes a record under the next free attempt. The file is on disk, whole, when this returns."""
@@ -36,28 +40,43 @@ class Store:
         except OSError as error:
             raise UserError(f"cannot write a record into {self.folder}: {error.strerror or error}") from error
 
+    def add_once(self, record: Record) -> tuple[Path, bool]:
+        """Writes a record under the next free attempt, unless one of its cell has the same content: where it is, and
+        whether it is new."""
+        return self._once(record, self.attempts(record.cell.workload.name, record.key))
+
+    def add_missing(self, records: Iterable[Record]) -> Iterator[tuple[Path, Record]]:
+        """Adds each of many records, as `add_once` does; where each is."""
+        there: dict[str, list[Path]] = {}
+        for path in sorted(_records_below(self.folder), key=attempt):
+            there.setdefault(_key(path), []).append(path)
+        for record in records:
+            yield self._once(record, there.get(record.key, []))[0], record
+
+    def _once(self, record: Record, there: Sequence[Path]) -> tuple[Path, bool]:
+        for path in there:
+            if read_record(path) == record.model_copy(update={"attempt": attempt(path)}):
+                return path, False
+        return self.add(record)[0], True
+
     def _add(self, record: Record) -> tuple[Path, Record]:
-        folder = self.folder / record.cell.workload.name
-        folder.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((attempt(path) for path in folder.glob(f"{record.key}-*.json")), default=0)
+        workload = record.cell.workload.name
+        (self.folder / place(workload)).mkdir(parents=True, exist_ok=True)
+        number = 1 + max(map(attempt, self.attempts(workload, record.key)), default=0)
         while True:
             numbered = record.model_copy(update={"attempt": number})
-            path = folder / f"{record.key}-{number}.json"
-            if write_once(path, numbered.model_dump_json(indent=1)):
+            path = self.folder / place(workload) / numbered.file_name
+            if write_once(path, numbered.model_dump_json()):
                 return path, numbered
             number += 1
 
+    def attempts(self, workload: str, key: str) -> list[Path]:
+        """The records of a cell, the newest last."""
+        return sorted(filter(is_record, (self.folder / place(workload)).glob(f"{key}-*.json")), key=attempt)
+
     def latest(self, workload: str, key: str) -> Path | None:
         """The newest record of a cell, None where it has none."""
-        paths = (self.folder / workload).glob(f"{key}-*.json")
-        return max(filter(is_record, paths), key=attempt, default=None)
-
-    def paths(self) -> Iterator[Path]:
-        """All records, the newest attempt of each cell, in a fixed order."""
-        newest: dict[tuple[str, str], Path] = {}
-        for path in sorted(filter(is_record, self.folder.glob("*/*.json")), key=attempt):
-            newest[path.parent.name, path.stem.rpartition("-")[0]] = path
-        yield from sorted(newest.values())
+        return next(reversed(self.attempts(workload, key)), None)
 
 
 def is_record(path: Path) -> bool:
@@ -67,30 +86,51 @@ def is_record(path: Path) -> bool:
 
 def record_files(sources: Iterable[Path]) -> list[Path]:
     """Files as they are given; of a folder all records in it. Raises UserError for a folder without any."""
-    found: list[Path] = []
+    files: list[Path] = []
     for source in sources:
-        inside = sorted(file for file in source.rglob("*.json") if is_record(file)) if source.is_dir() else [source]
+        inside = sorted(_records_below(source)) if source.is_dir() else [source]
         if not inside:
             raise UserError(f"no records in {source}: give a record's file, or a folder that has some")
-        found += inside
-    return found
+        files += inside
+    return files
+
+
+def newest_files(folder: Path) -> list[Path]:
+    """The newest record of each cell in a folder of results, or of a leaderboard, in a fixed order."""
+    newest: dict[str, Path] = {}
+    for path in sorted(_records_below(folder), key=attempt):
+        newest[_key(path)] = path
+    return sorted(newest.values(), key=lambda path: (path.parent, path.name))
+
+
+def _records_below(folder: Path) -> Iterator[Path]:
+    """All files that are called as records are; what is hidden is somebody's unfinished work."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (path for name in names if is_record(path := Path(parent, name)))
+
+
+def _key(path: Path) -> str:
+    return path.name.partition("-")[0]
 
 
 def read_record(path: Path) -> Record:
     """Reads and checks a record. Raises UserError, in one line, where it is damaged or no record."""
+    import pydantic_core
     from pydantic import ValidationError
 
-    from actbench.records.schema import Record
+    from actbench.records.migrations import migrate
+    from actbench.records.parts.part import first_error
+    from actbench.records.record import Record
 
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate(migrate(pydantic_core.from_json(path.read_bytes(), allow_inf_nan=False)))
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror or error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        message = f"{path} is no valid record: {first['msg']} ({where}); remove it or restore it"
-        raise UserError(" ".join(message.split())) from error
+        raise UserError(f"{path} is no valid record: {first_error(error)}; remove it or restore it") from error
+    except ValueError as error:
+        raise UserError(f"{path} is no valid record: {error}; remove it or restore it") from error
 
 
 def read_status(path: Path) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+import pydantic_core
+from pydantic import Field
 
 from actbench.errors import UserError
-from actbench.records.schema import Environment, Part, Record
+from actbench.records.migrations import digest_of_format_1
+from actbench.records.parts.part import Part
+from actbench.records.record import Environment, Record
 from actbench.records.store import write_over
 
 SUFFIX = ".verified.json"
@@ -27,7 +30,7 @@ class CheckResult(Part):
 class Verification(Part):
     """`record`: the digest of the record that was repeated. `when`: UTC. `environment`: where."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     record: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     when: str
     checks: list[CheckResult]
@@ -40,8 +43,10 @@ class Verification(Part):
 
 
 def digest(record: Record) -> str:
-    """SHA-256 of a record's content, however its file is laid out."""
-    return hashlib.sha256(record.model_dump_json().encode()).hexdigest()
+    """SHA-256 of a record's content: of its JSON with arrays as lists and without what is null, but for the format and
+    the number of the attempt, so that it stays the same wherever and however the record is kept."""
+    text = record.model_dump_json(exclude_none=True, exclude={"format", "attempt"}, context={"plain": True})
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def beside(record: Path) -> Path:
@@ -52,7 +57,7 @@ def beside(record: Path) -> Path:
 def write_verification(record: Path, verification: Verification) -> Path:
     """Replaces an earlier one, at once."""
     path = beside(record)
-    write_over(path, verification.model_dump_json(indent=1))
+    write_over(path, verification.model_dump_json())
     return path
 
 
@@ -60,10 +65,19 @@ def read_verification(record_path: Path, record: Record) -> Verification | None:
     """What stands beside a record's file, None where there is nothing, or where the record is another one by now.
     Raises UserError where it is damaged."""
     path = beside(record_path)
-    if not path.exists():
-        return None
     try:
-        verification = Verification.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        data = pydantic_core.from_json(path.read_bytes()) if path.exists() else None
+        if data is None:
+            return None
+        if isinstance(data, dict) and data.get("format") == 1:
+            data = _of_format_1(data, record_path, record)
+        verification = Verification.model_validate(data)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is no valid verification: remove it, or verify the record again") from error
     return verification if verification.record == digest(record) else None
+
+
+def _of_format_1(data: dict[str, Any], record_path: Path, record: Record) -> dict[str, Any]:
+    """In today's format: of the same record, where it was of the one that is in the file."""
+    same = data.get("record") == digest_of_format_1(pydantic_core.from_json(record_path.read_bytes()))
+    return data | {"format": 2} | ({"record": digest(record)} if same else {})

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import fx, nn
 
 from actbench.codec.codec import Codec
-from actbench.info import Normalisation
+from actbench.settings import Normalisation
 from actbench.training.activations import FrozenNorm, MaskedReLU, QuantisedNorm
 from actbench.training.layers import CompressedConv2d, CompressedLinear, HookedLayer, SavedInput
 from actbench.training.recompute import NormalisedBefore, NormalisedConv2d

@@ -11,8 +11,8 @@ from torch import fx, nn
 from actbench.codec.codec import Codec
 from actbench.errors import Unsupported
 from actbench.feature_map import FeatureMap
-from actbench.info import Normalisation
 from actbench.network.trace import TracedNetwork
+from actbench.settings import Normalisation
 from actbench.training.prepare import prepare
 
 

@@ -7,9 +7,10 @@ import pytest
 from actbench.budget import Bits, Ceiling
 from actbench.cli.suite import read_suite
 from actbench.errors import UserError
-from actbench.harness.plan import RunRequest, Variant, plan_cells
+from actbench.harness.schedule import RunRequest, Variant, cells_of
 from actbench.info import Track
 from actbench.registry import Registry, load_plugins
+from actbench.settings import TRACKS
 
 SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.toml"))
 
@@ -36,14 +37,15 @@ def test_the_suites_that_come_along_name_what_is_there(path: Path, registry: Reg
 def test_variants_are_cells_beside_the_methods(registry: Registry) -> None:
     variants = (Variant("wcc"), Variant("wcc", {"levels": 1}))
     request = RunRequest("shapes", ("wcc",), (Ceiling.parse("8x"),), (Bits.parse("w8a8"),), variants=variants)
-    cells = [cell for cell in plan_cells(request, registry) if cell.method.name == "wcc"]
+    cells = [cell for cell in cells_of(request, registry) if cell.method.name == "wcc"]
     assert [cell.method.options["levels"] for cell in cells] == [3, 1]
 
 
 def test_all_are_the_methods_of_the_track(registry: Registry) -> None:
     def names(track: Track) -> set[str]:
-        request = RunRequest("shapes", ("all",), (Ceiling.parse("8x"),), (Bits.parse("w8a8"),), recover=1, track=track)
-        return {cell.method.name for cell in plan_cells(request, registry)}
+        settings = TRACKS[track](1)
+        request = RunRequest("shapes", ("all",), (Ceiling.parse("8x"),), (Bits.parse("w8a8"),), settings=settings)
+        return {cell.method.name for cell in cells_of(request, registry)}
 
     assert names("inference") == {name for name, info in registry.methods.items() if "inference" in info.tracks}
     assert names("training") == {name for name, info in registry.methods.items() if "training" in info.tracks}

@@ -13,6 +13,7 @@ from actbench.harness.run import to_record
 from actbench.harness.workbench import Workbench
 from actbench.info import load_target
 from actbench.registry import load_plugins
+from actbench.settings import Inference
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 from actbench.workloads.base import WorkloadSettings
 
@@ -33,8 +34,7 @@ def spec(method: str, ceiling: str, bits: str, recover: int = 0) -> CellSpec:
         WorkloadSpec("shapes", {"data": "x"}, 100),
         MethodSpec(method, info.version, info.resolve({})),
         budget,
-        0,
-        recover,
+        Inference(recover),
     )
 
 
@@ -46,7 +46,7 @@ def measurements(bench: Workbench, cell: CellSpec) -> dict[str, Any]:
     outcome = measure(bench, cell)
     assert outcome.status == "ok", outcome
     assert outcome.warnings == []
-    return outcome.measurements
+    return outcome.measurements.model_dump()
 
 
 def test_the_batch_is_as_large_as_the_largest_map_lets_it_be(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,9 +69,7 @@ def test_methods_hold_their_ceiling_and_make_a_valid_record(
 ) -> None:
     cell = spec(method, ceiling, bits)
     outcome = measure(bench, cell)
-    record = to_record(
-        CellResult(cell, outcome.status, outcome.reason, "now", 1.0, outcome.measurements, None, outcome.warnings)
-    )
+    record = to_record(CellResult(cell, started="now", seconds=1.0, **outcome.to_json()))
     assert record.status == "ok", outcome
     footprint = record.measurements.footprint
     assert footprint is not None

@@ -7,7 +7,7 @@ import pytest
 from actbench.budget import Bits, Ceiling
 from actbench.harness.executors import CellResult, Listener, local
 from actbench.harness.messages import Preparation
-from actbench.harness.plan import RunRequest, plan_cells
+from actbench.harness.schedule import RunRequest, cells_of
 from actbench.registry import load_plugins
 
 HOSTILE = Path(__file__).with_name("hostile.py")
@@ -28,7 +28,7 @@ def test_a_worker_that_holds_much_memory_makes_room(
     monkeypatch.setattr(local, "_MOST_OF_MEMORY", share)
     ceilings, bits = (Ceiling.parse("1x"),), (Bits.parse("w32a32"),)
     request = RunRequest("toy", ("waiting",), ceilings, bits)
-    cells = plan_cells(request, load_plugins([HOSTILE]))
+    cells = cells_of(request, load_plugins([HOSTILE]))
     ended: list[CellResult] = []
     listener = Listener(lambda cell: None, lambda step, done, total: None, ended.append)
     local.Local().run(Preparation("toy", "cpu", plugin_files=(HOSTILE,)), cells, listener, 60)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actbench.harness.training import largest_batch
-from actbench.records.schema import Record
+from actbench.records.record import Record
 from actbench.records.store import read_record
 
 HOSTILE = Path(__file__).with_name("hostile.py")
@@ -19,7 +19,7 @@ def run(results: Path, methods: str, *more: str) -> tuple[subprocess.CompletedPr
     command = [*base, *training, "--methods", methods, *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     found = [read_record(path) for path in results.rglob("*.json")]
-    return done, {record.spec["method"]["name"]: record for record in found}
+    return done, {record.cell.method.name: record for record in found}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     methods = "hosvd,svd,wcc,zvc,pca,greedy,remembering,understating,wrong-shape,not-a-number"
     done, records = run(tmp_path_factory.mktemp("results"), methods, "--ceilings", "6x")
     assert done.returncode == 1
-    assert "Δ to vanilla" in done.stdout
+    assert "peak of a step" in done.stdout
     return records
 
 
@@ -124,8 +124,8 @@ def test_only_the_last_layers(tmp_path: Path) -> None:
         (["--last", "0"], "write a number of convolutions"),
         (["--track", "inference", "--last", "2"], "goes with --track training"),
         (["--recover", "0"], "give a number of steps with --recover"),
-        (["--track", "both"], "choose inference or training"),
-        (["--normalisation", "half"], "choose quantised, exact, recomputed"),
+        (["--track", "both"], "is not one of 'inference', 'training'"),
+        (["--normalisation", "half"], "is not one of 'quantised', 'exact', 'recomputed'"),
         (["--track", "inference", "--normalisation", "exact"], "goes with --track training"),
     ],
 )

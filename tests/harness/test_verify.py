@@ -56,7 +56,7 @@ def smaller(data: dict[str, Any]) -> None:
     data["measurements"]["footprint"]["peak"]["maximum"] -= 1
 
 
-@pytest.mark.parametrize(("change", "says"), [(better, "quality"), (smaller, "peak, bits at most")])
+@pytest.mark.parametrize(("change", "says"), [(better, "quality"), (smaller, "peak bits")])
 def test_an_edited_record_is_not(published: Path, tmp_path: Path, change: Any, says: str) -> None:
     done = verify(edited(published, tmp_path, change))
     assert done.returncode == 1

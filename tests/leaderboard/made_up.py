@@ -3,7 +3,7 @@
 from typing import Any
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
-from actbench.records.schema import Record
+from actbench.records.record import Record
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
 

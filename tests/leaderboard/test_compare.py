@@ -29,8 +29,10 @@ def test_what_is_beyond_the_interval() -> None:
     assert said == [
         ("toy: b 8x w8a2-8", "quality", "79.00 … 81.00", "81.10 … 83.10", "better"),
         ("toy: c 8x w8a2-8", "quality", "79.00 … 81.00", "76.00 … 78.00", "worse"),
-        ("toy: c 8x w8a2-8", "peak bits", "128", "120", "better"),
-        ("toy: c 8x w8a2-8", "traffic bits", "128", "120", "better"),
+        *(
+            ("toy: c 8x w8a2-8", measure, "128", "120", "better")
+            for measure in ("peak bits", "mean peak bits", "traffic bits", "mean traffic bits")
+        ),
         ("toy: d 8x w8a2-8", "status", "ok", "crash", "worse"),
     ]
     assert found.only_after == ("toy: e 8x w8a2-8",)

@@ -56,7 +56,7 @@ addEventListener("load", () => setTimeout(() => {
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
     publish(RECORDS, tmp_path, "quantize")
-    page = tmp_path / "toy" / "index.html"
+    page = tmp_path / "boards" / "toy" / "index.html"
     page.write_text(page.read_text().replace("</head>", ACTIONS + "</head>"))
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
     assert CHROMIUM is not None
@@ -74,4 +74,4 @@ def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
     assert seen["focused"]
     assert seen["bars"] == 2, "by the keyboard alone"
     assert seen["axes"] == ["peak_ratio", "traffic_ratio", "latency_ratio", "memory_bytes"]
-    assert seen["title"].startswith("sum of all maps")
+    assert seen["title"].startswith("traffic")

@@ -19,8 +19,8 @@ from actbench.leaderboard.frame import load_records
 from actbench.leaderboard.publish import publish
 from actbench.leaderboard.rank import shared_ranks
 from actbench.leaderboard.seeds import over_seeds
-from actbench.leaderboard.site import Site, repeat
-from actbench.records.schema import Record
+from actbench.leaderboard.site import Site, command_of
+from actbench.records.record import Record
 from actbench.records.store import Store
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 from tests.leaderboard.made_up import RECORDS, record
@@ -82,12 +82,12 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
 def test_what_is_published_can_be_read_again(tmp_path: Path) -> None:
     publish(RECORDS, tmp_path, "quantize")
     assert {read.key for read in load_records(tmp_path)} == {own.key for own in RECORDS}
-    rows = list(csv.DictReader((tmp_path / "toy" / "rows.csv").open()))
-    assert len(rows) == len(json.loads((tmp_path / "toy" / "rows.json").read_text())) == len(RECORDS)
+    rows = list(csv.DictReader((tmp_path / "boards" / "toy" / "rows.csv").open()))
+    assert len(rows) == len(json.loads((tmp_path / "boards" / "toy" / "rows.json").read_text())) == len(RECORDS)
     frame = actbench.load_results(tmp_path)
     assert frame.groupby("method").quality.max().to_dict()["wavelet"] == 89.8
-    assert (tmp_path / "toy" / rows[0]["record"].join(["records/", ""])).exists()
-    text = (tmp_path / "toy" / "README.md").read_text()
+    assert (tmp_path / "records" / "toy" / rows[0]["record"]).exists()
+    text = (tmp_path / "boards" / "toy" / "README.md").read_text()
     assert "needs \\| 10 bits" in text
     assert "| 1 | wavelet | 4x | 89.80 ± 1.00 |" in text
 
@@ -117,7 +117,9 @@ def test_no_page_asks_the_network_for_anything(tmp_path: Path) -> None:
 def test_the_command_repeats_the_cell() -> None:
     own = record("wcc", "traffic:4x", options={"levels": 3})
     expected = "actbench run --workload toy --methods wcc --ceilings traffic:4x --bits w8a2-8"
-    assert repeat(own) == f"{expected} --option wcc.levels=3 --device cpu"
+    assert command_of(own.cell) == f"{expected} --option wcc.levels=3 --device cpu"
+    hostile = record("wcc", options={"levels": "$(touch x); y"})
+    assert "'wcc.levels=$(touch x); y'" in command_of(hostile.cell)
 
 
 def test_nothing_to_load(tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ def test_a_page_for_every_method(tmp_path: Path) -> None:
 
 def test_absurd_numbers_are_shown(tmp_path: Path) -> None:
     publish([record("none", "1x", 90.0, 1024), record("m", value=-1e300, bits=0)], tmp_path, "quantize")
-    assert "-1000000000000" in (tmp_path / "toy" / "README.md").read_text()
+    assert "-1000000000000" in (tmp_path / "boards" / "toy" / "README.md").read_text()
 
 
 def test_several_seeds_have_one_line(tmp_path: Path) -> None:
@@ -208,4 +210,4 @@ def test_several_seeds_have_one_line(tmp_path: Path) -> None:
     assert own.quality_half == pytest.approx(4.303 * 2 / 3**0.5, rel=1e-3)
     publish([seeded(0, 80.0), seeded(1, 82.0)], tmp_path, "quantize")
     for name in ("README.md", "index.html"):
-        assert "ver seeds" in (tmp_path / "toy" / name).read_text()
+        assert "ver seeds" in (tmp_path / "boards" / "toy" / name).read_text()

@@ -9,7 +9,7 @@ from actbench.errors import UserError
 from actbench.leaderboard.frame import load_records, load_verifications
 from actbench.leaderboard.publish import publish
 from actbench.leaderboard.submit import lay_out
-from actbench.records.schema import Record
+from actbench.records.record import Record
 from actbench.records.store import Store
 from actbench.records.verification import CheckResult, Verification, digest, write_verification
 from tests.leaderboard.made_up import record
@@ -38,11 +38,11 @@ def results(tmp_path: Path) -> Path:
 def test_records_and_their_verifications_are_laid_out_and_published(results: Path) -> None:
     boards = results / "leaderboards"
     done = lay_out([results / "results"], boards)
-    assert [path.parent for path in done.added] == [boards / "toy" / "records"] * 2
+    assert [path.parent for path in done.added] == [boards / "records" / "toy"] * 2
     assert len(load_verifications(boards)) == 1
     publish(load_records(boards), boards, "quantize", verifications=load_verifications(boards))
-    assert "✓ 2025-02-03" in (boards / "toy" / "index.html").read_text()
-    (page,) = [p for p in (boards / "toy" / "records").glob("*.html") if "Verified" in p.read_text()]
+    assert "✓ 2025-02-03" in (boards / "boards" / "toy" / "index.html").read_text()
+    (page,) = [p for p in (boards / "boards" / "toy" / "records").glob("*.html") if "Verified" in p.read_text()]
     assert "another" in page.read_text()
     assert len(load_verifications(boards)) == 1, "publishing keeps it"
 
@@ -58,12 +58,12 @@ def test_what_is_there_is_not_changed(results: Path) -> None:
     path, _ = Store(results / "more").add(better)
     (added,) = lay_out([path], boards).added
     assert added.name == f"{better.key}-2.json"
-    (boards / "toy" / "records" / f"{better.key}-1.json").rename(results / "kept.json")
+    (boards / "records" / "toy" / f"{better.key}-1.json").rename(results / "kept.json")
     again = record("wavelet", value=84.5, environment=MACHINE)
     (newest,) = lay_out([Store(results / "third").add(again)[0]], boards).added
     assert newest.name == f"{better.key}-3.json", "above the newest, also where older ones are gone"
     newest.unlink()
-    (results / "kept.json").rename(boards / "toy" / "records" / f"{better.key}-1.json")
+    (results / "kept.json").rename(boards / "records" / "toy" / f"{better.key}-1.json")
     assert {p: p.read_bytes() for p in before} == before
     shown = {r.cell.method.name: r.measurements.quality.value for r in load_records(boards) if r.measurements.quality}
     assert shown == {"none": 90.0, "wavelet": 84.0}

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from actbench.codec import Codec, Payload, PlainCodec, UniformQuantizer, floating, signed, unsigned
 from actbench.codec.payload import LENGTH_BITS
 from actbench.errors import InvalidCodec
-from actbench.measure.footprint import Meter, check_payloads, describe_footprint, spread
+from actbench.measure.footprint import Meter, check_payloads, measure_footprint, spread
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
+from actbench.records.parts.footprint import Spread
 
 SIZE = (3, 8, 8)
 
@@ -235,29 +236,29 @@ def test_bits_of_ragged_payloads_image_by_image(network: TracedNetwork) -> None:
     assert meter.side_bits(wide) == 4 * 64
     assert meter.fallbacks(wide) == int((kept > 130).sum())
     assert meter.fallbacks(deep) is None
-    footprint = describe_footprint(network.maps, spliced.codecs(), meter, None)
-    row = footprint["maps"][0]["bits"]
-    assert row["mean"] == pytest.approx(expected.double().mean())
-    assert row["percentile_99"] == pytest.approx(numpy.percentile(expected.numpy(), 99))
-    assert row["maximum"] == int(expected.max())
-    assert row["samples"] == expected.tolist()
-    assert footprint["traffic"]["samples"] == (expected + 5 * 16 * 32).tolist()
-    assert footprint["peak"]["samples"] == expected.clamp_min(5 * 16 * 32).tolist()
-    assert footprint["bits_per_value"] == pytest.approx(footprint["traffic"]["mean"] / (256 + 80))
-    assert footprint["side_bits"] == 4 * 64
+    footprint = measure_footprint(network, spliced.codecs(), meter, None, 0)
+    row = footprint.maps[0].bits
+    assert row.mean == pytest.approx(expected.double().mean())
+    assert row.percentile_99 == pytest.approx(numpy.percentile(expected.numpy(), 99))
+    assert row.maximum == int(expected.max())
+    assert row.samples == expected.tolist()
+    assert footprint.traffic.samples == (expected + 5 * 16 * 32).tolist()
+    assert footprint.peak.samples == expected.clamp_min(5 * 16 * 32).tolist()
+    assert footprint.bits_per_value == pytest.approx(footprint.traffic.mean / (256 + 80))
+    assert footprint.side_bits == 4 * 64
 
 
 def test_bits_of_fixed_payloads_by_hand(network: TracedNetwork) -> None:
     spliced = spliced_with(network, wide=Lossy(), deep=PlainCodec(None))
     with Meter(spliced) as meter, torch.no_grad():
         spliced.module(images(3))
-    footprint = describe_footprint(network.maps, spliced.codecs(), meter, 10_000)
-    assert footprint["peak"] == {"mean": 2560, "percentile_99": 2560, "maximum": 2560, "samples": None}
-    assert footprint["traffic"]["maximum"] == 2 * 256 + 2560
-    assert (footprint["reference_peak"], footprint["reference_traffic"]) == (32 * 256, 32 * 336)
-    assert footprint["limit"] == 10_000
-    assert footprint["static_bits"] == 2 * 32  # both ends of the clip
-    assert [row["choices"] for row in footprint["maps"]] == [{"bits": 2}, {"bits": 32}]
+    footprint = measure_footprint(network, spliced.codecs(), meter, 10_000, 0)
+    assert footprint.peak == Spread(mean=2560, percentile_99=2560, maximum=2560)
+    assert footprint.traffic.maximum == 2 * 256 + 2560
+    assert (footprint.reference_peak, footprint.reference_traffic) == (32 * 256, 32 * 336)
+    assert footprint.limit == 10_000
+    assert footprint.static_bits == 2 * 32  # both ends of the clip
+    assert [row.choices for row in footprint.maps] == [{"bits": 2}, {"bits": 32}]
 
 
 def test_the_peak_is_the_largest_map_of_each_image(network: TracedNetwork) -> None:
@@ -266,11 +267,11 @@ def test_the_peak_is_the_largest_map_of_each_image(network: TracedNetwork) -> No
     with Meter(spliced) as meter, torch.no_grad():
         spliced.module(images(20) * torch.linspace(0, 2, 20).reshape(-1, 1, 1, 1))
     wide, deep = (meter.bits(fmap) for fmap in network.maps)
-    footprint = describe_footprint(network.maps, spliced.codecs(), meter, None)
-    assert footprint["peak"]["mean"] == pytest.approx(torch.maximum(wide, deep).double().mean())
+    footprint = measure_footprint(network, spliced.codecs(), meter, None, 0)
+    assert footprint.peak.mean == pytest.approx(torch.maximum(wide, deep).double().mean())
 
 
 def test_spread_keeps_samples_only_where_they_differ() -> None:
-    assert spread(torch.tensor([7, 7, 7]))["samples"] is None
-    assert spread(torch.tensor([7, 8]))["samples"] == [7, 8]
-    assert spread(torch.arange(30_000))["samples"] is None
+    assert spread(torch.tensor([7, 7, 7])).samples is None
+    assert spread(torch.tensor([7, 8])).samples == [7, 8]
+    assert spread(torch.arange(30_000)).samples is None

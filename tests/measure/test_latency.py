@@ -52,7 +52,7 @@ def test_ratio_and_timings(clock: Clock) -> None:
     latency = interleaved(clock.takes("a", 3), clock.takes("b", 2), batch=8, device=CPU, seconds=1e9)
     assert latency.batch == 8
     assert (latency.ratio, latency.ratio_quartiles) == (1.5, (1.5, 1.5))
-    assert latency.subject.samples == (3,) * 15
+    assert latency.subject.samples == [3] * 15
     assert (latency.baseline.median, latency.baseline.quartiles) == (2, (2, 2))
 
 
@@ -60,7 +60,7 @@ def test_quartiles_are_those_of_the_samples(clock: Clock) -> None:
     latency = interleaved(
         clock.takes("a", 1, 2, 3, 4, 5), clock.takes("b", 1), batch=1, device=CPU, rounds=5, warmup=0, seconds=1e9
     )
-    assert latency.subject.samples == (1, 2, 3, 4, 5)
+    assert latency.subject.samples == [1, 2, 3, 4, 5]
     assert (latency.subject.median, latency.subject.quartiles) == (3, (2, 4))
     assert (latency.ratio, latency.ratio_quartiles) == (3, (2, 4))
 

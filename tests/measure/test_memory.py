@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from actbench.measure.memory import cuda_peak, measure_memory, peak_live_bytes
+from actbench.measure.memory import cuda_peak, measure_peak, peak_live_bytes
 
 KIB = 256  # fp32 elements in one KiB
 MODES = pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
@@ -207,13 +207,13 @@ def test_tensors_without_a_storage_are_refused() -> None:
 
 
 def test_memory_on_the_cpu() -> None:
-    memory = measure_memory(zeros, torch.device("cpu"))
-    assert (memory.peak_bytes, memory.reserved_bytes, memory.source) == (1024, None, "dispatcher")
+    memory = measure_peak(zeros, torch.device("cpu"))
+    assert (memory.bytes, memory.reserved, memory.source) == (1024, None, "dispatcher")
 
 
 def test_memory_elsewhere_is_refused() -> None:
     with pytest.raises(ValueError, match="meta"):
-        measure_memory(zeros, torch.device("meta"))
+        measure_peak(zeros, torch.device("meta"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -224,5 +224,5 @@ def test_memory_on_a_gpu() -> None:
     assert peak.allocated == 2 * size
     assert peak.reserved >= 2 * size
     assert torch.cuda.memory_allocated(device) >= size  # which does not count
-    memory = measure_memory(lambda: before + 1 + 1, device)
-    assert (memory.peak_bytes, memory.source) == (2 * size, "cuda allocator")
+    memory = measure_peak(lambda: before + 1 + 1, device)
+    assert (memory.bytes, memory.source) == (2 * size, "cuda allocator")

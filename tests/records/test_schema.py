@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from actbench.errors import UserError
-from actbench.records.schema import Record
+from actbench.records.record import Record
 from actbench.records.store import read_record, read_status
 from actbench.spec import CellSpec
 
@@ -96,7 +96,7 @@ def test_records_do_not_change(make_record: Make) -> None:
         {"attempt": 0},
         {"seconds": float("nan")},
         {"seconds": float("inf")},
-        {"format": 2},
+        {"format": 3},
         {"unknown": 1},
         {"spec": {}},
         {"measurements": {"quality": QUALITY | {"value": float("nan")}}},

@@ -14,8 +14,8 @@ from typing import NoReturn
 import pytest
 
 from actbench.errors import UserError
-from actbench.records.schema import Record
-from actbench.records.store import Store, read_record, read_status
+from actbench.records.record import Record
+from actbench.records.store import Store, newest_files, read_record, read_status
 from actbench.spec import CellSpec
 
 Make = Callable[..., Record]
@@ -50,7 +50,7 @@ def test_attempts_number_up_and_stay(store: Store, make_record: Make, cell: Cell
         assert path.name == f"{cell.key}-{attempt}.json"
     assert first.read_bytes() == before
     assert store.latest("shapes", cell.key) == path
-    assert list(store.paths()) == [path]
+    assert newest_files(store.folder) == [path]
     assert len(files(store)) == 11
 
 
@@ -65,13 +65,13 @@ def test_the_newest_attempt_of_each_cell(store: Store, make_record: Make, cell: 
         store.folder / other.workload.name / f"{other.key}-{attempt}.json"
         for other, attempt in zip(cells, newest, strict=True)
     ]
-    assert list(store.paths()) == sorted(expected)
+    assert newest_files(store.folder) == sorted(expected)
     assert [store.latest(other.workload.name, other.key) for other in cells] == expected
     assert store.latest("cifar10", cells[0].key) is None
 
 
 def test_an_empty_store(store: Store, cell: CellSpec) -> None:
-    assert list(store.paths()) == []
+    assert newest_files(store.folder) == []
     assert store.latest("shapes", cell.key) is None
     assert not store.folder.exists()
 
@@ -95,7 +95,7 @@ def test_threads_that_write_at_once(store: Store, make_record: Make) -> None:
 ADD = """
 import sys
 from pathlib import Path
-from actbench.records.schema import Record
+from actbench.records.record import Record
 from actbench.records.store import Store
 record = Record.model_validate_json(sys.argv[2])
 sys.stdin.read()
@@ -152,5 +152,5 @@ def test_unfinished_files_are_no_records(store: Store, make_record: Make, cell: 
     """What a process leaves that was killed while it wrote."""
     path, _ = store.add(make_record())
     (path.parent / ".abandoned.tmp").write_text("{")
-    assert list(store.paths()) == [path]
+    assert newest_files(store.folder) == [path]
     assert store.latest("shapes", cell.key) == path

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actbench.harness.messages import Preparation
 from actbench.spec import CellSpec
+
+if TYPE_CHECKING:
+    from actbench.records.record import Status
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class CellResult:
     """How a cell ended: the outcome that the worker sent, or why none came."""
 
     cell: CellSpec
-    status: str
+    status: Status
     reason: str = ""
     started: str = ""
     seconds: float = 0.0

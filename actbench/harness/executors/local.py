@@ -14,12 +14,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from actbench.errors import UserError
 from actbench.harness.executors import CellResult, Listener
 from actbench.harness.messages import Preparation, receive, send
 from actbench.spec import CellSpec
+
+if TYPE_CHECKING:
+    from actbench.records.record import Status
 
 _LOG_TAIL = 2000
 
@@ -58,7 +61,7 @@ def _run_cell(
 ) -> CellResult:
     started, begin = datetime.now(timezone.utc).isoformat(timespec="seconds"), monotonic()
 
-    def result(status: str, reason: str, **more: Any) -> CellResult:
+    def result(status: Status, reason: str, **more: Any) -> CellResult:
         seconds = round(monotonic() - begin, 3)
         return CellResult(cell, status, reason, started, seconds, environment=worker.environment, **more)
 

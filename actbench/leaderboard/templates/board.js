@@ -68,10 +68,10 @@ function drawPlot(place, all, axis) {
 
 function drawBars(place, point) {
   place.hidden = false;
-  const { unit, names, own, fp32 } = point.bars, x = names.map(escaped);
+  const { unit, names, stored, fp32 } = point.bars, x = names.map(escaped);
   const before = fp32.length ? [{ type: "bar", name: "fp32", x, y: fp32, marker: { color: style("--line") } }] : [];
   Plotly.react(place, [...before,
-    { type: "bar", name: escaped(`${point.name} ${point.ceiling}`), x, y: own, marker: { color: COLOURS[0] } },
+    { type: "bar", name: escaped(`${point.name} ${point.ceiling}`), x, y: stored, marker: { color: COLOURS[0] } },
   ], layout({ yaxis: { type: "log", title: { text: unit } }, barmode: "overlay" }),
   { responsive: true, displayModeBar: false });
 }

@@ -1,0 +1,130 @@
+"""From what the user asks for to cells, and to what is left to do. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actbench.budget import REFERENCE, Bits, Budget, Ceiling
+from actbench.errors import UserError
+from actbench.info import MethodInfo, OptionValue, WorkloadInfo, load_target
+from actbench.records.store import FAILED, Store, read_status
+from actbench.registry import Registry
+from actbench.settings import Inference, Settings
+from actbench.spec import INFERENCE, CellSpec, Device, MethodSpec, WorkloadSpec
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with some of its options given."""
+
+    method: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What `actbench run` was asked for. `options` are for `methods`, by name; `variants` have their own."""
+
+    workload: str
+    methods: tuple[str, ...]
+    ceilings: tuple[Ceiling, ...]
+    bits: tuple[Bits, ...]
+    seeds: tuple[int, ...] = (0,)
+    settings: Settings = INFERENCE
+    device: Device = "cpu"
+    data: Path | None = None
+    weights: Path | None = None
+    limit: int | None = None
+    options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScheduledCell:
+    """A cell, and where it stands: `status` of the record that is there, None for one to run. `reason`: why a cell
+    is known not to be supported before it runs."""
+
+    cell: CellSpec
+    status: str | None = None
+    reason: str = ""
+
+
+def cells_of(request: RunRequest, registry: Registry) -> list[CellSpec]:
+    """All cells of a request, baselines first; the reference once a seed, the others at every ceiling and bits."""
+    info = registry.workload(request.workload)
+    workload = WorkloadSpec(info.name, identify(info, request), request.limit)
+    cells = []
+    for method, options in _methods(request, registry):
+        spec = MethodSpec(method.name, method.version, method.resolve(options))
+        settings = request.settings.of_role(method.role)
+        for budget in _budgets(method, request):
+            for seed in request.seeds:
+                cells.append(CellSpec(workload, spec, budget, settings, seed, request.device))
+    return list({cell.key: cell for cell in cells}.values())
+
+
+def schedule(cells: Sequence[CellSpec], registry: Registry, store: Store, retry: bool) -> list[ScheduledCell]:
+    """Which cells have a record already, which are to run, which no method supports."""
+    scheduled = []
+    for cell in cells:
+        path = store.latest(cell.workload.name, cell.key)
+        status = read_status(path) if path is not None else None
+        if status is not None and not (retry and status in FAILED):
+            scheduled.append(ScheduledCell(cell, status))
+        else:
+            scheduled.append(ScheduledCell(cell, None, unsupported_reason(cell, registry)))
+    return scheduled
+
+
+def unsupported_reason(cell: CellSpec, registry: Registry) -> str:
+    """Why a method's registration alone rules a cell out; empty where it does not."""
+    info = registry.method(cell.method.name)
+    settings = cell.settings
+    if settings.track not in info.tracks:
+        return f"{info.name} has no {settings.track} track"
+    if isinstance(settings, Inference) and settings.recover and not info.learnable:
+        return f"{info.name} is not learnable: it has no open division"
+    if isinstance(settings, Inference) and settings.recipe == "paper" and not info.recipe:
+        return f"no published recipe of {info.name} is known: leave out --recipe paper"
+    return ""
+
+
+def identify(info: WorkloadInfo, request: RunRequest) -> dict[str, str]:
+    """The digests of a workload's parts. Raises UserError where one is missing."""
+    digests: dict[str, str] = load_target(info.identify)(request.data, request.weights)
+    return digests
+
+
+def _methods(request: RunRequest, registry: Registry) -> list[tuple[MethodInfo, Mapping[str, OptionValue]]]:
+    """The track's baselines, what was asked for, each once, and the variants."""
+    unknown_options = sorted(set(request.options) - set(registry.methods))
+    if unknown_options:
+        raise UserError(f"--option names method {unknown_options[0]!r}, which is not there")
+    order = {"reference": 0, "baseline": 1, "method": 2}
+    always = sorted(
+        (info for info in registry.methods.values() if info.role != "method" and request.settings.track in info.tracks),
+        key=lambda info: order[info.role],
+    )
+    asked = _asked(request, registry)
+    named = {info.name: info for info in [*always, *asked]}.values()
+    variants = [(registry.method(variant.method), variant.options) for variant in request.variants]
+    return [*((info, request.options.get(info.name, {})) for info in named), *variants]
+
+
+def _asked(request: RunRequest, registry: Registry) -> list[MethodInfo]:
+    """`all` are those of the track."""
+    if request.methods == ("all",):
+        return [info for info in registry.methods.values() if request.settings.track in info.tracks]
+    return [registry.method(name) for name in request.methods]
+
+
+def _budgets(method: MethodInfo, request: RunRequest) -> list[Budget]:
+    if method.role == "reference":
+        return [REFERENCE]
+    ceilings = request.ceilings
+    if request.settings.track == "training":
+        # What training saves is one sum: there is no largest map to keep small.
+        ceilings = tuple(dict.fromkeys(Ceiling("traffic", ceiling.factor) for ceiling in ceilings))
+    return [Budget(ceiling, bits) for bits in request.bits for ceiling in ceilings]

@@ -1,0 +1,98 @@
+"""A column: one thing that was measured, described once for all tables, files and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+Value = bool | int | float | str | None
+Source = TypeVar("Source")
+Outer = TypeVar("Outer")
+Better = Literal["more", "less"]
+Repeats = Literal["exact", "interval", "ratio"]
+"""How a repetition compares: a count exactly, a value by its interval, a ratio of times within a factor."""
+
+NOTHING = "–"
+"""What stands where nothing was measured."""
+
+
+def number(value: Any) -> str:
+    """Whole numbers with separators, others with two decimals, text as it is."""
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def signed_number(value: float) -> str:
+    """Two decimals with a sign."""
+    return f"{value:+.2f}"
+
+
+def ratio(value: float) -> str:
+    """`8.00x`"""
+    return f"{value:.2f}x"
+
+
+def scaled(value: int) -> str:
+    """`62.8 M`"""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return str(value)
+
+
+def kibibytes(value: int) -> str:
+    """Bytes as `1,024 KiB`."""
+    return f"{value / 1024:,.0f} KiB"
+
+
+@dataclass(frozen=True)
+class Column(Generic[Source]):
+    """One thing that was measured.
+
+    `name`: in CSV files and data frames. `title`: the heading in tables. `help`: what it is, and in which unit, for a
+    tooltip. `value`: None where it was not measured. `show`: a value as text. `better`: which direction is, if any.
+    `interval`: the ends between which the value may be. `repeats`: how two measurements of it are compared, None for
+    what follows from other columns or says nothing of a method.
+    """
+
+    name: str
+    title: str
+    help: str
+    value: Callable[[Source], Value]
+    show: Callable[[Any], str] = number
+    better: Better | None = None
+    interval: Callable[[Source], tuple[float, float] | None] | None = None
+    repeats: Repeats | None = None
+
+    def of(self, inner: Callable[[Outer], Source | None]) -> Column[Outer]:
+        """The same column of what holds the source, without a value where that is missing."""
+
+        def value(outer: Outer) -> Value:
+            source = inner(outer)
+            return None if source is None else self.value(source)
+
+        def interval(outer: Outer) -> tuple[float, float] | None:
+            source = inner(outer)
+            return None if source is None or self.interval is None else self.interval(source)
+
+        kept = interval if self.interval is not None else None
+        return Column(self.name, self.title, self.help, value, self.show, self.better, kept, self.repeats)
+
+    def text(self, source: Source) -> str:
+        """The value as tables show it, with half of a 95 % interval where it has one."""
+        value = self.value(source)
+        if value is None:
+            return NOTHING
+        ends = self.interval(source) if self.interval is not None else None
+        if ends is None or self.repeats == "ratio":
+            return self.show(value)
+        return f"{self.show(value)} ± {(ends[1] - ends[0]) / 2:.2f}"
+
+    def bounds(self, source: Source) -> tuple[float, float] | None:
+        """The interval, or the value itself as one; None where there is no number."""
+        if self.interval is not None:
+            return self.interval(source)
+        value = self.value(source)
+        return (value, value) if isinstance(value, int | float) else None

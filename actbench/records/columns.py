@@ -1,0 +1,142 @@
+"""All columns of a record: what tables, CSV files, data frames and comparisons are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from actbench.info import Track
+from actbench.records.column import Column, Value
+from actbench.records.measurements import Measurements
+from actbench.records.parts import compute, footprint, latency, memory, quality, training
+from actbench.records.parts.part import Part
+from actbench.records.record import Record
+from actbench.settings import TRACKS
+from actbench.spec import CellSpec
+
+SomePart = TypeVar("SomePart", bound=Part)
+
+
+def _of_part(
+    part: Callable[[Measurements], SomePart | None], columns: Sequence[Column[SomePart]]
+) -> list[Column[Record]]:
+    """The columns of a part as columns of the record."""
+    return [column.of(lambda record: part(record.measurements)) for column in columns]
+
+
+def _of_cell(name: str, explanation: str, value: Callable[[CellSpec], Value]) -> Column[Record]:
+    return Column(name, name, explanation, lambda record: value(record.cell))
+
+
+def _of_settings() -> list[Column[Record]]:
+    """One for each setting; a column that settings of two tracks share is described by the first."""
+    said: dict[str, str] = {}
+    for kind in TRACKS.values():
+        for wording in kind.wordings().values():
+            said.setdefault(wording.column, wording.help)
+    return [_of_cell(name, explanation, _setting(name)) for name, explanation in said.items()]
+
+
+def _setting(name: str) -> Callable[[CellSpec], Value]:
+    return lambda cell: cell.settings.columns().get(name)
+
+
+COLUMNS: tuple[Column[Record], ...] = (
+    _of_cell("workload", "workload", lambda cell: cell.workload.name),
+    _of_cell("method", "method", lambda cell: cell.method.name),
+    _of_cell("version", "of the method's plugin", lambda cell: cell.method.version),
+    _of_cell(
+        "options",
+        "of the method: NAME=VALUE, separated by spaces",
+        lambda cell: " ".join(f"{name}={value}" for name, value in cell.method.options.items()),
+    ),
+    _of_cell(
+        "ceiling",
+        "as asked for; empty for the reference",
+        lambda cell: "" if cell.is_reference else str(cell.budget.ceiling),
+    ),
+    _of_cell("bits", "widths of weights and codes", lambda cell: str(cell.budget.bits)),
+    _of_cell("track", "inference or training", lambda cell: cell.settings.track),
+    _of_cell("division", "closed or open", lambda cell: cell.settings.division),
+    *_of_settings(),
+    _of_cell("seed", "of all that is random", lambda cell: cell.seed),
+    _of_cell("device", "cpu or cuda", lambda cell: cell.device),
+    Column("status", "status", "how the cell ended", lambda record: record.status),
+    Column("reason", "reason", "why the status is not ok", lambda record: record.reason),
+    *_of_part(lambda measured: measured.quality, quality.COLUMNS),
+    Column(
+        "bits_per_value",
+        "bits/value",
+        "stored bits for each original value, side information included; the mean over images",
+        lambda record: record.measurements.bits_per_value,
+        better="less",
+    ),
+    *_of_part(lambda measured: measured.footprint, footprint.COLUMNS),
+    *_of_part(lambda measured: measured.compute, compute.COLUMNS),
+    *_of_part(lambda measured: measured.parameters, compute.PARAMETER_COLUMNS),
+    *_of_part(lambda measured: measured.latency, latency.COLUMNS),
+    *_of_part(lambda measured: measured.memory, memory.COLUMNS),
+    *_of_part(lambda measured: measured.training, training.COLUMNS),
+    Column("record", "record", "the record's file name", lambda record: record.file_name),
+)
+"""Every column, in the order of CSV files and data frames."""
+
+IN_TABLES: dict[Track, tuple[str, ...]] = {
+    "inference": (
+        "quality",
+        "difference",
+        "peak_ratio",
+        "traffic_ratio",
+        "bits_per_value",
+        "macs",
+        "latency_ratio",
+        "memory_bytes",
+    ),
+    "training": (
+        "quality",
+        "difference",
+        "saved_ratio",
+        "payload_ratio",
+        "peak_step_ratio",
+        "largest_batch",
+        "step_ratio",
+        "gradient_cosine",
+    ),
+}
+"""The columns that tables show of what was measured on a track, on the terminal and on leaderboards alike."""
+
+_BY_NAME = {column.name: column for column in COLUMNS}
+
+
+def column(name: str) -> Column[Record]:
+    """The column of this name."""
+    return _BY_NAME[name]
+
+
+def table_columns(track: Track) -> tuple[Column[Record], ...]:
+    """What tables show of the records of a track."""
+    return tuple(map(column, IN_TABLES[track]))
+
+
+def legend(track: Track) -> list[str]:
+    """What the columns of a track's tables mean, a line each."""
+    return [f"{shown.title}: {shown.help}" for shown in table_columns(track)]
+
+
+def field_names() -> list[str]:
+    """The names of all fields of `flat`: a column, and behind one with an interval its ends."""
+    return [name for column in COLUMNS for name in _fields(column)]
+
+
+def flat(record: Record) -> dict[str, Any]:
+    """A record as one row of plain values, by `field_names`; None for what was not measured."""
+    row: dict[str, Any] = {}
+    for shown in COLUMNS:
+        ends = shown.interval(record) if shown.interval is not None else None
+        row |= dict(zip(_fields(shown), (shown.value(record), *(ends or (None, None))), strict=False))
+    return row
+
+
+def _fields(shown: Column[Record]) -> list[str]:
+    ends = [f"{shown.name}_low", f"{shown.name}_high"] if shown.interval is not None else []
+    return [shown.name, *ends]
