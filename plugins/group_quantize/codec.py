@@ -68,7 +68,10 @@ def grouped(x: Tensor) -> Tensor:
 
 
 def ends(groups: Tensor) -> tuple[Tensor, Tensor]:
-    """The lower end and the range of each group, (batch, groups, 1) in bfloat16, such that all values are inside."""
+    """The lower end and the range of each group, (batch, groups, 1) in bfloat16, such that all values are inside.
+
+    Subnormal values count as zero: the lower end may lie above them, by less than 2^−126.
+    """
     low, high = (end[..., None] for end in groups.aminmax(dim=2))
     below = low - low.abs() * 2**-8
     rounded = below.bfloat16()

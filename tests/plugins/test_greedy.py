@@ -24,6 +24,7 @@ from actbench_plugins.greedy.codec import ComponentCodec
 from actbench_plugins.greedy.distortion import Distortion, plain_errors
 from actbench_plugins.greedy.method import GreedyProjection
 from actbench_plugins.greedy.metrics import METRICS, by_error, by_loss
+from tests.plugins.strategies import floats
 
 
 def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int = 6) -> torch.Tensor:
@@ -151,7 +152,7 @@ def test_folded_network_equals_the_unfolded_one(
 
 ladders = st.dictionaries(
     st.sampled_from("abc"),
-    st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(1, 40), floats(0, 1)), min_size=1, max_size=5),
     min_size=1,
 )
 
