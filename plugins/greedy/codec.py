@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer
 from actbench.codec.modules import pointwise
 from actbench.codec.principal_components import Components
-from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 
 
@@ -52,5 +51,4 @@ class ComponentCodec(Codec):
         return Folded(self.core, project=self.project)
 
     def describe(self) -> dict[str, OptionValue]:
-        quantizer = self.core.plain.quantizer
-        return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
+        return {"rank": self.project.out_channels, **self.core.plain.describe()}

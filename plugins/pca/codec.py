@@ -91,8 +91,9 @@ class CodedComponents(Rung):
         return torch.from_numpy(symbols).unflatten(1, (-1, positions)), head + WORD_BITS * torch.from_numpy(read)
 
 
-class StoredComponents(Ladder):
-    """What remains when the rotation is part of the convolution before: ẑ is stored, `x̂ = U ẑ + μ` is read."""
+class ComponentLadder(Ladder):
+    """What remains when the rotation is part of the convolution before: ẑ is stored by the first rung that fits, and
+    `x̂ = U ẑ + μ` is read."""
 
     side = "before"
 
@@ -111,7 +112,7 @@ class RotatedMap(Codec):
 
     side: ClassVar[Literal["before", "after"]] = "before"
 
-    def __init__(self, project: nn.Conv2d, core: StoredComponents) -> None:
+    def __init__(self, project: nn.Conv2d, core: ComponentLadder) -> None:
         super().__init__()
         self.project = project
         self.core = core

@@ -14,7 +14,7 @@ from actbench.codec.modules import build_all, pointwise
 from actbench.codec.quantizers import least_squares_clip
 from actbench.codec.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance
 from actbench.feature_map import FLOAT_BITS
-from actbench_plugins.pca.codec import CodedComponents, RotatedInput, RotatedMap, StoredComponents
+from actbench_plugins.pca.codec import CodedComponents, ComponentLadder, RotatedInput, RotatedMap
 
 _IMAGES = 64
 """Images of the calibration sample on which tables are counted and steps searched."""
@@ -51,7 +51,7 @@ class TransformCoding(Method):
         with torch.no_grad():
             components = project(side.sample[:_IMAGES])
         rungs = self._rungs(fmap, components, allowance)
-        return kind(project, StoredComponents(rungs, allowance.bits, expand))
+        return kind(project, ComponentLadder(rungs, allowance.bits, expand))
 
     def _rungs(self, fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[Rung]:
         streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS))

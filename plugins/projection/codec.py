@@ -6,7 +6,6 @@ from torch import Tensor
 
 from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer
 from actbench.codec.modules import pointwise
-from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 
 
@@ -35,5 +34,4 @@ class ProjectionCodec(Codec):
         return Folded(self.core, self.project, self.expand)
 
     def describe(self) -> dict[str, OptionValue]:
-        quantizer = self.core.quantizer
-        return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
+        return {"rank": self.project.out_channels, **self.core.describe()}
