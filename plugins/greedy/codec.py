@@ -28,7 +28,8 @@ class StoredComponents(Codec):
 
 
 class ComponentCodec(Codec):
-    """`z = D x − D μ`, `x̂ = E Q(z) + μ` before the nonlinearity: K·H·W·width bits, H and W before pooling.
+    """Leading components, `z = D x − D μ` and `x̂ = E Q(z) + μ` before the nonlinearity: K·H·W·width bits, H and W
+    before pooling.
 
     `project`: D (K, C) with bias, which folds into the convolution before. `expand`: E (C, K) with bias μ, which stays:
     the nonlinearity stands between it and the next convolution.

@@ -31,7 +31,8 @@ class StoredActivation(Codec):
 
 
 class ProChanCodec(Codec):
-    """`h = Q(pool(act(P z + p)))`, `x̂ = E h`: k of C channels are stored, k·H'·W'·width bits.
+    """A bottleneck around the nonlinearity, `h = Q(pool(act(P z + p)))` and `x̂ = E h`: k of C channels are stored,
+    k·H'·W'·width bits.
 
     `project`: (k, C) with bias, `expand`: (C, k) without: behind the zero padding of the next convolution a folded
     bias would be wrong at the borders.

@@ -10,7 +10,7 @@ from actbench.info import OptionValue
 
 
 class ProjectionCodec(Codec):
-    """`z = Q(V x)`, `x̂ = U z`: k of C channels are stored, k·H·W·width bits (Price & Tanner).
+    """A linear bottleneck, `z = Q(V x)` and `x̂ = U z`: k of C channels are stored, k·H·W·width bits (Price & Tanner).
 
     `project`: V (k, C), `expand`: U (C, k), both without bias, so that U folds exactly into convolutions with zero
     padding. z takes either sign: both ends of the quantiser's clip are free.
