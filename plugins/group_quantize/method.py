@@ -27,7 +27,7 @@ class Groups(Method):
         needed = sum(bits_of(fmap, narrowest) for fmap in network.maps)
         if narrowest > widest or needed > limit:
             raise Unsupported(f"codes of {narrowest} bits need {needed} bits an image; {limit} are allowed")
-        growing = set(maps)
+        growing = list(maps)
         while growing:
             name = max(growing, key=lambda name: self.need(spreads[name], widths[name], maps[name]))
             added = bits_of(maps[name], widths[name] + 1) - bits_of(maps[name], widths[name])
