@@ -90,7 +90,7 @@ def test_the_method_takes_its_number_of_segments_from_the_option() -> None:
     info = load_plugins().method("checkpoint")
     form = Checkpointing(info.resolve({"segments": 3})).training_form(network())
     assert isinstance(form, Segmented)
-    assert sum(1 for _ in form._parts[0].children()) == 3
+    assert sum(1 for _ in form._segments[0].children()) == 3
 
 
 def test_on_a_cpu_there_is_nothing_to_offload() -> None:
