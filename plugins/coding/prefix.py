@@ -15,7 +15,7 @@ _SEGMENT = 64
 """Bytes of a segment."""
 
 Transitions = tuple[tuple[int, int], ...]
-"""For each state the next one on a 0, and on a 1. State 0 stands before a symbol."""
+"""The next state on a 0, and on a 1, for each state. State 0 stands before a symbol."""
 
 
 def prefix_code(longest: int, first: tuple[int, int], *inner: tuple[int, int]) -> Transitions:

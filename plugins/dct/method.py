@@ -54,5 +54,5 @@ class ChannelDCT(LadderMethod):
 
 
 def kept_candidates(size: int) -> list[int]:
-    """At most 8 evenly spaced numbers of kept frequencies, all of them for groups of up to 8."""
+    """Evenly spaced numbers of kept frequencies, at most 8: all of them for groups of up to 8."""
     return sorted({-(-size * number // _MASKS) for number in range(1, _MASKS + 1)}, reverse=True)

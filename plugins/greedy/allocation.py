@@ -24,8 +24,8 @@ class Setting:
 
     @property
     def lost(self) -> float:
-        """`A = −log(1 − e)`: what is left of the signal is about the product of what each map leaves, so that the
-        losses of all maps add up."""
+        """The loss `A = −log(1 − e)`: what is left of the signal is about the product of what each map leaves, so that
+        the losses of all maps add up."""
         return -math.log(max(1 - self.error, _LEAST_SIGNAL))
 
 
@@ -33,12 +33,12 @@ Settings = Sequence[Setting]
 """A map's settings, bits falling and error rising."""
 
 Score = Callable[[Mapping[str, Setting], str, Setting], float]
-"""(the settings that all maps have, a map's name, its next lower setting) → how much the step down is worth: that with
-the largest score is taken first."""
+"""How much a step down is worth, from the settings that all maps have, a map's name, and its next lower setting. The
+step with the largest score is taken first."""
 
 
 def efficient(first: Setting, others: Iterable[Setting]) -> list[Setting]:
-    """`first`, and below it every setting that has a smaller error than all that take as many bits or fewer."""
+    """The efficient settings: `first`, and below it each with a smaller error than all that take no more bits."""
     kept: list[Setting] = []
     for setting in sorted(others, key=lambda setting: (setting.bits, setting.error)):
         if setting.bits < first.bits and (not kept or setting.error < kept[-1].error):
@@ -72,7 +72,7 @@ def fit(name: str, settings: Settings, limit: int) -> Setting:
 
 
 def allocate(settings: Mapping[str, Settings], limit: int, score: Score) -> dict[str, Setting]:
-    """From all maps' first settings, takes the step with the largest score until together they have at most `limit`
+    """Takes from all maps' first settings the step with the largest score, until together they have at most `limit`
     bits.
 
     Scores are kept in a heap, and only the one on top is computed again before its step is taken (lazy evaluation):

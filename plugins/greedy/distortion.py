@@ -41,7 +41,7 @@ class Distortion:
 
 
 def quantisation_errors(components: Components, sample: Tensor, widths: Sequence[int]) -> dict[int, float]:
-    """d(b) for each width: the mean squared error of the calibrated quantiser on the components of `sample`."""
+    """The error d(b) of each width: the mean square of what its calibrated quantiser errs on components of `sample`."""
     z = components.of_images(sample[:_IMAGES])
     quantizers = {width: UniformQuantizer.calibrated(width, z) for width in widths if width != FLOAT_BITS}
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Where ProChan starts: a projection, and the expansion that reconstructs the map with least squared error."""
+"""The start of ProChan: a projection, and the expansion that reconstructs the map with least squared error."""
 
 from __future__ import annotations
 

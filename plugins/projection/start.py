@@ -1,4 +1,4 @@
-"""Where the projections start: principal components (ours), or PyTorch's default (the paper's)."""
+"""The start of the projections: principal components (ours), or PyTorch's default (the paper's)."""
 
 from __future__ import annotations
 
