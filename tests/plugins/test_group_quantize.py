@@ -96,8 +96,12 @@ def test_widths_fill_the_ceiling_and_fall_with_it(
 
 def test_the_bound_is_the_least_that_fits(network: TracedNetwork, stats: dict[str, MapStatistics]) -> None:
     """No map could give a bit to another without an error above the largest."""
-    spread = [relative_range(stats[fmap.name]) for fmap in network.maps]
+    spreads = [relative_range(stats[fmap.name]) for fmap in network.maps]
     chosen = widths(network, stats, ErrorBound, "traffic:7x")
-    errors = [s / (12 * ((1 << w) - 1) ** 2) for s, w in zip(spread, chosen, strict=True)]
-    lowered = [s / (12 * ((1 << (w - 1)) - 1) ** 2) for s, w in zip(spread, chosen, strict=True) if w > 2]
+    errors = [spread / (12 * ((1 << width) - 1) ** 2) for spread, width in zip(spreads, chosen, strict=True)]
+    lowered = [
+        spread / (12 * ((1 << (width - 1)) - 1) ** 2)
+        for spread, width in zip(spreads, chosen, strict=True)
+        if width > 2
+    ]
     assert min(lowered) > 0.2 * max(errors)
