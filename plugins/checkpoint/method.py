@@ -8,7 +8,7 @@ from actbench_plugins.checkpoint.segments import Segmented, root_of_layers
 
 
 class Checkpointing(Method):
-    """The network in n segments, one after the other: forward keeps what they read, backward runs each again."""
+    """Runs the network in n segments, one after the other: forward keeps what they read, backward runs each again."""
 
     def training_form(self, module: nn.Module) -> nn.Module:
         assert isinstance(module, fx.GraphModule)
@@ -16,7 +16,7 @@ class Checkpointing(Method):
 
 
 class Offloading(Method):
-    """What autograd saves is copied from the GPU to main memory, and back when it is needed."""
+    """Copies what autograd saves from the GPU to main memory, and back when it is needed."""
 
     def training_form(self, module: nn.Module) -> nn.Module:
         if next(module.parameters()).device.type == "cpu":

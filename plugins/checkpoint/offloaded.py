@@ -12,6 +12,6 @@ class Offloaded(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the module's own."""
+        """The module's output."""
         with save_on_cpu(pin_memory=True):
             return self.module(x)  # type: ignore[no-any-return]

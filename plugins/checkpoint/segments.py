@@ -19,39 +19,40 @@ def root_of_layers(module: fx.GraphModule) -> int:
 
 
 class Segmented(nn.Module):
-    """Runs a traced network in segments of as many layers each; parameters are the network's own. What comes before the
-    first trained layer keeps nothing for backward, and is no segment."""
+    """Runs a traced network in segments of as many layers each; its parameters stay the network's. What comes before
+    the first trained layer keeps nothing for backward, and is no segment."""
 
     def __init__(self, module: fx.GraphModule, segments: int) -> None:
         super().__init__()
         self.module = module
-        self._parts = (_split(module, segments),)  # not a submodule: its layers are those of `module`
+        self._segments = (_split(module, segments),)  # not a submodule: its layers are those of `module`
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the network's own."""
-        result: Tensor = _Checkpointed(self._parts[0]).run(x)
+        """The network's output."""
+        result: Tensor = _Checkpointed(self._segments[0]).run(x)
         return result
 
 
 class _Checkpointed(fx.Interpreter):
-    """Runs each part under torch's checkpoint."""
+    """Runs each segment under torch's checkpoint."""
 
     def call_module(self, target: fx.node.Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        part = self.fetch_attr(str(target))
-        if not any(tensor.requires_grad for tensor in [*part.parameters(), *args]):
-            return part(*args, **kwargs)
-        return checkpoint(part, *args, use_reentrant=False, context_fn=_contexts(part), **kwargs)
+        segment = self.fetch_attr(str(target))
+        if not any(tensor.requires_grad for tensor in [*segment.parameters(), *args]):
+            return segment(*args, **kwargs)
+        return checkpoint(segment, *args, use_reentrant=False, context_fn=_contexts(segment), **kwargs)
 
 
-def _contexts(part: nn.Module) -> Callable[[], tuple[AbstractContextManager[None], AbstractContextManager[None]]]:
-    """Around the part's forward pass, and around its repetition."""
-    return lambda: (nullcontext(), _statistics_kept(part))
+def _contexts(segment: nn.Module) -> Callable[[], tuple[AbstractContextManager[None], AbstractContextManager[None]]]:
+    """The contexts of a segment's forward pass, and of its repetition."""
+    return lambda: (nullcontext(), _statistics_kept(segment))
 
 
 @contextmanager
-def _statistics_kept(part: nn.Module) -> Iterator[None]:
-    """Normalisations have counted this batch already: with momentum 0 it changes nothing again."""
-    norms = [module for module in part.modules() if isinstance(module, _BatchNorm) and module.training]
+def _statistics_kept(segment: nn.Module) -> Iterator[None]:
+    """Keeps the statistics of normalisations, which have counted this batch already: with momentum 0 it changes nothing
+    again."""
+    norms = [module for module in segment.modules() if isinstance(module, _BatchNorm) and module.training]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -68,16 +69,15 @@ def _trained(module: fx.GraphModule) -> list[fx.Node]:
     """The operations from the first one with a trained parameter on."""
     named = dict(module.named_modules())
     calls = [node for node in module.graph.nodes if node.op.startswith("call")]
-    first = next(
-        place
-        for place, node in enumerate(calls)
-        if node.op == "call_module" and any(p.requires_grad for p in named[str(node.target)].parameters())
-    )
-    return calls[first:]
+
+    def is_trained(node: fx.Node) -> bool:
+        return node.op == "call_module" and any(p.requires_grad for p in named[str(node.target)].parameters())
+
+    return calls[next(number for number, node in enumerate(calls) if is_trained(node)) :]
 
 
 def _split(module: fx.GraphModule, segments: int) -> fx.GraphModule:
     trained = _trained(module)
     size = math.ceil(len(trained) / segments)
-    number = {node: 1 + place // size for place, node in enumerate(trained)}
-    return split_module(module, module, lambda node: number.get(node, 0))
+    segment = {node: 1 + number // size for number, node in enumerate(trained)}
+    return split_module(module, module, lambda node: segment.get(node, 0))

@@ -44,20 +44,21 @@ class BitPlane(Coder):
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         flags, used = _read_flags(stream, count)
-        amounts = flags.count_nonzero(1)
-        blocks = -(-amounts // BLOCK)
+        nonzeros = flags.count_nonzero(1)
+        blocks = -(-nonzeros // BLOCK)
         first, planes = stream.divide(used)[1].divide(blocks * width)
         starts = from_bits(first.bits.reshape(-1, width), width)
         values = _restore(starts, _read_planes(planes, width), width).flatten()
-        own = running_sums(torch.ones_like(values), blocks * BLOCK) <= amounts.repeat_interleave(blocks * BLOCK)
+        numbers = running_sums(torch.ones_like(values), blocks * BLOCK)
+        is_code = numbers <= nonzeros.repeat_interleave(blocks * BLOCK)  # and not a filler of the last block
         codes = torch.zeros(flags.numel(), dtype=code_type(width), device=values.device)
-        codes.scatter_(0, true_positions(flags), values.index_select(0, true_positions(own)).to(codes.dtype))
+        codes.scatter_(0, true_positions(flags), values.index_select(0, true_positions(is_code)).to(codes.dtype))
         return codes.reshape(flags.shape)
 
 
 def _read_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor]:
-    """Which codes are not zero, from the strings' beginnings, and how many bits these are: of each string only a part
-    is searched for runs that, most often, holds them all."""
+    """The flags of codes that are not zero, and how many bits they take at the strings' beginnings: of each string only
+    a part is searched for runs that, most often, holds them all."""
     limit = 2 * count
     while True:
         head = stream.divide(stream.lengths.clamp(max=limit))[0]
@@ -68,27 +69,27 @@ def _read_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor]:
 
 
 def run_bits(width: int) -> int:
-    """⌈log2 width⌉."""
+    """Bits of a run's length, ⌈log2 width⌉."""
     return (width - 1).bit_length()
 
 
 def _blocks(codes: Tensor) -> tuple[Tensor, Tensor]:
     """The non-zero values, (8, blocks), and how many blocks each image (batch,) has."""
     nonzero = codes != 0
-    amounts = nonzero.count_nonzero(1)
-    values = codes.flatten().index_select(0, true_positions(nonzero)).split(amounts.tolist())
-    filled = [part for own in values for part in (own, own[-1:].expand(-len(own) % BLOCK))]
+    counts = nonzero.count_nonzero(1)
+    images = codes.flatten().index_select(0, true_positions(nonzero)).split(counts.tolist())
+    filled = [values for image in images for values in (image, image[-1:].expand(-len(image) % BLOCK))]
     joined = torch.cat(filled) if filled else codes.flatten()
-    return joined.reshape(-1, BLOCK).T, -(-amounts // BLOCK)
+    return joined.reshape(-1, BLOCK).T, -(-counts // BLOCK)
 
 
 def _planes(blocks: Tensor, width: int) -> Tensor:
-    """(8, blocks) values → DBP, (width + 1, blocks), 7 bits each, the sign's plane first."""
+    """Values (8, blocks) → DBP (width + 1, blocks), 7 bits each, the sign's plane first."""
     wide = blocks.to(torch.int16 if width < 16 else torch.int32)
-    places = 1 << torch.arange(width, -1, -1, dtype=wide.dtype, device=wide.device)[:, None]
+    plane_bits = 1 << torch.arange(width, -1, -1, dtype=wide.dtype, device=wide.device)[:, None]
     planes = torch.zeros(width + 1, blocks.shape[1], dtype=torch.uint8, device=blocks.device)
     for difference in wide[1:] - wide[:-1]:
-        planes.mul_(2).add_((difference & places) != 0)
+        planes.mul_(2).add_((difference & plane_bits) != 0)
     return planes
 
 
@@ -119,14 +120,14 @@ def _write_runs(zero: Tensor, values: Tensor, lengths: Tensor, width: int) -> No
 def _read_planes(stream: Stream, width: int) -> Tensor:
     """The symbols of a few images' blocks → DBP (width + 1, blocks)."""
     begin = numbers_at(stream.bits, symbol_starts(stream, _automaton(width))[0], 8)
-    kinds, changes, runs = (table.to(begin.device).index_select(0, begin) for table in _reading_tables(width))
-    each = runs.long()
-    kind = kinds.repeat_interleave(each).reshape(-1, width + 1).T
-    change = changes.repeat_interleave(each).reshape(-1, width + 1).T
+    clears, changes, runs = (table.to(begin.device).index_select(0, begin) for table in _reading_tables(width))
+    planes_each = runs.long()
+    cleared = clears.repeat_interleave(planes_each).reshape(-1, width + 1).T
+    change = changes.repeat_interleave(planes_each).reshape(-1, width + 1).T
     planes = torch.zeros_like(change)
     previous = torch.zeros_like(change[0]) if len(change) else change
     for number in range(width + 1):
-        previous = torch.where(kind[number] == 1, 0, change[number] ^ previous)
+        previous = torch.where(cleared[number] == 1, 0, change[number] ^ previous)
         planes[number] = previous
     return planes
 
@@ -154,24 +155,24 @@ def _tables() -> tuple[Tensor, Tensor]:
 
 
 def _automaton(width: int) -> Transitions:
-    """Behind 0, 00 and 000 the next bits are still to be looked at."""
+    """The automaton of these symbols: after 0, 00 and 000 the next bit decides."""
     longest = BLOCK - 1
-    behind, behind_two, behind_three = range(longest + 1, longest + 4)
-    inner = ((behind_two, run_bits(width)), (behind_three, 0), (1, 4))
-    return prefix_code(longest, (behind, longest), *inner)
+    after_0, after_00, after_000 = range(longest + 1, longest + 4)
+    inner = ((after_00, run_bits(width)), (after_000, 0), (1, 4))
+    return prefix_code(longest, (after_0, longest), *inner)
 
 
 @lru_cache
 def _reading_tables(width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For the next 8 bits: whether the symbol says DBP = 0, its DBX, and how many planes it stands for."""
+    """What the next 8 bits say: whether the symbol means DBP = 0, its DBX, and how many planes it stands for."""
     window = torch.arange(256)
-    kinds, changes, runs = torch.zeros(256), window & _ALL, torch.ones(256)
-    written, alone = window >> 6 == 0b01, window >> 5 == 0b001
-    changes[written | alone] = 0
-    runs[written] = 2.0 + ((window[written] & 63) >> (6 - run_bits(width)))
+    clears, changes, runs = torch.zeros(256), window & _ALL, torch.ones(256)
+    run, single_zero = window >> 6 == 0b01, window >> 5 == 0b001
+    changes[run | single_zero] = 0
+    runs[run] = 2.0 + ((window[run] & 63) >> (6 - run_bits(width)))
     ones, cleared = window >> 3 == 0b00000, window >> 3 == 0b00001
-    changes[ones], kinds[cleared] = _ALL, 1
+    changes[ones], clears[cleared] = _ALL, 1
     single, pair = window >> 3 == 0b00011, window >> 3 == 0b00010
     changes[single] = 1 << (window[single] & 7)
     changes[pair] = (0b11 << (window[pair] & 7)) >> 1
-    return kinds.to(torch.uint8), (changes & _ALL).to(torch.uint8), runs.to(torch.uint8)
+    return clears.to(torch.uint8), (changes & _ALL).to(torch.uint8), runs.to(torch.uint8)

@@ -11,6 +11,7 @@ from torch import Tensor
 from actbench.codec.bit_strings import Stream, code_type, concatenate, pack_bits
 
 _CODES_AT_ONCE = 1 << 17
+"""Codes that stay in cache with all that is made of them."""
 
 
 class Coder(ABC):
@@ -19,20 +20,20 @@ class Coder(ABC):
     def encode(self, codes: Tensor, width: int) -> Stream:
         """Codes (batch, n), uint8 or wider → one string of bits an image. A few images at a time stay in cache."""
         at_once = max(1, _CODES_AT_ONCE // max(1, codes.shape[1]))
-        return concatenate([self.write(part, width) for part in codes.split(at_once)])
+        return concatenate([self.write(images, width) for images in codes.split(at_once)])
 
     @abstractmethod
     def write(self, codes: Tensor, width: int) -> Stream:
         """The strings of a few images."""
 
     def lengths(self, codes: Tensor, width: int) -> Tensor:
-        """(batch,) the lengths of the strings."""
+        """The lengths (batch,) of the strings."""
         return self.encode(codes, width).lengths
 
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
-        """What `encode` wrote → codes (batch, count)."""
+        """The codes (batch, count) that `encode` wrote."""
         at_once = max(1, _CODES_AT_ONCE // max(1, count))
-        read = [self.read(part, count, width) for part in stream.split(at_once)]
+        read = [self.read(images, count, width) for images in stream.split(at_once)]
         return torch.cat(read) if read else stream.bits.new_zeros(0, count).to(code_type(width))
 
     @abstractmethod

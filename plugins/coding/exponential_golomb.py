@@ -16,7 +16,7 @@ from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_star
 
 @dataclass(frozen=True)
 class SparseExponentialGolomb(Coder):
-    """A zero is `0`; x > 0 is `1` and the exponential Golomb code of order k of y = x − 1:
+    """Golomb code for sparse maps: a zero is `0`; x > 0 is `1` and the exponential Golomb code of order k of y = x − 1:
 
     m zeros, q = (y >> k) + 1 in m + 1 bits, and the k low bits of y, with m = ⌊log2 q⌋: `2m + 1 + k` bits.
     """
@@ -39,9 +39,9 @@ class SparseExponentialGolomb(Coder):
         nonzero = true_positions(stream.bits.index_select(0, starts))
         # What the longest symbol has behind its first bit: m zeros, and of what follows the first m + 1 + k bits.
         longest = int(_symbols(self.order, width)[1].max()) - 1
-        behind = numbers_at(stream.bits, starts.index_select(0, nonzero) + 1, longest)
-        significant = torch.from_numpy(numpy.frexp(behind.double().cpu().numpy())[1]).to(behind.device)
-        tails = behind >> (2 * significant - longest - 1 - self.order)
+        after_flag = numbers_at(stream.bits, starts.index_select(0, nonzero) + 1, longest)
+        significant = torch.from_numpy(numpy.frexp(after_flag.double().cpu().numpy())[1]).to(after_flag.device)
+        tails = after_flag >> (2 * significant - longest - 1 - self.order)
         codes.scatter_(0, nonzero, (tails - (1 << self.order) + 1).to(codes.dtype))
         return codes.reshape(len(stream.lengths), count)
 
@@ -56,23 +56,23 @@ class SparseExponentialGolomb(Coder):
 
 
 def _automaton(order: int, width: int) -> Transitions:
-    """A 1, m zeros, a 1, and then m + k bits more."""
-    most = width + 1
-    longest = most + order
-    zeros = [longest + 1 + number for number in range(most + 1)]
-    inner = [(zeros[min(number + 1, most)], number + order) for number in range(most + 1)]
-    return prefix_code(longest, (0, zeros[0]), *inner)
+    """The automaton of a 1, m zeros, a 1, and then m + k bits."""
+    most_zeros = width + 1
+    longest = most_zeros + order
+    after_zeros = [longest + 1 + number for number in range(most_zeros + 1)]
+    inner = [(after_zeros[min(number + 1, most_zeros)], number + order) for number in range(most_zeros + 1)]
+    return prefix_code(longest, (0, after_zeros[0]), *inner)
 
 
 @lru_cache
 def _symbols(order: int, width: int) -> tuple[Tensor, Tensor]:
-    """Of each code its symbol and its length."""
+    """The symbol of each code, and its length."""
     codes = torch.arange(1 << width)
-    behind = (codes - 1).clamp(min=0)
-    quotients = (behind >> order) + 1
+    y = (codes - 1).clamp(min=0)
+    quotients = (y >> order) + 1
     # ⌊log2⌋ is exact in fp32, whose exponent it is, for codes below 2^24.
     logarithms = torch.frexp(quotients.float())[1].long() - 1
     lengths = torch.where(codes == 0, 1, 2 * logarithms + order + 2)
-    tail = (quotients << order) | (behind & ((1 << order) - 1))
+    tail = (quotients << order) | (y & ((1 << order) - 1))
     values = torch.where(codes == 0, 0, (1 << (lengths - 1)) | tail)
     return values.to(code_type(int(lengths.max()))), lengths.to(torch.uint8)

@@ -30,14 +30,14 @@ def find_gaps(codes: Tensor) -> Gaps:
     closed = functional.pad(codes, (0, 1))
     marked = closed != 0
     marked[:, -1] = True
-    places = true_positions(marked)
+    positions = true_positions(marked)
     # An image's last mark stands right before the next image's first code: gaps need no column numbers.
-    zeros = places.int().diff(prepend=places.new_full((1,), -1, dtype=torch.int32)) - 1
+    zeros = positions.int().diff(prepend=positions.new_full((1,), -1, dtype=torch.int32)) - 1
     counts = marked.count_nonzero(1)
-    return Gaps(closed.flatten().index_select(0, places), zeros, counts, counts.cumsum(0) - 1)
+    return Gaps(closed.flatten().index_select(0, positions), zeros, counts, counts.cumsum(0) - 1)
 
 
 def filled(values: Tensor, before: Tensor, filling: int) -> Tensor:
     """The values, in order, with as many of `filling` before each as `before` says."""
-    places = before.cumsum(0) + torch.arange(len(before), device=before.device)
-    return values.new_full((len(before) + int(before.sum()),), filling).scatter_(0, places, values)
+    positions = before.cumsum(0) + torch.arange(len(before), device=before.device)
+    return values.new_full((len(before) + int(before.sum()),), filling).scatter_(0, positions, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -39,8 +40,7 @@ class CodedMap(Rung):
 
     @override
     def decode(self, stream: Stream) -> Tensor:
-        count = self.shape[0] * self.shape[1] * self.shape[2]
-        codes = self.coder.decode(stream, count, self.quantizer.width).float()
+        codes = self.coder.decode(stream, math.prod(self.shape), self.quantizer.width).float()
         values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
         return values.reshape(-1, *self.shape)
 
@@ -54,7 +54,8 @@ class CodedMap(Rung):
 
 
 class Coding(LadderMethod):
-    """The widest codes whose lossless coding fits on the calibration images; coarser ones for images that need them."""
+    """Plans the widest codes whose lossless coding fits on the calibration images; images that need them take coarser
+    ones."""
 
     coder: ClassVar[Coder]
 
@@ -68,36 +69,36 @@ class Coding(LadderMethod):
 
 
 def quantised(quantizer: UniformQuantizer, x: Tensor) -> Tensor:
-    """(batch, C, H, W) → integer codes (batch, C·H·W)."""
+    """Integer codes of a map: (batch, C, H, W) → (batch, C·H·W)."""
     with torch.no_grad():
         return quantizer.encode(x).flatten(1).to(code_type(quantizer.width))
 
 
 class ZeroValueCoding(Coding):
-    """`zvc`"""
+    """Zero-value coding, `zvc`."""
 
     coder = ZeroValue()
 
 
 class RunLengthCoding(Coding):
-    """`rle`"""
+    """Zero run-length coding, `rle`."""
 
     coder = RunLength()
 
 
 class SparseColumnCoding(Coding):
-    """`csc`"""
+    """Coding in sparse columns, `csc`."""
 
     coder = SparseColumn()
 
 
 class BitPlaneCoding(Coding):
-    """`ebpc`"""
+    """Extended bit-plane coding, `ebpc`."""
 
     coder = BitPlane()
 
 
 class ExponentialGolombCoding(Coding):
-    """`seg`"""
+    """Sparse exponential Golomb coding, `seg`."""
 
     coder = SparseExponentialGolomb()

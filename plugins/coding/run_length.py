@@ -15,7 +15,7 @@ RUN_BITS = 4
 
 
 class RunLength(Coder):
-    """`(1 + width)·non-zeros + 5·runs` bits; a longer run is cut into runs of 16 and a last one."""
+    """Run-length code of `(1 + width)·non-zeros + 5·runs` bits; a longer run is cut into runs of 16 and a last one."""
 
     def write(self, codes: Tensor, width: int) -> Stream:
         return encode_runs(codes, width)
@@ -42,16 +42,17 @@ def encode_runs(codes: Tensor, width: int) -> Stream:
 def read_runs(stream: Stream, count: int, width: int) -> tuple[Tensor, Tensor]:
     """The images' codes (images, count), and how many bits of its string (images,) each took."""
     longest = max(width, RUN_BITS)
-    starts, amounts = symbol_starts(stream, prefix_code(longest, (RUN_BITS, width)))
-    one = stream.bits.view(torch.bool).index_select(0, starts)
-    behind = numbers_at(stream.bits, starts + 1, longest)
-    covered = torch.where(one, 1, (behind >> (longest - RUN_BITS)) + 1)
-    places = running_sums(covered, amounts) - covered
-    kept = places < count  # what follows an image's last code in its string is not a run
-    codes = torch.zeros(len(amounts) * count, dtype=code_type(max(1, width)), device=starts.device)
-    at = true_positions(one & kept)
-    first = count * torch.arange(len(amounts), device=starts.device).repeat_interleave(amounts)
-    values = behind.index_select(0, at) >> (longest - width) if width else torch.ones_like(at)
-    codes.scatter_(0, (first + places).index_select(0, at), values.to(codes.dtype))
-    used = torch.where(one, 1 + width, 1 + RUN_BITS) * kept
-    return codes.unflatten(0, (len(amounts), count)), segment_sums(used, amounts)
+    starts, symbol_counts = symbol_starts(stream, prefix_code(longest, (RUN_BITS, width)))
+    nonzero = stream.bits.view(torch.bool).index_select(0, starts)
+    after_flag = numbers_at(stream.bits, starts + 1, longest)
+    covered = torch.where(nonzero, 1, (after_flag >> (longest - RUN_BITS)) + 1)
+    positions = running_sums(covered, symbol_counts) - covered
+    kept = positions < count  # what follows an image's last code in its string is not a run
+    images = len(symbol_counts)
+    codes = torch.zeros(images * count, dtype=code_type(max(1, width)), device=starts.device)
+    written = true_positions(nonzero & kept)
+    first = count * torch.arange(images, device=starts.device).repeat_interleave(symbol_counts)
+    values = after_flag.index_select(0, written) >> (longest - width) if width else torch.ones_like(written)
+    codes.scatter_(0, (first + positions).index_select(0, written), values.to(codes.dtype))
+    used = torch.where(nonzero, 1 + width, 1 + RUN_BITS) * kept
+    return codes.unflatten(0, (images, count)), segment_sums(used, symbol_counts)

@@ -11,12 +11,13 @@ from actbench_plugins.coding.gaps import filled, find_gaps
 
 INDEX_BITS = 4
 _SPAN = 1 << INDEX_BITS
+"""Positions that one entry can cover."""
 
 
 class SparseColumn(Coder):
-    """`(4 + width)·entries` bits. An entry is the number of zeros before a value, 0 to 15, and the value. Where 16
-    zeros or more stand before a non-zero value, an entry (15, 0) covers 16 of them; the zeros behind the last non-zero
-    value need no entry (Han et al., arXiv 1602.01528; each image is one column)."""
+    """Sparse columns of `(4 + width)·entries` bits. An entry is the number of zeros before a value, 0 to 15, and the
+    value. Where 16 zeros or more stand before a non-zero value, an entry (15, 0) covers 16 of them; the zeros behind
+    the last non-zero value need no entry (Han et al., arXiv 1602.01528; each image is one column)."""
 
     def write(self, codes: Tensor, width: int) -> Stream:
         gaps = find_gaps(codes)
@@ -31,9 +32,10 @@ class SparseColumn(Coder):
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         size = INDEX_BITS + width
-        entries, amounts = from_bits(stream.bits.reshape(-1, size), size).long(), stream.lengths // size
-        codes = torch.zeros(len(amounts) * count, dtype=code_type(width), device=entries.device)
-        first = count * torch.arange(len(amounts), device=entries.device).repeat_interleave(amounts)
-        places = first + running_sums((entries >> width) + 1, amounts) - 1
-        codes.scatter_(0, places, (entries & ((1 << width) - 1)).to(codes.dtype))
-        return codes.reshape(len(amounts), count)
+        entries, entry_counts = from_bits(stream.bits.reshape(-1, size), size).long(), stream.lengths // size
+        images = len(entry_counts)
+        codes = torch.zeros(images * count, dtype=code_type(width), device=entries.device)
+        first = count * torch.arange(images, device=entries.device).repeat_interleave(entry_counts)
+        positions = first + running_sums((entries >> width) + 1, entry_counts) - 1
+        codes.scatter_(0, positions, (entries & ((1 << width) - 1)).to(codes.dtype))
+        return codes.reshape(images, count)

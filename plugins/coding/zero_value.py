@@ -9,7 +9,7 @@ from actbench_plugins.coding.coder import Coder
 
 
 class ZeroValue(Coder):
-    """`n + width·non-zeros` bits: a bit-map, then the non-zero values (Rhu et al., HPCA 2018, arXiv 1705.01626)."""
+    """A bit-map, then the non-zero values: `n + width·non-zeros` bits (Rhu et al., HPCA 2018, arXiv 1705.01626)."""
 
     def write(self, codes: Tensor, width: int) -> Stream:
         return zero_value_encode(codes, width)

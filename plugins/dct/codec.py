@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -13,11 +15,12 @@ from actbench.info import OptionValue
 from actbench_plugins.dct import transform
 
 _CANDIDATES = 40
+"""Steps that are compared for a quantiser."""
 
 
 class CenteredQuantizer(nn.Module):
-    """`q = round(y / step)` in `width` bits, so that zero has a code of its own: `−2^(width−1) … 2^(width−1) − 1`
-    (two's complement), or `0 … 2^width − 1` for values that are not negative."""
+    """Rounds to `q = round(y / step)` in `width` bits, so that zero has a code of its own: from `−2^(width−1)` to
+    `2^(width−1) − 1` (two's complement), or from 0 to `2^width − 1` for values that are not negative."""
 
     step: Tensor
 
@@ -29,7 +32,8 @@ class CenteredQuantizer(nn.Module):
 
     @classmethod
     def calibrated(cls, values: Tensor, width: int, *, nonnegative: bool) -> CenteredQuantizer:
-        """With the step of least squared error on some values, by a search over fractions of the widest."""
+        """The quantiser whose step has the least squared error on some values, by a search over fractions of the
+        widest."""
         high = (1 << width) - 1 if nonnegative else max(1, (1 << (width - 1)) - 1)
         widest = max(float(values.abs().max()), 1e-12) / high
         candidates = (
@@ -38,7 +42,7 @@ class CenteredQuantizer(nn.Module):
         return min(candidates, key=lambda quantizer: quantizer.squared_error(values))
 
     def squared_error(self, values: Tensor) -> float:
-        """‖q·step − values‖²"""
+        """The squared error on some values, `‖q·step − values‖²`."""
         return float((self._rounded(values) * self.step.float()).sub_(values).square_().sum())
 
     def encode(self, values: Tensor) -> Tensor:
@@ -53,17 +57,17 @@ class CenteredQuantizer(nn.Module):
         return q * self.step.float()
 
     def forward(self, values: Tensor) -> Tensor:
-        """decode(encode(values))"""
+        """The values as they are decoded: decode(encode(values))."""
         return self.decode(self.encode(values))
 
     def _rounded(self, values: Tensor) -> Tensor:
-        """q, as floating-point numbers."""
+        """The integers q, as floating-point numbers."""
         low = 0 if self.nonnegative else -(1 << (self.width - 1))
         return (values / self.step.float()).round_().clamp_(low, low + (1 << self.width) - 1)
 
 
 class MaskedTransform(Rung):
-    """`y = D x` over groups of B channels; stored: `q = round(y / step)` of the first k of the B rows of D, by
+    """Transforms groups of B channels, `y = D x`, and stores `q = round(y / step)` of the first k of the B rows of D by
     zero-value coding; `x̂ = Dᵀ(q·step)`, with a ReLU for maps that are not negative.
 
     Bits: `C·k/B·H·W + width·non-zeros`, or with `whole_bitmap` (the literal reading of the paper's abstract)
@@ -92,7 +96,7 @@ class MaskedTransform(Rung):
 
     @property
     def coded(self) -> tuple[int, int, int]:
-        """Groups, coefficients of each that have a bit in the bit-map, and positions."""
+        """How many groups there are, coefficients of each that have a bit in the bit-map, and positions."""
         kept, size = self.matrix.shape
         return self.shape[0] // size, size if self.whole_bitmap else kept, self.shape[1] * self.shape[2]
 
@@ -102,8 +106,7 @@ class MaskedTransform(Rung):
 
     @override
     def decode(self, stream: Stream) -> Tensor:
-        groups, rows, positions = self.coded
-        codes = zero_value_decode(stream, groups * rows * positions, self.quantizer.width)
+        codes = zero_value_decode(stream, math.prod(self.coded), self.quantizer.width)
         coefficients = self.quantizer.decode(codes).unflatten(1, self.coded)[:, :, : len(self.matrix)]
         x = transform.inverse(coefficients, self.matrix.float())
         x = x if self.order is None else x[:, self.order.argsort()]
@@ -121,7 +124,7 @@ class MaskedTransform(Rung):
 
     @torch.no_grad()
     def _codes(self, x: Tensor) -> Tensor:
-        """(batch, C, H, W) → (batch, values) unsigned codes; those that the mask drops are zero."""
+        """The unsigned codes, (batch, C, H, W) → (batch, values); those that the mask drops are zero."""
         x = x.float() if self.order is None else x.float()[:, self.order]
         codes = self.quantizer.encode(transform.forward(x.flatten(2), self.matrix.float()))
         dropped = self.coded[1] - codes.shape[2]

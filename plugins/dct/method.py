@@ -1,4 +1,4 @@
-"""DCT-CM: identity or transform, how many frequencies, and which width for which map."""
+"""DCT-CM: whether a map is transformed, how many frequencies it keeps, and its width."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _VALUES = 1 << 14
 """Values on which a quantiser's step is searched."""
 
 _IMAGES = 16
-"""Images of the calibration sample that they come from."""
+"""Images of the calibration sample from which these values come."""
 
 _MASKS = 8
-"""Masks that are compared for a map, at most."""
+"""The most masks that are compared for a map."""
 
 
 class ChannelDCT(LadderMethod):
-    """For the identity and for each mask the widest codes that fit on the calibration images; of these the one with the
-    least squared error. The paper treats early and late layers apart by their sparsity; this choice by error is ours.
-    """
+    """Finds for the identity and for each mask the widest codes that fit on the calibration images, and takes the pair
+    with the least squared error. The paper treats early and late layers apart by their sparsity; this choice by error
+    is ours."""
 
     @override
     def families(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Sequence[Sequence[Rung]]:
@@ -41,7 +41,7 @@ class ChannelDCT(LadderMethod):
     def _rungs(
         self, fmap: FeatureMap, arranged: Tensor, matrix: Tensor, order: Tensor | None, allowance: Allowance
     ) -> list[Rung]:
-        """One mask in every width, the widest first. A sign needs two bits."""
+        """The settings of one mask in every width, the widest first. A sign needs two bits."""
         unsigned = fmap.nonnegative and matrix.shape[1] == 1
         values = thin(transform.forward(arranged.flatten(2), matrix).flatten(), _VALUES)
         quantizers = [
@@ -50,9 +50,9 @@ class ChannelDCT(LadderMethod):
             if unsigned or width > 1
         ]
         whole = self.options["bitmap"] == "all"
-        return [MaskedTransform(fmap, matrix, q, order=order, whole_bitmap=whole) for q in quantizers]
+        return [MaskedTransform(fmap, matrix, quantizer, order=order, whole_bitmap=whole) for quantizer in quantizers]
 
 
 def kept_candidates(size: int) -> list[int]:
-    """At most 8 evenly spaced numbers of kept frequencies, all of them for groups of up to 8."""
+    """Evenly spaced numbers of kept frequencies, at most 8: all of them for groups of up to 8."""
     return sorted({-(-size * number // _MASKS) for number in range(1, _MASKS + 1)}, reverse=True)

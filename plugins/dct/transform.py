@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def basis(size: int) -> Tensor:
-    """D (size, size), fp32: `D[k, n] = √(2/size)·cos(π(2n + 1)k / (2·size))`, the first row divided by √2."""
+    """Matrix D (size, size), fp32: `D[k, n] = √(2/size)·cos(π(2n + 1)k / (2·size))`, the first row divided by √2."""
     index = torch.arange(size, dtype=torch.float64)
     matrix = math.sqrt(2 / size) * torch.cos(math.pi * (2 * index + 1) * index[:, None] / (2 * size))
     matrix[0] /= math.sqrt(2)
@@ -22,26 +22,24 @@ def group_size(channels: int, most: int) -> int:
 
 
 def forward(x: Tensor, matrix: Tensor) -> Tensor:
-    """x (batch, C, positions), `matrix` (k, B) → coefficients (batch, C/B, k, positions)."""
+    """The transform: x (batch, C, positions), `matrix` (k, B) → coefficients (batch, C/B, k, positions)."""
     coefficients: Tensor = matrix @ x.unflatten(1, (-1, matrix.shape[1]))
     return coefficients
 
 
 def inverse(coefficients: Tensor, matrix: Tensor) -> Tensor:
-    """Coefficients (batch, C/B, k, positions) → (batch, C, positions), those beyond k being zero."""
+    """The inverse: coefficients (batch, C/B, k, positions) → (batch, C, positions), those beyond k being zero."""
     return (matrix.T @ coefficients).flatten(1, 2)
 
 
 def order_by_correlation(covariance: Tensor) -> Tensor:
-    """(C,) a path through the channels (ours): the one with the largest sum of correlations first, then each time the
+    """A path through the channels (C,) (ours): the one with the largest sum of correlations first, then each time the
     channel with the largest correlation to the last one. `covariance` (C, C)."""
     deviation = covariance.diagonal().clamp_min(1e-12).sqrt()
     correlation = covariance / torch.outer(deviation, deviation)
     path = [int(correlation.sum(0).argmax())]
-    left = torch.ones(len(covariance), dtype=torch.bool)
-    left[path[0]] = False
     while len(path) < len(covariance):
-        nearest = int(correlation[path[-1]].masked_fill(~left, -torch.inf).argmax())
-        left[nearest] = False
-        path.append(nearest)
+        to_last = correlation[path[-1]].clone()
+        to_last[path] = -torch.inf
+        path.append(int(to_last.argmax()))
     return torch.tensor(path)

@@ -1,7 +1,8 @@
-"""FATReLU: which threshold and width for which map."""
+"""FATReLU: which threshold and width each map has."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,14 +15,14 @@ from actbench.codec.rate_control import MARGIN, LadderMethod, Rung
 from actbench.info import OptionValue
 
 SHARES = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
-"""Of the non-zero values that a plan has room for, what each rung's threshold leaves on calibration images."""
+"""Shares of the non-zero values that a plan has room for: what each rung's threshold leaves on calibration images."""
 
 _IMAGES = 256
 """Images of the calibration sample on which thresholds are searched."""
 
 
 class ThresholdedMap(Rung):
-    """`x·[x ≥ T]` in quantiser codes, by zero-value coding: `C·H·W + width·non-zeros` bits."""
+    """Stores `x·[x ≥ T]` in quantiser codes, by zero-value coding: `C·H·W + width·non-zeros` bits."""
 
     threshold: Tensor
 
@@ -37,8 +38,7 @@ class ThresholdedMap(Rung):
 
     @override
     def decode(self, stream: Stream) -> Tensor:
-        count = self.shape[0] * self.shape[1] * self.shape[2]
-        codes = zero_value_decode(stream, count, self.quantizer.width).float()
+        codes = zero_value_decode(stream, math.prod(self.shape), self.quantizer.width).float()
         values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
         return values.reshape(-1, *self.shape)
 
@@ -57,8 +57,8 @@ class ThresholdedMap(Rung):
 
 
 class ThresholdedCoding(LadderMethod):
-    """For each width the least threshold that leaves as many non-zero values as fit; of these the pair with the least
-    error. Images that do not fit take a higher threshold at the same width."""
+    """Finds for each width the least threshold that leaves as many non-zero values as fit, and takes the pair with the
+    least error. Images that do not fit take a higher threshold at the same width."""
 
     @override
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
@@ -73,16 +73,17 @@ class ThresholdedCoding(LadderMethod):
     def families(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Sequence[Sequence[Rung]]:
         sample = stats.after.sample
         ordered = sample[:_IMAGES].flatten(1).sort(1, descending=True).values
-        return [self._rungs(fmap, sample, ordered, width, allowance.bits) for width in allowance.widths]
+        return [_rungs(fmap, sample, ordered, width, allowance.bits) for width in allowance.widths]
 
-    def _rungs(self, fmap: FeatureMap, sample: Tensor, ordered: Tensor, width: int, bits: int) -> list[Rung]:
-        """Rising thresholds at one width; none where the bit-map alone does not fit."""
-        room = (bits / MARGIN - fmap.elements) / width
-        if room < 0:
-            return []
-        quantizer = UniformQuantizer.calibrated(width, sample, nonnegative=True)
-        thresholds = [least_threshold(ordered, int(room * share)) for share in SHARES]
-        return [ThresholdedMap(fmap, threshold, quantizer) for threshold in thresholds]
+
+def _rungs(fmap: FeatureMap, sample: Tensor, ordered: Tensor, width: int, bits: int) -> list[Rung]:
+    """Rising thresholds at one width; none where the bit-map alone does not fit."""
+    nonzeros = (bits / MARGIN - fmap.elements) / width
+    if nonzeros < 0:
+        return []
+    quantizer = UniformQuantizer.calibrated(width, sample, nonnegative=True)
+    thresholds = [least_threshold(ordered, int(nonzeros * share)) for share in SHARES]
+    return [ThresholdedMap(fmap, threshold, quantizer) for threshold in thresholds]
 
 
 def least_threshold(ordered: Tensor, most: int) -> float:

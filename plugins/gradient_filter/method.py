@@ -12,12 +12,12 @@ from actbench.info import OptionValue
 
 
 class PooledInput(Codec):
-    """`C·⌈H/r⌉·⌈W/r⌉` means over r×r squares, smaller at the borders; decoded, each fills its square."""
+    """Means over r×r squares, smaller at the borders: `C·⌈H/r⌉·⌈W/r⌉` values; decoded, each fills its square."""
 
-    def __init__(self, fmap: FeatureMap, side: int) -> None:
+    def __init__(self, fmap: FeatureMap, squares: int) -> None:
         super().__init__()
         self.size = (fmap.height, fmap.width)
-        self.squares = side
+        self.squares = squares
 
     @override
     def encode(self, x: Tensor) -> Payload:
@@ -35,8 +35,8 @@ class PooledInput(Codec):
 
 
 class GradientFilter(Method):
-    """The smallest squares that fit. The gradient of the weight is that of the averaged input; the gradient to the
-    input is exact, where the paper's is of averages too, to save computation."""
+    """Takes the smallest squares that fit. The gradient of the weight is that of the averaged input; the gradient to
+    the input is exact, where the paper's is of averages too, to save computation."""
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         for side in range(1, max(fmap.height, fmap.width) + 1):

@@ -1,4 +1,4 @@
-"""Which rank and width each map may have: its ladder of settings, and the greedy descent over all maps."""
+"""Which rank and width each map may have: its settings, and the greedy descent over all maps."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from actbench.codec import Unsupported
 
-_LEAST = 1e-9
-"""Of a map's signal, in `Rung.lost`: where the predicted error is larger than the signal, too."""
+_LEAST_SIGNAL = 1e-9
+"""The least part of a map's signal that `Setting.lost` counts with, where the predicted error is larger than it too."""
 
 
 @dataclass(frozen=True)
-class Rung:
+class Setting:
     """One way to store a map, the bits that it takes, and its predicted relative error. `rank` None: as it is."""
 
     rank: int | None
@@ -24,75 +24,79 @@ class Rung:
 
     @property
     def lost(self) -> float:
-        """`A = −log(1 − e)`: what is left of the signal is about the product of what each map leaves, so that the
-        losses of all maps add up."""
-        return -math.log(max(1 - self.error, _LEAST))
+        """The loss `A = −log(1 − e)`: what is left of the signal is about the product of what each map leaves, so that
+        the losses of all maps add up."""
+        return -math.log(max(1 - self.error, _LEAST_SIGNAL))
 
 
-Ladder = Sequence[Rung]
-"""A map's rungs, bits falling and error rising."""
+Settings = Sequence[Setting]
+"""A map's settings, bits falling and error rising."""
 
-Score = Callable[[Mapping[str, Rung], str, Rung], float]
-"""(all maps' rungs now, a map's name, the rung below) → how much the step is worth: the largest is taken first."""
+Score = Callable[[Mapping[str, Setting], str, Setting], float]
+"""How much a step down is worth, from the settings that all maps have, a map's name, and its next lower setting. The
+step with the largest score is taken first."""
 
 
-def efficient(first: Rung, others: Iterable[Rung]) -> list[Rung]:
-    """`first`, and below it every rung that has a smaller error than all that take as many bits or fewer."""
-    kept: list[Rung] = []
-    for rung in sorted(others, key=lambda rung: (rung.bits, rung.error)):
-        if rung.bits < first.bits and (not kept or rung.error < kept[-1].error):
-            kept.append(rung)
+def efficient(first: Setting, others: Iterable[Setting]) -> list[Setting]:
+    """The efficient settings: `first`, and below it each with a smaller error than all that take no more bits."""
+    kept: list[Setting] = []
+    for setting in sorted(others, key=lambda setting: (setting.bits, setting.error)):
+        if setting.bits < first.bits and (not kept or setting.error < kept[-1].error):
+            kept.append(setting)
     return [first, *reversed(kept)]
 
 
-def convex(ladder: Ladder) -> list[Rung]:
-    """The rungs on the convex hull of bits and `lost`: each step costs more per saved bit than the one before, so that
-    no step that costs much hides a cheaper one below it, and the greedy descent is the least total loss at its bits."""
-    kept: list[Rung] = []
-    for rung in ladder:
-        while len(kept) > 1 and _price(kept[-2], kept[-1]) >= _price(kept[-1], rung):
-            kept.pop()
-        kept.append(rung)
-    return kept
+def convex(settings: Settings) -> list[Setting]:
+    """The settings on the convex hull of bits and `lost`: each step costs more per saved bit than the one before, so
+    that no step that costs much hides a cheaper one below it, and the greedy descent is the least total loss at its
+    bits."""
+    hull: list[Setting] = []
+    for setting in settings:
+        while len(hull) > 1 and _price(hull[-2], hull[-1]) >= _price(hull[-1], setting):
+            hull.pop()
+        hull.append(setting)
+    return hull
 
 
-def _price(rung: Rung, below: Rung) -> float:
-    return (below.lost - rung.lost) / (rung.bits - below.bits)
+def _price(upper: Setting, lower: Setting) -> float:
+    """Loss per saved bit of the step from one setting to a lower one."""
+    return (lower.lost - upper.lost) / (upper.bits - lower.bits)
 
 
-def fit(name: str, ladder: Ladder, limit: int) -> Rung:
-    """The first rung of at most `limit` bits: the least error, since errors rise."""
-    for rung in ladder:
-        if rung.bits <= limit:
-            return rung
-    raise Unsupported(f"{name}: one component needs {ladder[-1].bits} bits; {limit} are allowed")
+def fit(name: str, settings: Settings, limit: int) -> Setting:
+    """The first setting of at most `limit` bits: the least error, since errors rise."""
+    for setting in settings:
+        if setting.bits <= limit:
+            return setting
+    raise Unsupported(f"{name}: one component needs {settings[-1].bits} bits; {limit} are allowed")
 
 
-def allocate(ladders: Mapping[str, Ladder], limit: int, score: Score) -> dict[str, Rung]:
-    """From the top rungs, takes the step with the largest score until all maps together have at most `limit` bits.
+def allocate(settings: Mapping[str, Settings], limit: int, score: Score) -> dict[str, Setting]:
+    """Takes from all maps' first settings the step with the largest score, until together they have at most `limit`
+    bits.
 
     Scores are kept in a heap, and only the one on top is computed again before its step is taken (lazy evaluation):
     with scores that do not grow while other maps shrink, this is the plain greedy choice.
     """
-    least = sum(ladder[-1].bits for ladder in ladders.values())
-    if least > limit:
-        raise Unsupported(f"one component of every map needs {least} bits; {limit} are allowed")
-    level = dict.fromkeys(ladders, 0)
-    now = {name: ladder[0] for name, ladder in ladders.items()}
+    needed = sum(map_settings[-1].bits for map_settings in settings.values())
+    if needed > limit:
+        raise Unsupported(f"one component of every map needs {needed} bits; {limit} are allowed")
+    level = dict.fromkeys(settings, 0)
+    chosen = {name: map_settings[0] for name, map_settings in settings.items()}
     heap: list[tuple[float, str]] = []
 
     def push(name: str) -> None:
-        if level[name] + 1 < len(ladders[name]):
-            heapq.heappush(heap, (-score(now, name, ladders[name][level[name] + 1]), name))
+        if level[name] + 1 < len(settings[name]):
+            heapq.heappush(heap, (-score(chosen, name, settings[name][level[name] + 1]), name))
 
-    for name in ladders:
+    for name in settings:
         push(name)
-    while sum(rung.bits for rung in now.values()) > limit:
+    while sum(setting.bits for setting in chosen.values()) > limit:
         _, name = heapq.heappop(heap)
         push(name)
         if heap[0][1] == name:
             heapq.heappop(heap)
             level[name] += 1
-            now[name] = ladders[name][level[name]]
+            chosen[name] = settings[name][level[name]]
             push(name)
-    return now
+    return chosen

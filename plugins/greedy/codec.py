@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer
 from actbench.codec.modules import pointwise
 from actbench.codec.principal_components import Components
-from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 
 
@@ -29,7 +28,8 @@ class StoredComponents(Codec):
 
 
 class ComponentCodec(Codec):
-    """`z = D x − D μ`, `x̂ = E Q(z) + μ` before the nonlinearity: K·H·W·width bits, H and W before pooling.
+    """Leading components, `z = D x − D μ` and `x̂ = E Q(z) + μ` before the nonlinearity: K·H·W·width bits, H and W
+    before pooling.
 
     `project`: D (K, C) with bias, which folds into the convolution before. `expand`: E (C, K) with bias μ, which stays:
     the nonlinearity stands between it and the next convolution.
@@ -52,5 +52,4 @@ class ComponentCodec(Codec):
         return Folded(self.core, project=self.project)
 
     def describe(self) -> dict[str, OptionValue]:
-        quantizer = self.core.plain.quantizer
-        return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
+        return {"rank": self.project.out_channels, **self.core.plain.describe()}

@@ -15,33 +15,33 @@ from actbench.feature_map import FLOAT_BITS
 _IMAGES = 16
 """Images of the calibration sample on which the errors of quantisers are measured."""
 
-_LEAST = 1e-30
-"""Variance: so that a map without any divides by something."""
+_LEAST_VARIANCE = 1e-30
+"""What a map without variance has its error divided by."""
 
 
 @dataclass(frozen=True)
 class Distortion:
     """Predicted relative error of K components in b bits: `Σ_{i≥K} w_i + d(b)·Σ_{i<K} w_i`, with `w_i = λ_i / Σ λ`.
 
-    `weights` (C,): each component's part of the variance; `quantization`: d, the error of a component of variance 1.
+    `weights` (C,): each component's part of the variance; `quantisation`: d, the error of a component of variance 1.
     """
 
     weights: Tensor
-    quantization: Mapping[int, float]
+    quantisation: Mapping[int, float]
 
     @classmethod
     def of(cls, components: Components, sample: Tensor, widths: Sequence[int]) -> Distortion:
-        """Of all components, with quantisers calibrated on `sample`."""
-        parts = components.energy / components.energy.sum().clamp_min(_LEAST)
-        return cls(parts, quantization_errors(components, sample, widths))
+        """The distortion of all components, with quantisers calibrated on `sample`."""
+        weights = components.energy / components.energy.sum().clamp_min(_LEAST_VARIANCE)
+        return cls(weights, quantisation_errors(components, sample, widths))
 
     def __call__(self, rank: int, width: int) -> float:
         kept = float(self.weights[:rank].sum())
-        return max(0.0, 1 - kept) + self.quantization[width] * kept
+        return max(0.0, 1 - kept) + self.quantisation[width] * kept
 
 
-def quantization_errors(components: Components, sample: Tensor, widths: Sequence[int]) -> dict[int, float]:
-    """d(b) for each width: the mean squared error of the calibrated quantiser on the components of `sample`."""
+def quantisation_errors(components: Components, sample: Tensor, widths: Sequence[int]) -> dict[int, float]:
+    """The error d(b) of each width: the mean square of what its calibrated quantiser errs on components of `sample`."""
     z = components.of_images(sample[:_IMAGES])
     quantizers = {width: UniformQuantizer.calibrated(width, z) for width in widths if width != FLOAT_BITS}
     with torch.no_grad():
@@ -57,5 +57,5 @@ def plain_errors(fmap: FeatureMap, stats: MapStatistics, widths: Sequence[int]) 
     for width in widths:
         with torch.no_grad():
             error = PlainCodec.calibrated(fmap, stats, width)(sample) - sample
-        errors[width] = float(error.square().mean()) / max(variance, _LEAST)
+        errors[width] = float(error.square().mean()) / max(variance, _LEAST_VARIANCE)
     return errors

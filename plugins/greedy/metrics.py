@@ -4,55 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from actbench_plugins.greedy.allocation import Ladder, Rung, Score
+from actbench_plugins.greedy.allocation import Score, Setting, Settings
 
 _EPSILON, _LOSS_EPSILON = 1e-9, 1e-3
 """What a step without any error is taken to cost; in the loss of a few images, less than ε is noise."""
 
 
-def by_error(ladders: Mapping[str, Ladder]) -> Score:
-    """`ΔB / (max(0, ΔA) + ε)`, `A = −log(1 − e)`, e the predicted error."""
+def by_error(settings: Mapping[str, Settings]) -> Score:
+    """Scores a step by `ΔB / (max(0, ΔA) + ε)`, `A = −log(1 − e)`, e the predicted error."""
 
-    def score(now: Mapping[str, Rung], name: str, below: Rung) -> float:
-        more = below.lost - now[name].lost
-        return (now[name].bits - below.bits) / (max(0.0, more) + _EPSILON)
+    def score(chosen: Mapping[str, Setting], name: str, lower: Setting) -> float:
+        added_loss = lower.lost - chosen[name].lost
+        return (chosen[name].bits - lower.bits) / (max(0.0, added_loss) + _EPSILON)
 
     return score
 
 
-def by_loss(loss: Callable[[Mapping[str, Rung]], float]) -> Score:
-    """`ΔB / (max(0, ΔA) + ε)`, A the task's loss with these settings in place: each score is a forward pass."""
-    known: dict[tuple[tuple[str, Rung], ...], float] = {}
+def by_loss(loss: Callable[[Mapping[str, Setting]], float]) -> Score:
+    """Scores a step by `ΔB / (max(0, ΔA) + ε)`, A the task's loss with these settings in place: each score is a forward
+    pass."""
+    known: dict[tuple[tuple[str, Setting], ...], float] = {}
 
-    def remembered(rungs: Mapping[str, Rung]) -> float:
-        key = tuple(rungs.items())
+    def remembered(chosen: Mapping[str, Setting]) -> float:
+        key = tuple(chosen.items())
         if key not in known:
-            known[key] = loss(rungs)
+            known[key] = loss(chosen)
         return known[key]
 
-    def score(now: Mapping[str, Rung], name: str, below: Rung) -> float:
-        difference = remembered({**now, name: below}) - remembered(now)
-        return (now[name].bits - below.bits) / (max(0.0, difference) + _LOSS_EPSILON)
+    def score(chosen: Mapping[str, Setting], name: str, lower: Setting) -> float:
+        added_loss = remembered({**chosen, name: lower}) - remembered(chosen)
+        return (chosen[name].bits - lower.bits) / (max(0.0, added_loss) + _LOSS_EPSILON)
 
     return score
 
 
-def by_ratio(ladders: Mapping[str, Ladder]) -> Score:
-    """What is left of a map's bits: the map that has been reduced least is next, so that all ratios stay alike."""
-    return lambda now, name, below: now[name].bits / ladders[name][0].bits
+def by_ratio(settings: Mapping[str, Settings]) -> Score:
+    """Scores a step by what is left of the map's bits: the map that has been reduced least is next, so that all ratios
+    stay alike."""
+    return lambda chosen, name, lower: chosen[name].bits / settings[name][0].bits
 
 
-def by_energy(ladders: Mapping[str, Ladder]) -> Score:
-    """The energy that the step leaves: all maps keep about the same."""
-    return lambda now, name, below: -below.error
+def by_energy(settings: Mapping[str, Settings]) -> Score:
+    """Scores a step by the energy that it leaves: all maps keep about the same."""
+    return lambda chosen, name, lower: -lower.error
 
 
-def by_bits(ladders: Mapping[str, Ladder]) -> Score:
-    """ΔB alone."""
-    return lambda now, name, below: now[name].bits - below.bits
+def by_bits(settings: Mapping[str, Settings]) -> Score:
+    """Scores a step by ΔB alone."""
+    return lambda chosen, name, lower: chosen[name].bits - lower.bits
 
 
-METRICS: dict[str, Callable[[Mapping[str, Ladder]], Score]] = {
+METRICS: dict[str, Callable[[Mapping[str, Settings]], Score]] = {
     "error": by_error,
     "uniform": by_ratio,
     "energy": by_energy,

@@ -1,6 +1,8 @@
-"""Groups of values in codes of one width, each group between its own ends."""
+"""Groups of values in codes of one width, each group between ends of its own."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ _END_BITS = 16
 
 
 class GroupCodes(Codec):
-    """Of each 256 values of an image the lower end l and the range r, in bfloat16, and `width`-bit codes
+    """Stores of each 256 values of an image the lower end l and the range r, in bfloat16, and `width`-bit codes
 
         code = ⌊(x − l)·(2^width − 1)/r + u⌋        x̂ = l + code·r/(2^width − 1)
 
@@ -45,8 +47,7 @@ class GroupCodes(Codec):
     def decode(self, payload: Payload) -> Tensor:
         step = payload["span"].float() / self._levels
         values = payload["low"].float() + payload["codes"].float() * step
-        count = self.shape[0] * self.shape[1] * self.shape[2]
-        decoded: Tensor = values.flatten(1)[:, :count].unflatten(1, self.shape)
+        decoded: Tensor = values.flatten(1)[:, : math.prod(self.shape)].unflatten(1, self.shape)
         return decoded
 
     @override
@@ -59,7 +60,7 @@ class GroupCodes(Codec):
 
 
 def grouped(x: Tensor) -> Tensor:
-    """(batch, …) → (batch, groups, 256), the last group filled up with the last value."""
+    """Values in groups, (batch, …) → (batch, groups, 256), the last group filled up with the last value."""
     flat = x.flatten(1)
     missing = -flat.shape[1] % GROUP
     filled = functional.pad(flat[:, None], (0, missing), mode="replicate")[:, 0]
@@ -68,7 +69,10 @@ def grouped(x: Tensor) -> Tensor:
 
 
 def ends(groups: Tensor) -> tuple[Tensor, Tensor]:
-    """The lower end and the range of each group, (batch, groups, 1) in bfloat16, such that all values are inside."""
+    """The lower end and the range of each group, (batch, groups, 1) in bfloat16, such that all values are inside.
+
+    Subnormal values count as zero: the lower end may lie above them, by less than 2^−126.
+    """
     low, high = (end[..., None] for end in groups.aminmax(dim=2))
     below = low - low.abs() * 2**-8
     rounded = below.bfloat16()
@@ -77,6 +81,6 @@ def ends(groups: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bits_of(fmap: FeatureMap, width: int) -> int:
-    """Bits of one image."""
+    """Bits of one image's codes and ends."""
     groups = -(-fmap.elements // GROUP)
     return groups * (GROUP * width + 2 * _END_BITS)

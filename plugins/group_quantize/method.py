@@ -14,29 +14,29 @@ _IMAGES = 16
 
 
 class Groups(Method):
-    """Widths are given out one bit at a time, each to the map that needs it most, until the ceiling is reached."""
+    """Gives out widths one bit at a time, each to the map that needs it most, until the ceiling is reached."""
 
     stochastic: ClassVar[bool]
 
     def plan_saving(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         narrowest, widest = min(budget.bits.widths), min(max(budget.bits.widths), 8)
         limit = budget.ceiling.limit(network.maps)
-        widths = {fmap.name: narrowest for fmap in network.maps}
         maps = {fmap.name: fmap for fmap in network.maps}
-        errors = {name: relative_range(stats[name]) for name in maps}
+        widths = dict.fromkeys(maps, narrowest)
+        spreads = {name: relative_range(stats[name]) for name in maps}
         needed = sum(bits_of(fmap, narrowest) for fmap in network.maps)
         if narrowest > widest or needed > limit:
             raise Unsupported(f"codes of {narrowest} bits need {needed} bits an image; {limit} are allowed")
-        left = set(maps)
-        while left:
-            name = max(left, key=lambda name: self.need(errors[name], widths[name], maps[name]))
-            more = bits_of(maps[name], widths[name] + 1) - bits_of(maps[name], widths[name])
-            if widths[name] == widest or needed + more > limit:
-                left.remove(name)
+        growing = list(maps)
+        while growing:
+            name = max(growing, key=lambda name: self.need(spreads[name], widths[name], maps[name]))
+            added = bits_of(maps[name], widths[name] + 1) - bits_of(maps[name], widths[name])
+            if widths[name] == widest or needed + added > limit:
+                growing.remove(name)
                 continue
             widths[name] += 1
-            needed += more
-        return Plan({n: GroupCodes(f, widths[n], stochastic=self.stochastic) for n, f in maps.items()})
+            needed += added
+        return Plan({name: GroupCodes(fmap, widths[name], stochastic=self.stochastic) for name, fmap in maps.items()})
 
     @abstractmethod
     def need(self, spread: float, width: int, fmap: FeatureMap) -> float:
@@ -44,8 +44,8 @@ class Groups(Method):
 
 
 class GroupQuantization(Groups):
-    """Sensitivity: the relative error that a bit saves, for each bit that it costs (ours; ActNN and GACT weigh with
-    gradients, which are not known while planning)."""
+    """Gives bits by sensitivity: the relative error that a bit saves, for each bit that it costs (ours; ActNN and GACT
+    weigh with gradients, which are not known while planning)."""
 
     stochastic = True
 
@@ -54,7 +54,7 @@ class GroupQuantization(Groups):
 
 
 class ErrorBound(Groups):
-    """The map with the largest relative error gets the next bit: the bound that all maps hold is the least."""
+    """Gives the next bit to the map with the largest relative error: the bound that all maps hold is the least."""
 
     stochastic = False
 
@@ -63,12 +63,12 @@ class ErrorBound(Groups):
 
 
 def relative_error(spread: float, width: int) -> float:
-    """`E‖x̂ − x‖²/‖x‖²` with rounding errors that are uniform: `spread / (12·(2^width − 1)²)`."""
+    """The expected `‖x̂ − x‖²/‖x‖²` where rounding errors are uniform: `spread / (12·(2^width − 1)²)`."""
     return spread / (12 * ((1 << width) - 1) ** 2)
 
 
 def relative_range(stats: MapStatistics) -> float:
-    """`Σ_groups 256·r² / Σ x²`, r a group's range."""
+    """The squared ranges of a map's groups over its energy: `Σ_groups 256·r² / Σ x²`, r a group's range."""
     groups = grouped(stats.after.sample[:_IMAGES])
     span = ends(groups)[1].double()
     return float(GROUP * span.square().sum() / groups.double().square().sum().clamp_min(1e-30))

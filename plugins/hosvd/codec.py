@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -20,7 +22,7 @@ _RIDGE = 1e-5
 
 
 class DecomposedMap(Codec):
-    """Truncated HOSVD of each image's (C, H, W) map; stored: a core (K_1, K_2, K_3) and of each truncated mode a
+    """Stores a truncated HOSVD of each image's (C, H, W) map: a core (K_1, K_2, K_3) and of each truncated mode a
     factor (n_i, K_i), all in `width`-bit codes or all in fp32: `width·(K_1·K_2·K_3 + Σ n_i·K_i)` bits.
 
     With the factors quantised first, the core is the least-squares one for what `decode` will read. Its entries are
@@ -38,7 +40,7 @@ class DecomposedMap(Codec):
 
     @classmethod
     def calibrated(cls, fmap: FeatureMap, ranks: Ranks, width: int, sample: Tensor) -> DecomposedMap:
-        """With all clips of least squared error on the sample; `width` 32 means no quantisation."""
+        """The codec whose clips have the least squared error on the sample; `width` 32 means no quantisation."""
         codec = cls(fmap, ranks)
         if width == FLOAT_BITS:
             return codec
@@ -71,15 +73,15 @@ class DecomposedMap(Codec):
     @override
     def describe(self) -> dict[str, OptionValue]:
         width = self.core_quantizer.width if self.core_quantizer else FLOAT_BITS
-        ranks: dict[str, OptionValue] = {m: r or "full" for m, r in zip(MODES, self.ranks, strict=True)}
+        ranks: dict[str, OptionValue] = {mode: rank or "full" for mode, rank in zip(MODES, self.ranks, strict=True)}
         return ranks | {"bits": width}
 
     @override
     def operations(self, shape: tuple[int, int, int]) -> int:
         """Eigenvectors of Gram matrices, 9·r³ floating-point operations each (Golub, Van Loan), as fp32 products."""
-        elements = shape[0] * shape[1] * shape[2]
-        smaller = [min(shape[MODES.index(name)], elements // shape[MODES.index(name)]) for name in self._truncated]
-        return sum(9 * r**3 for r in smaller) * FLOAT_BITS**2 // 2
+        sizes = [shape[MODES.index(name)] for name in self._truncated]
+        smaller_sides = [min(size, math.prod(shape) // size) for size in sizes]
+        return sum(9 * r**3 for r in smaller_sides) * FLOAT_BITS**2 // 2
 
     @property
     def _truncated(self) -> list[str]:
@@ -91,7 +93,7 @@ class DecomposedMap(Codec):
 
     @torch.no_grad()
     def _quantised(self, factors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What `decode` will read."""
+        """The factors as `decode` will read them."""
         if not self.factor_quantizers:
             return factors
         return {name: self.factor_quantizers[name](factor) for name, factor in factors.items()}
@@ -103,7 +105,7 @@ class DecomposedMap(Codec):
         return x
 
     def _quantizer(self, name: str | None) -> UniformQuantizer | None:
-        """Of a factor, or of the core."""
+        """The quantiser of the factor of this name, or of the core for None."""
         if name is None or not self.factor_quantizers:
             return self.core_quantizer
         return self.factor_quantizers[name]  # type: ignore[return-value]
@@ -123,8 +125,8 @@ class DecomposedMap(Codec):
 
 
 def least_squares_inverse(factor: Tensor) -> Tensor:
-    """(batch, n, k) → (batch, k, n): `(UᵀU + ε·I)⁻¹ Uᵀ`, the left inverse of a factor that quantisation has made less
-    than orthonormal; ε keeps it bounded where columns have become alike."""
+    """The left inverse of a factor that quantisation has made less than orthonormal, (batch, n, k) → (batch, k, n):
+    `(UᵀU + ε·I)⁻¹ Uᵀ`, where ε keeps it bounded where columns have become alike."""
     gram = factor.mT @ factor
     ridge = _RIDGE * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     solution: Tensor = torch.linalg.solve(gram + ridge, factor.mT)

@@ -26,13 +26,13 @@ _TINY = 1e-30
 
 @dataclass(frozen=True)
 class Decomposition:
-    """`core` (batch, K_1, K_2, …) and for each mode its orthonormal `factors` (batch, n_i, K_i)."""
+    """A `core` (batch, K_1, K_2, …), and an orthonormal factor (batch, n_i, K_i) for each mode."""
 
     core: Tensor
     factors: tuple[Tensor, ...]
 
     def restore(self) -> Tensor:
-        """(batch, n_1, n_2, …)"""
+        """The tensor (batch, n_1, n_2, …) again."""
         x = self.core
         for mode, factor in enumerate(self.factors):
             x = mode_product(x, factor, mode)
@@ -40,20 +40,20 @@ class Decomposition:
 
 
 def unfold(x: Tensor, mode: int) -> Tensor:
-    """(batch, n_1, n_2, …) → (batch, n_mode, product of the others)"""
+    """The unfolding along a mode: (batch, n_1, n_2, …) → (batch, n_mode, product of the other sizes)."""
     return x.movedim(mode + 1, 1).flatten(2)
 
 
 def mode_product(x: Tensor, matrix: Tensor, mode: int) -> Tensor:
-    """`x ×_mode matrix`: (batch, …, n_mode, …) and (batch, k, n_mode) → (batch, …, k, …)"""
+    """The product `x ×_mode matrix`: (batch, …, n_mode, …) and (batch, k, n_mode) → (batch, …, k, …)."""
     moved = x.movedim(mode + 1, 1)
     product = matrix @ moved.flatten(2)
     return product.reshape(*product.shape[:2], *moved.shape[2:]).movedim(1, mode + 1)
 
 
 def gram_eigenvectors(unfolding: Tensor) -> tuple[Tensor, Tensor]:
-    """Of matrices (batch, n, m), with r = min(n, m): squared singular values (batch, r), descending, and left singular
-    vectors (batch, n, r).
+    """The squared singular values (batch, r), descending, and left singular vectors (batch, n, r) of matrices
+    (batch, n, m), r = min(n, m).
 
     They come from the smaller of the two Gram matrices. XXᵀ has them as eigenvectors; with XᵀX = VΛVᵀ, a QR
     decomposition makes X·V orthonormal. Each vector's sign makes its entry of largest magnitude positive.
@@ -70,8 +70,8 @@ def gram_eigenvectors(unfolding: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _eigenvectors(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """In fp64 where the solver does not converge in fp32, which it says, or not: as with many eigenvalues that are all
-    but equal."""
+    """Eigenvalues, ascending, and eigenvectors, in fp64 where the solver does not converge in fp32, which it says, or
+    not: as with many eigenvalues that are all but equal."""
     try:
         values, vectors = torch.linalg.eigh(gram)
         if torch.isfinite(vectors).all():
@@ -94,15 +94,15 @@ def hosvd_factors(x: Tensor, ranks: Sequence[int | None]) -> list[Tensor | None]
 
 
 def hosvd(x: Tensor, ranks: Sequence[int]) -> Decomposition:
-    """Truncated to `ranks`. Gradients pass to the core: the factors count as constants."""
+    """The decomposition truncated to `ranks`. Gradients pass to the core: the factors count as constants."""
     exact = at_least_fp32(x)
     factors = tuple(factor for factor in hosvd_factors(exact, ranks) if factor is not None)
     return Decomposition(_project(exact, factors), factors)
 
 
 def hosvd_epsilon(x: Tensor, epsilon: float) -> Decomposition:
-    """For one tensor of any number of modes, (B, C, H, W) for example: `core` (K_1, K_2, …) and `factors` (n_i, K_i)
-    with K_i the smallest rank whose share of mode i's variance is at least ε (Nguyen et al., arXiv 2411.06346).
+    """Decomposes one tensor of any number of modes, (B, C, H, W) for example: `core` (K_1, K_2, …) and `factors` (n_i,
+    K_i), K_i the smallest rank whose share of mode i's variance is at least ε (Nguyen et al., arXiv 2411.06346).
 
     The squared error is at most `modes·(1 − ε)` of the tensor's. An all-zero tensor has ranks 1. The ranks of all modes
     reach the host in one transfer.
@@ -115,7 +115,8 @@ def hosvd_epsilon(x: Tensor, epsilon: float) -> Decomposition:
 
 
 def hosvd_within(x: Tensor, most: int) -> Decomposition:
-    """The same for the largest ε with which core and factors have at most `most` values, ranks 1 if none has."""
+    """Decomposes as `hosvd_epsilon` does with the largest ε for which core and factors have at most `most` values; with
+    ranks 1 if none has."""
     with torch.no_grad():
         modes = _modes(x)
         shares = [(values.cumsum(1) / values.sum(1).clamp_min(_TINY))[0] for values, _ in modes]
@@ -124,7 +125,7 @@ def hosvd_within(x: Tensor, most: int) -> Decomposition:
 
 
 def _ranks_within(shares: Sequence[Sequence[float]], sizes: Sequence[int], most: int) -> list[int]:
-    """For each mode the rank at the largest ε that fits. `shares`: of its variance, in the first 1, 2, … vectors;
+    """The rank of each mode at the largest ε that fits. `shares`: of a mode's variance, in its first 1, 2, … vectors;
     an ε between two of them has the ranks of the upper one."""
     thresholds = sorted({share for mode in shares for share in mode})
 
@@ -140,7 +141,7 @@ def _ranks_within(shares: Sequence[Sequence[float]], sizes: Sequence[int], most:
 
 
 def _modes(x: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Of each mode, squared singular values (1, r) and vectors (1, n_i, r)."""
+    """The squared singular values (1, r) and vectors (1, n_i, r) of each mode."""
     scaled = _scaled(at_least_fp32(x.detach())[None])
     return [gram_eigenvectors(unfold(scaled, mode)) for mode in range(x.dim())]
 
@@ -151,14 +152,14 @@ def _truncated(x: Tensor, modes: Sequence[tuple[Tensor, Tensor]], ranks: Sequenc
 
 
 def _project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    """The core. Modes that shrink most come first: that is the least work."""
+    """The core, by the modes that shrink most first: that is the least work."""
     for mode in sorted(range(len(factors)), key=lambda mode: factors[mode].shape[2] / factors[mode].shape[1]):
         x = mode_product(x, factors[mode].mT, mode)
     return x
 
 
 def _scaled(x: Tensor) -> Tensor:
-    """Each tensor of a batch by its largest magnitude, so that squares neither overflow nor vanish."""
+    """Each tensor of a batch divided by its largest magnitude, so that squares neither overflow nor vanish."""
     flat = x.flatten(1)
     largest = torch.maximum(flat.amax(1), -flat.amin(1)).clamp_min(_TINY)
     return x / largest.reshape(-1, *[1] * (x.dim() - 1))

@@ -1,4 +1,4 @@
-"""HOSVD and SVD: which ranks of which map, and in which width."""
+"""HOSVD and SVD: which ranks and width each map has."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ _BATCH = 64
 
 
 class HigherOrderSVD(Method):
-    """For each width the ranks of least error among all that fit; of these, and of the plainly quantised map where it
-    fits, the one with the least squared error on the calibration sample."""
+    """Finds for each width the ranks of least error among all that fit, and takes of these, and of the plainly
+    quantised map where it fits, the one with the least squared error on the calibration sample."""
 
     modes: ClassVar[Sequence[bool]] = (True, True, True)
     """Which of channels, rows and columns may be truncated."""
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        """Of the whole batch, in the map's own type: with ranks of a given ε, or of the largest that fits each time."""
+        """The codec of a whole batch, in the map's type: with ranks of a given ε, or of the largest that fits each
+        time."""
         epsilon = float(self.options["epsilon"])
         if not 0 <= epsilon < 1:
             raise UserError(f"hosvd.epsilon={epsilon}: give a share of the variance, at least 0 and less than 1")
@@ -52,20 +53,16 @@ class HigherOrderSVD(Method):
             return min(candidates, key=lambda codec: float((codec(images) - images).double().square().sum()))
 
     def _ranks(self, fmap: FeatureMap, images: Tensor, allowance: Allowance) -> dict[int, Ranks]:
-        """By width, where any fit and are fewer values than the map."""
+        """The ranks for each width with which any fit and are fewer values than the map."""
         energy = kept_energy(images, self.modes)
-        found = {}
-        for width in allowance.widths:
-            most = min(allowance.bits // width, fmap.elements - 1)
-            ranks = best_ranks(_shape(fmap), energy, most, self.modes)
-            if ranks:
-                found[width] = ranks
-        return found
+        most = {width: min(allowance.bits // width, fmap.elements - 1) for width in allowance.widths}
+        ranks = {width: best_ranks(_shape(fmap), energy, values, self.modes) for width, values in most.items()}
+        return {width: chosen for width, chosen in ranks.items() if chosen}
 
 
 class ChannelSVD(HigherOrderSVD):
-    """The SVD of the unfolding (C, H·W): `width·K·(C + H·W)` bits. It is the HOSVD with only the channels truncated:
-    the core (K, H, W) holds the right singular vectors, times the singular values."""
+    """Stores the SVD of the unfolding (C, H·W): `width·K·(C + H·W)` bits. It is the HOSVD with only the channels
+    truncated: the core (K, H, W) holds the right singular vectors, times the singular values."""
 
     modes = (True, False, False)
 
@@ -74,7 +71,8 @@ class ChannelSVD(HigherOrderSVD):
 
 
 class SubspaceIteration(Method):
-    """Ranks from the ceiling, once, on calibration images; factors by one power step from those of the step before."""
+    """Takes the ranks from the ceiling, once, on calibration images, and factors by one power step from those of the
+    step before."""
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         images, most = stats.after.sample[:_BATCH], allowance.bits // FLOAT_BITS

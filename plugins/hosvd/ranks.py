@@ -21,7 +21,7 @@ Ranks = tuple[int | None, int | None, int | None]
 
 
 def stored_values(shape: Sequence[int], ranks: Ranks) -> int:
-    """`K_1·K_2·K_3 + Σ n_i·K_i`, a mode left alone having K_i = n_i and no factor."""
+    """The number of stored values, `K_1·K_2·K_3 + Σ n_i·K_i`, a mode left alone having K_i = n_i and no factor."""
     core, factors = 1, 0
     for size, rank in zip(shape, ranks, strict=True):
         core *= size if rank is None else rank
@@ -30,19 +30,18 @@ def stored_values(shape: Sequence[int], ranks: Ranks) -> int:
 
 
 def fewest_values(shape: Sequence[int], modes: Sequence[bool]) -> int:
-    """The fewest that any ranks store. Not those of ranks 1 everywhere: one mode left alone saves its factor."""
+    """The fewest values that any ranks store. Not those of ranks 1 everywhere: one mode left alone saves its factor."""
     choices = [(1, None) if free else (None,) for free in modes]
     return min(stored_values(shape, ranks) for ranks in itertools.product(*choices))  # type: ignore[arg-type]
 
 
 @torch.no_grad()
 def kept_energy(images: Tensor, modes: Sequence[bool]) -> Tensor:
-    """(r_1, r_2, r_3) fp64: entry K − 1 is the energy that ranks K keep of `images` (n, C, H, W), over all of them.
+    """Energies (r_1, r_2, r_3) fp64: entry K − 1 is what ranks K keep of `images` (n, C, H, W), over all of them.
     `modes` are those that may be truncated; r_i is a mode's size, or the most vectors it can have."""
-    exact = images.float()
-    full: list[int | None] = [size if free else None for size, free in zip(exact.shape[1:], modes, strict=True)]
-    core = exact
-    for mode, factor in enumerate(hosvd_factors(exact, full)):
+    core = images.float()
+    full: list[int | None] = [size if free else None for size, free in zip(core.shape[1:], modes, strict=True)]
+    for mode, factor in enumerate(hosvd_factors(core, full)):
         core = core if factor is None else mode_product(core, factor.mT, mode)
     energy = core.double().square().sum(0)
     for mode in range(3):
@@ -58,31 +57,31 @@ def best_ranks(shape: tuple[int, int, int], energy: Tensor, most: int, modes: Se
     """
     rows, columns = _choices(shape[1], energy.shape[1], modes[1]), _choices(shape[2], energy.shape[2], modes[2])
     area = rows[:, None] * columns
-    left = most - _factor(rows, shape[1])[:, None] - _factor(columns, shape[2])
-    partial = (left // (area + shape[0])).clamp(0, min(shape[0] - 1, energy.shape[0]))
-    channels = torch.where(left >= shape[0] * area, shape[0], partial)
-    at = (_at(channels, energy, 0), _at(rows, energy, 1)[:, None], _at(columns, energy, 2))
-    kept = torch.where(channels > 0, energy[at], -1.0)
+    available = most - _factor_values(rows, shape[1])[:, None] - _factor_values(columns, shape[2])
+    partial = (available // (area + shape[0])).clamp(0, min(shape[0] - 1, energy.shape[0]))
+    channels = torch.where(available >= shape[0] * area, shape[0], partial)
+    index = (_index(channels, energy, 0), _index(rows, energy, 1)[:, None], _index(columns, energy, 2))
+    kept = torch.where(channels > 0, energy[index], -1.0)
     best = int(kept.argmax())
     if kept.flatten()[best] < 0:
         return None
     row, column = divmod(best, len(columns))
     chosen = (channels.flatten()[best], rows[row], columns[column])
-    return cast(Ranks, tuple(None if k == size else int(k) for k, size in zip(chosen, shape, strict=True)))
+    return cast(Ranks, tuple(None if rank == size else int(rank) for rank, size in zip(chosen, shape, strict=True)))
 
 
 def _choices(size: int, most: int, free: bool) -> Tensor:
-    """Ranks 1 … most of a mode, and its full size, which needs no factor."""
+    """The ranks that a mode may have: 1 … most, and its full size, which needs no factor."""
     if not free:
         return torch.tensor([size])
     return torch.tensor([*range(1, min(most, size - 1) + 1), size])
 
 
-def _factor(ranks: Tensor, size: int) -> Tensor:
-    """Values of a mode's factor."""
+def _factor_values(ranks: Tensor, size: int) -> Tensor:
+    """The number of values of a mode's factor."""
     return torch.where(ranks == size, 0, ranks * size)
 
 
-def _at(ranks: Tensor, energy: Tensor, mode: int) -> Tensor:
-    """Where a mode's ranks are found in the table of energies."""
+def _index(ranks: Tensor, energy: Tensor, mode: int) -> Tensor:
+    """The index of a mode's ranks in the table of energies."""
     return (ranks - 1).clamp(0, energy.shape[mode] - 1)

@@ -9,21 +9,21 @@ _FLOOR = 1e-4
 
 
 class SeparableScales(nn.Module):
-    """`a_i·b_j·c_k`, close to the root mean square of a core's entries on calibration images: the least-squares fit to
-    its logarithm. A table of K_1·K_2·K_3 scales would fit few calibration images and miss the others."""
+    """Scales `a_i·b_j·c_k`, close to the root mean square of a core's entries on calibration images: the least-squares
+    fit to its logarithm. A table of K_1·K_2·K_3 scales would fit few calibration images and miss the others."""
 
     def __init__(self, core: Tensor) -> None:
-        """`core` (images, K_1, K_2, K_3)"""
+        """Fits the scales to `core` (images, K_1, K_2, K_3)."""
         super().__init__()
         deviation = core.square().mean(0).sqrt()
         logarithm = deviation.clamp_min(max(_FLOOR * float(deviation.max()), 1e-12)).log()
-        first, second, third = (logarithm.mean([m for m in range(3) if m != mode]) for mode in range(3))
+        first, second, third = (logarithm.mean([axis for axis in range(3) if axis != mode]) for mode in range(3))
         self.register_buffer("a", first.exp())
         self.register_buffer("b", (second - logarithm.mean()).exp())
         self.register_buffer("c", (third - logarithm.mean()).exp())
 
     def forward(self, like: Tensor) -> Tensor:
-        """(K_1, K_2, K_3) scales, in the type of `like`."""
+        """The scales (K_1, K_2, K_3), in the type of `like`."""
         vectors = (self.get_buffer(name).to(like.dtype) for name in "abc")
         scales: Tensor = torch.einsum("i,j,k->ijk", *vectors)
         return scales

@@ -14,7 +14,7 @@ from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 
 Quantizers = Sequence[UniformQuantizer | None]
-"""One for each group, None where it is stored in floating point."""
+"""A quantiser for each group, None where it is stored in floating point."""
 
 
 class StoredGroups(Codec):
@@ -26,16 +26,18 @@ class StoredGroups(Codec):
         super().__init__()
         self.expand = expand
         self.sizes = list(sizes)
-        self.quantizers = nn.ModuleList(nn.Identity() if q is None else q for q in quantizers)
+        self.quantizers = nn.ModuleList(nn.Identity() if quantizer is None else quantizer for quantizer in quantizers)
 
     @property
     def widths(self) -> list[int]:
         """Each group's width."""
-        return [q.width if isinstance(q, UniformQuantizer) else FLOAT_BITS for q in self.quantizers]
+        return [
+            quantizer.width if isinstance(quantizer, UniformQuantizer) else FLOAT_BITS for quantizer in self.quantizers
+        ]
 
     def encode(self, x: Tensor) -> Payload:
         groups = zip(self.quantizers, x.split(self.sizes, dim=1), strict=True)
-        return Payload(**{f"group{index}": _field(quantizer, z) for index, (quantizer, z) in enumerate(groups)})
+        return Payload(**{f"group{number}": _field(quantizer, z) for number, (quantizer, z) in enumerate(groups)})
 
     def decode(self, payload: Payload) -> Tensor:
         z = [
@@ -46,7 +48,8 @@ class StoredGroups(Codec):
 
 
 class GroupCodec(Codec):
-    """`z = D x − D μ`, `x̂ = E Q(z) + μ` before the nonlinearity: `H·W·Σ_g n_g·b_g` bits, H and W before pooling.
+    """Components in groups, `z = D x − D μ` and `x̂ = E Q(z) + μ` before the nonlinearity: `H·W·Σ_g n_g·b_g` bits, H and
+    W before pooling.
 
     Group g has the next n_g = `sizes[g]` of the `components`, in b_g bits. `project`, D with bias, folds into the
     convolution before; `expand`, E with bias μ, stays: the nonlinearity stands between it and the next convolution.
@@ -70,9 +73,9 @@ class GroupCodec(Codec):
 
     def describe(self) -> dict[str, OptionValue]:
         sizes, widths = self.core.sizes, self.core.widths
-        mean = sum(size * width for size, width in zip(sizes, widths, strict=True)) / self.project.in_channels
+        mean_bits = sum(size * width for size, width in zip(sizes, widths, strict=True)) / self.project.in_channels
         groups = " ".join(f"{size}x{width}" for size, width in zip(sizes, widths, strict=True))
-        return {"rank": sum(sizes), "groups": groups, "mean_bits": round(mean, 4)}
+        return {"rank": sum(sizes), "groups": groups, "mean_bits": round(mean_bits, 4)}
 
 
 def _field(quantizer: nn.Module, z: Tensor) -> Field:

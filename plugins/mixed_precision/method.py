@@ -1,4 +1,4 @@
-"""Mixed precision of rotated channels: which width for which group of which map."""
+"""Mixed precision of rotated channels: which width each group of each map has."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from actbench_plugins.mixed_precision.widths import best_widths
 _IMAGES = 16
 """Images of the calibration sample on which quantisers are calibrated."""
 
-Quantizers = Mapping[int, UniformQuantizer | None]
-"""A group's quantiser at each possible width."""
+QuantizerOfWidth = Mapping[int, UniformQuantizer | None]
+"""A group's quantiser at each possible width, None where that is floating point."""
 
 
 class MixedPrecision(Method):
@@ -36,14 +36,14 @@ class MixedPrecision(Method):
             raise Unsupported(f"{fmap.name}: the first group needs {needed} bits; {allowance.bits} are allowed")
         z = components.of_images(stats.before.sample[:_IMAGES])
         quantizers = [_quantizers(z[:, group], allowance.widths) for group in groups]
-        errors = [_errors(components, z, g, possible) for g, possible in zip(groups, quantizers, strict=True)]
+        errors = [_errors(components, z, group, choices) for group, choices in zip(groups, quantizers, strict=True)]
         del errors[0][0]  # the components of largest variance are always stored
         widths = best_widths([positions * len(group) for group in groups], errors, allowance.bits).widths
-        kept = [index for index, width in enumerate(widths) if width]
+        kept = [number for number, width in enumerate(widths) if width]
         return GroupCodec(
-            components.only(torch.cat([groups[index] for index in kept])),
-            [len(groups[index]) for index in kept],
-            [quantizers[index][widths[index]] for index in kept],
+            components.only(torch.cat([groups[number] for number in kept])),
+            [len(groups[number]) for number in kept],
+            [quantizers[number][widths[number]] for number in kept],
         )
 
 
@@ -52,16 +52,16 @@ def _groups(channels: int, count: int) -> list[Tensor]:
     return list(torch.arange(channels).tensor_split(max(1, min(count, channels))))
 
 
-def _quantizers(z: Tensor, widths: tuple[int, ...]) -> Quantizers:
+def _quantizers(z: Tensor, widths: tuple[int, ...]) -> QuantizerOfWidth:
     return {width: None if width == FLOAT_BITS else UniformQuantizer.calibrated(width, z) for width in widths}
 
 
-def _errors(components: Components, z: Tensor, group: Tensor, quantizers: Quantizers) -> dict[int, float]:
-    """D_g by width; `z` (images, C, H, W) are all components, each of variance 1."""
+def _errors(components: Components, z: Tensor, group: Tensor, quantizers: QuantizerOfWidth) -> dict[int, float]:
+    """The error D_g at each width; `z` (images, C, H, W) are all components, each of variance 1."""
     energy = components.energy[group]
     errors = {0: float(energy.sum())}
     for width, quantizer in quantizers.items():
         with torch.no_grad():
-            loss = z[:, group] - (z[:, group] if quantizer is None else quantizer(z[:, group]))
-        errors[width] = float(energy @ loss.double().square().mean((0, 2, 3)))
+            error = z[:, group] - (z[:, group] if quantizer is None else quantizer(z[:, group]))
+        errors[width] = float(energy @ error.double().square().mean((0, 2, 3)))
     return errors

@@ -34,7 +34,7 @@ def best_widths(elements: Sequence[int], errors: Sequence[Mapping[int, float]], 
 
 
 def _undominated(choices: Iterable[Choice]) -> list[Choice]:
-    """Bits rising, error falling."""
+    """The choices that no other beats in both bits and error: bits rising, error falling."""
     kept: list[Choice] = []
     for choice in sorted(choices, key=lambda choice: (choice.bits, choice.error)):
         if not kept or choice.error < kept[-1].error:

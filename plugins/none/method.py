@@ -1,4 +1,4 @@
-"""Every map as it is."""
+"""The reference: every map as it is."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from actbench.codec import Budget, MapStatistics, Method, Network, PlainCodec, P
 
 
 class Uncompressed(Method):
-    """x̂ = x, in C·H·W·32 bits."""
+    """Stores every map as it is: `x̂ = x`, in C·H·W·32 bits."""
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         return Plan({fmap.name: PlainCodec(None) for fmap in network.maps})

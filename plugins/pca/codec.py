@@ -20,15 +20,15 @@ from actbench_plugins.pca.tables import Tables
 
 
 class CodedComponents(Rung):
-    """`q = round(z / step)`, clipped to `width` bits, of components z (batch, C, H, W); `ẑ = q·step`.
+    """Stores `q = round(z / step)`, clipped to `width` bits, of components z (batch, C, H, W); `ẑ = q·step`.
 
-    A string: the range coder's, and then `width` bits of each escaped value, in the order of the values.
+    A string is the range coder's, and then `width` bits of each escaped value, in the order of the values.
     """
 
     step: Tensor
 
     def __init__(self, step: float, width: int, sample: Tensor) -> None:
-        """`sample` (images, C, H, W): components on calibration images, from which the tables are counted."""
+        """Counts the tables from `sample` (images, C, H, W), the components on calibration images."""
         super().__init__()
         self.width = width
         self.size = tuple(sample.shape[2:])
@@ -37,12 +37,12 @@ class CodedComponents(Rung):
         self.tables = Tables(self.codes(sample), deviations)
 
     def codes(self, z: Tensor) -> Tensor:
-        """(batch, C, H, W) → q (batch, C, H·W)"""
+        """The integers q: (batch, C, H, W) → (batch, C, H·W)."""
         half = 1 << (self.width - 1)
         return (z.detach().flatten(2).float() / self.step.float()).round().clamp(-half, half - 1).int()
 
     def costs(self, z: Tensor) -> Tensor:
-        """(batch,) bits that the frequencies promise, `Σ log2(2^14 / f)`, with states and escapes: strings' lengths
+        """The bits (batch,) that the frequencies promise, `Σ log2(2^14 / f)`, with states and escapes: strings' lengths
         but for the coder's rounding and what the states carry."""
         symbols, escaped = self.tables.symbols(self.codes(z))
         bits = PRECISION - self.tables.frequency.float().log2()
@@ -78,21 +78,23 @@ class CodedComponents(Rung):
         return {"step": round(float(self.step), 6), "tables": len(self.tables.size)}
 
     def _symbols(self, string: Stream) -> tuple[Tensor, Tensor]:
-        """(batch, C, H·W), and how many bits of each string they took."""
+        """The symbols (batch, C, H·W), and how many bits of each string they took."""
         positions = self.size[0] * self.size[1]
         contexts = self.tables.group.cpu().numpy().astype(numpy.int64).repeat(positions)
         head = STATE_BITS * range_coder.states_for(len(contexts))
-        states, rest = string.divide(torch.full_like(string.lengths, head))
-        counts = rest.lengths // WORD_BITS
-        words = from_bits(rest.divide(counts * WORD_BITS)[0].bits.reshape(-1, WORD_BITS), WORD_BITS).long().numpy()
+        states, behind_states = string.divide(torch.full_like(string.lengths, head))
+        counts = behind_states.lengths // WORD_BITS
+        coded = behind_states.divide(counts * WORD_BITS)[0]
+        words = from_bits(coded.bits.reshape(-1, WORD_BITS), WORD_BITS).long().numpy()
         state = from_bits(states.bits.reshape(len(counts), head // STATE_BITS, STATE_BITS), STATE_BITS).numpy()
         starts = (counts.cumsum(0) - counts).numpy()
         symbols, read = range_coder.decode(state, words, starts, contexts, self.tables.slots())
         return torch.from_numpy(symbols).unflatten(1, (-1, positions)), head + WORD_BITS * torch.from_numpy(read)
 
 
-class StoredComponents(Ladder):
-    """What remains when the rotation is part of the convolution before: ẑ is stored, `x̂ = U ẑ + μ` is read."""
+class ComponentLadder(Ladder):
+    """What remains when the rotation is part of the convolution before: ẑ is stored by the first rung that fits, and
+    `x̂ = U ẑ + μ` is read."""
 
     side = "before"
 
@@ -107,11 +109,11 @@ class StoredComponents(Ladder):
 
 
 class RotatedMap(Codec):
-    """`z = Uᵀ(x − μ)` before the nonlinearity, coded; `x̂ = U ẑ + μ`. U (C, C): eigenvectors of the covariance."""
+    """Codes `z = Uᵀ(x − μ)` before the nonlinearity; `x̂ = U ẑ + μ`. U (C, C): eigenvectors of the covariance."""
 
     side: ClassVar[Literal["before", "after"]] = "before"
 
-    def __init__(self, project: nn.Conv2d, core: StoredComponents) -> None:
+    def __init__(self, project: nn.Conv2d, core: ComponentLadder) -> None:
         super().__init__()
         self.project = project
         self.core = core
@@ -138,12 +140,12 @@ class RotatedMap(Codec):
 
 
 class RotatedInput(RotatedMap):
-    """The same for what a layer saves of its input: behind the nonlinearity."""
+    """The rotated map behind the nonlinearity, for what a layer saves of its input."""
 
     side = "after"
 
 
 def _stream(values: range_coder.Integers, width: int, counts: range_coder.Integers) -> Stream:
-    """Integers of all images, so many each, in `width` bits."""
+    """The stream of all images' integers in `width` bits, `counts` of them for each image."""
     bits = to_bits(torch.from_numpy(values).flatten().to(code_type(width)), width).flatten()
     return Stream(bits, width * torch.from_numpy(counts).long())

@@ -14,22 +14,24 @@ from actbench.codec.modules import build_all, pointwise
 from actbench.codec.quantizers import least_squares_clip
 from actbench.codec.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance
 from actbench.feature_map import FLOAT_BITS
-from actbench_plugins.pca.codec import CodedComponents, RotatedInput, RotatedMap, StoredComponents
+from actbench_plugins.pca.codec import CodedComponents, ComponentLadder, RotatedInput, RotatedMap
 
 _IMAGES = 64
 """Images of the calibration sample on which tables are counted and steps searched."""
 
 _IMAGES_FOR_ERRORS = 16
+"""Images of the calibration sample on which the coded map is compared with plain codes."""
 
 _HALVINGS = 8
+"""Halvings of the range in which a step is searched."""
 
 _COARSER = (1.4, 2.0, 4.0, 8.0)
 """The steps of the rungs below the planned one, relative to it."""
 
 
 class TransformCoding(Method):
-    """Of each map the smallest step is planned whose strings fit on calibration images, down to the step of least
-    squared error for codes of the widest width. `Pooled`, on the components, ends the ladder."""
+    """Plans for each map the smallest step whose strings fit on calibration images, down to the step of least squared
+    error for codes of the widest width. `Pooled`, on the components, ends the ladder."""
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         _check_widths(fmap, allowance)
@@ -40,38 +42,46 @@ class TransformCoding(Method):
         return min([coded, PlainCodec.calibrated(fmap, stats, plain)], key=lambda codec: _error(fmap, codec, stats))
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        """What the next layer reads is saved, so it is this that is rotated: nothing folds in training."""
+        """The codec of what the next layer reads, which is what is saved, and so rotated: nothing folds in training."""
         _check_widths(fmap, allowance)
         return self._coded(replace(fmap, between=()), stats.after, allowance, RotatedInput)
 
     def _coded(
-        self, fmap: FeatureMap, side: SideStatistics, allowance: Allowance, kind: type[RotatedMap]
+        self, fmap: FeatureMap, side: SideStatistics, allowance: Allowance, codec: type[RotatedMap]
     ) -> RotatedMap:
         project, expand = rotation(side.mean, side.covariance)
         with torch.no_grad():
             components = project(side.sample[:_IMAGES])
-        rungs = self._rungs(fmap, components, allowance)
-        return kind(project, StoredComponents(rungs, allowance.bits, expand))
+        rungs = _rungs(fmap, components, allowance)
+        return codec(project, ComponentLadder(rungs, allowance.bits, expand))
 
-    def _rungs(self, fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[Rung]:
-        streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS))
-        height, width = components.shape[2:]
-        source = replace(fmap, height=height, width=width, between=())
-        last = Pooled.fitting(source, components, streams)
 
-        def coder(step: float) -> CodedComponents:
-            return CodedComponents(step, allowance.widths[0], components)
+def _rungs(fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[Rung]:
+    """The planned step, coarser ones, and the pooled components."""
+    streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS))
+    height, width = components.shape[2:]
+    source = replace(fmap, height=height, width=width, between=())
+    pooled = Pooled.fitting(source, components, streams)
 
-        low, high = least_squares_clip(components, allowance.widths[0])
-        finest = max((high - low) / ((1 << allowance.widths[0]) - 1), 1e-9)
-        coarsest = max(2 * float(components.abs().max()), 2 * finest)
-        step = smallest_step(lambda step: _fits(coder(step), components, streams.bits), finest, coarsest)
-        return [*(coder(step * factor) for factor in (1.0, *_COARSER)), last]
+    def coder(step: float) -> CodedComponents:
+        return CodedComponents(step, allowance.widths[0], components)
+
+    finest, coarsest = _range_of_steps(components, allowance.widths[0])
+    step = smallest_step(lambda step: _fits(coder(step), components, streams.bits), finest, coarsest)
+    return [*(coder(step * factor) for factor in (1.0, *_COARSER)), pooled]
+
+
+def _range_of_steps(components: Tensor, width: int) -> tuple[float, float]:
+    """The finest and the coarsest step: that of least squared error for codes of this width, and one that rounds every
+    component to zero."""
+    low, high = least_squares_clip(components, width)
+    finest = max((high - low) / ((1 << width) - 1), 1e-9)
+    return finest, max(2 * float(components.abs().max()), 2 * finest)
 
 
 def rotation(mean: Tensor, covariance: Tensor) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """`z = Uᵀ x − Uᵀ μ` and `x = U z + μ` as 1×1 convolutions; U (C, C) has the eigenvectors of the covariance as its
-    columns, that of the largest eigenvalue first."""
+    """The rotation and its inverse, `z = Uᵀ x − Uᵀ μ` and `x = U z + μ`, as 1×1 convolutions; U (C, C) has the
+    eigenvectors of the covariance as its columns, that of the largest eigenvalue first."""
     basis = torch.linalg.eigh(covariance.double())[1].flip(1)
     return pointwise(basis.T, -basis.T @ mean.double()), pointwise(basis, mean)
 
@@ -99,7 +109,7 @@ def _fits(rung: CodedComponents, components: Tensor, bits: int) -> bool:
 
 @torch.no_grad()
 def _error(fmap: FeatureMap, codec: Codec, stats: MapStatistics) -> float:
-    """Squared error of the map as it is read."""
+    """The squared error of the map as it is read."""
     target = stats.after.sample[:_IMAGES_FOR_ERRORS]
     if codec.side == "after":
         decoded = codec(target)

@@ -9,16 +9,17 @@ from torch import Tensor, nn
 from actbench_plugins.pca.range_coder import PRECISION, Integers, Symbols
 
 _SYMBOLS = 512
-"""Symbols of a table, at most: those about zero. Others are escaped."""
+"""The most symbols of a table, those about zero; others are escaped."""
 
-_FINEST, _PER_OCTAVE = -3.0, 2
+_LOWEST_OCTAVE, _PER_OCTAVE = -3.0, 2
+"""Deviations below 2^−3 of a step share a group; above, each half octave has one."""
 
 
 class Tables(nn.Module):
     """One table for each group of components. A table has the symbols that the group takes on calibration images, from
     `low` on, without gaps, and one more, the escape; each has a frequency of at least 1 of 2^14.
 
-    What is static of it: the frequencies, 16 bits each, and the component's group, the groups' sizes and `low`.
+    Static are the frequencies, 16 bits each, the components' groups, and the groups' sizes and `low`.
     """
 
     group: Tensor
@@ -27,13 +28,14 @@ class Tables(nn.Module):
     frequency: Tensor
 
     def __init__(self, codes: Tensor, deviations: Tensor) -> None:
-        """`codes` (images, C, positions) of the calibration images; `deviations` (C,) of the components, in steps."""
+        """Counts `codes` (images, C, positions) of the calibration images; `deviations` (C,) of the components, in
+        steps."""
         super().__init__()
         self.register_buffer("group", groups_of(deviations))
         tables = [_counted(codes[:, self.group == number]) for number in range(int(self.group.max()) + 1)]
         self.register_buffer("low", torch.tensor([low for low, _ in tables], dtype=torch.int16))
-        self.register_buffer("size", torch.tensor([len(f) for _, f in tables], dtype=torch.int16))
-        self.register_buffer("frequency", torch.cat([f for _, f in tables]).to(torch.int16))
+        self.register_buffer("size", torch.tensor([len(counted) for _, counted in tables], dtype=torch.int16))
+        self.register_buffer("frequency", torch.cat([counted for _, counted in tables]).to(torch.int16))
 
     def symbols(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (images, C, positions) → symbols, numbered through all tables, and which of them are escapes. All codes
@@ -45,36 +47,36 @@ class Tables(nn.Module):
         return index.add_(first), escaped
 
     def codes(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
-        """What `symbols` made: the codes, and where an escape stands in place of one."""
+        """The codes that `symbols` turned into symbols, and where an escape stands in place of one."""
         low, size, first = self._of_components()
         index = symbols - first
         escaped = index == size - 1
         return index.add_(low), escaped
 
     def frequencies(self) -> tuple[Integers, Integers]:
-        """Of all symbols (symbols,): the frequency, and those before it in its table, summed."""
+        """The frequency of each symbol (symbols,), and the sum of those before it in its table."""
         frequency = self.frequency.cpu().numpy().astype(numpy.int64)
         before = numpy.cumsum(frequency) - frequency
         return frequency, before & ((1 << PRECISION) - 1)
 
     def slots(self) -> tuple[Symbols, Integers, Integers]:
-        """For each group and slot (groups·2^14,): the symbol, its frequency, and the slot's place in it."""
+        """The symbol of each group and slot (groups·2^14,), its frequency, and the slot's offset in it."""
         frequency, before = self.frequencies()
         symbol = numpy.repeat(numpy.arange(len(frequency)), frequency)
-        place = (numpy.arange(len(symbol)) & ((1 << PRECISION) - 1)) - before[symbol]
-        return symbol.astype(numpy.int32), frequency[symbol], place
+        offset = (numpy.arange(len(symbol)) & ((1 << PRECISION) - 1)) - before[symbol]
+        return symbol.astype(numpy.int32), frequency[symbol], offset
 
     def _of_components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(C, 1) each: of the component's table the lowest code, the size, and the number of its first symbol."""
+        """The lowest code, the size, and the number of the first symbol of each component's table, (C, 1) each."""
         low, size, group = self.low.int(), self.size.int(), self.group.long()
         first = size.cumsum(0, dtype=torch.int32) - size
         return low[group, None], size[group, None], first[group, None]
 
 
 def groups_of(deviations: Tensor) -> Tensor:
-    """(C,) uint8: components share a group where their deviations, in steps, lie in the same half octave. Below 1/8 of
-    a step, where all is zero but outliers, there is one group."""
-    octave = deviations.double().clamp_min(2.0**_FINEST).log2()
+    """The components' groups (C,) uint8: components share one where their deviations, in steps, lie in the same half
+    octave. Below 1/8 of a step, where all is zero but outliers, there is one group."""
+    octave = deviations.double().clamp_min(2.0**_LOWEST_OCTAVE).log2()
     group: Tensor = (octave * _PER_OCTAVE).floor().unique(return_inverse=True)[1]
     return group.to(torch.uint8)
 

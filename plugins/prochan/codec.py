@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from actbench.codec import Codec, FeatureMap, Folded, Payload, UniformQuantizer, floating, unsigned
+from actbench.codec import Codec, FeatureMap, Folded, Payload, PlainCodec, UniformQuantizer
 from actbench.codec.modules import build_all, pointwise
-from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 
 
@@ -22,20 +21,18 @@ class StoredActivation(Codec):
     def __init__(self, between: nn.Module, quantizer: UniformQuantizer | None) -> None:
         super().__init__()
         self.between = between
-        self.quantizer = quantizer
+        self.plain = PlainCodec(quantizer)
 
     def encode(self, x: Tensor) -> Payload:
-        hidden = self.between(x)
-        if self.quantizer is None:
-            return Payload(values=floating(hidden))
-        return Payload(codes=unsigned(self.quantizer.encode(hidden), self.quantizer.width))
+        return self.plain.encode(self.between(x))
 
     def decode(self, payload: Payload) -> Tensor:
-        return payload["values"] if self.quantizer is None else self.quantizer.decode(payload["codes"])
+        return self.plain.decode(payload)
 
 
 class ProChanCodec(Codec):
-    """`h = Q(pool(act(P z + p)))`, `x̂ = E h`: k of C channels are stored, k·H'·W'·width bits.
+    """A bottleneck around the nonlinearity, `h = Q(pool(act(P z + p)))` and `x̂ = E h`: k of C channels are stored,
+    k·H'·W'·width bits.
 
     `project`: (k, C) with bias, `expand`: (C, k) without: behind the zero padding of the next convolution a folded
     bias would be wrong at the borders.
@@ -59,5 +56,4 @@ class ProChanCodec(Codec):
         return Folded(self.core, self.project, self.expand)
 
     def describe(self) -> dict[str, OptionValue]:
-        quantizer = self.core.quantizer
-        return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
+        return {"rank": self.project.out_channels, **self.core.plain.describe()}

@@ -13,7 +13,7 @@ Layer = nn.Conv2d | nn.Linear
 
 
 def importance(fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
-    """(C, C) fp64: `Σ Wᵀ W` over readers and kernel positions, so that `eᵀ M e` is about what an error e of the map
+    """Matrix M (C, C) fp64, `Σ Wᵀ W` over readers and kernel positions: `eᵀ M e` is about what an error e of the map
     becomes behind them. A reader without weights, an addition say, counts as the mean of the others."""
     matrix = torch.zeros(fmap.channels, fmap.channels, dtype=torch.float64)
     for layer in readers:
@@ -30,6 +30,6 @@ def importance(fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
 
 
 def _by_input_channel(weight: Tensor, groups: int) -> Tensor:
-    """(out, in/groups, kh, kw) → (in,): the energy of each input channel's weights."""
+    """The energy of each input channel's weights: (out, in/groups, kh, kw) → (in,)."""
     grouped = weight.square().sum((2, 3)).reshape(groups, -1, weight.shape[1])
     return grouped.sum(1).flatten()

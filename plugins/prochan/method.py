@@ -1,4 +1,4 @@
-"""ProChan: which projection of which map, and in which width."""
+"""ProChan: which projection and width each map has."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _IMAGES = 96
 
 @dataclass(frozen=True)
 class Candidate:
-    """`project` (k, C), `expand` (C, k), and `decoded`, what it makes of the sample."""
+    """A codec to compare with others: `project` (k, C), `expand` (C, k), and `decoded`, what it makes of the sample."""
 
     project: Tensor
     expand: Tensor
@@ -81,7 +81,7 @@ class ProChan(Method):
     def _candidates(
         self, fmap: FeatureMap, current: MapStatistics, target: Tensor, weights: Tensor, allowance: Allowance
     ) -> list[Candidate]:
-        """One for each width that leaves at least one channel."""
+        """A candidate for each width that leaves at least one channel."""
         start = str(self.options["start"])
         ranks = {width: min(fmap.channels, allowance.rank(fmap.positions, width)) for width in allowance.widths}
         if not any(ranks.values()):
@@ -100,8 +100,7 @@ def least_error(
     fmap: FeatureMap, readers: Sequence[Layer], target: Tensor, candidates: Sequence[Candidate]
 ) -> Candidate:
     """The candidate with the least error behind the layers that read the map."""
-    errors = [relative_error(fmap, readers, target, candidate.decoded) for candidate in candidates]
-    return candidates[min(range(len(errors)), key=errors.__getitem__)]
+    return min(candidates, key=lambda candidate: relative_error(fmap, readers, target, candidate.decoded))
 
 
 def _candidate(
@@ -121,5 +120,5 @@ def _candidate(
 
 
 def _columns(x: Tensor) -> Tensor:
-    """(images, C, H, W) → (C, positions) fp64"""
+    """A column for each position: (images, C, H, W) → (C, positions) fp64."""
     return x.transpose(0, 1).flatten(1).double()

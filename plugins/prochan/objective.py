@@ -18,8 +18,8 @@ def relative_error(fmap: FeatureMap, readers: Sequence[Layer], x: Tensor, decode
         for layer in readers:
             # The layer may be on a GPU or in another type; the sample is in fp32 on the CPU.
             device, dtype = layer.weight.device, layer.weight.dtype
-            output, other = (layer(_layout(fmap, t).to(device, dtype)).float() for t in (x, decoded))
-            total += _ratio(output, other, channels_last=fmap.channels_last)
+            output, lossy = (layer(_layout(fmap, tensor).to(device, dtype)).float() for tensor in (x, decoded))
+            total += _ratio(output, lossy, channels_last=fmap.channels_last)
         if len(readers) < len(fmap.readers) or not readers:
             total += _ratio(x, decoded, channels_last=False)
     return total
@@ -29,7 +29,8 @@ def _layout(fmap: FeatureMap, x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1) if fmap.channels_last else x
 
 
-def _ratio(output: Tensor, other: Tensor, *, channels_last: bool) -> float:
-    over = (0, 1, 2) if channels_last else (0, 2, 3)
-    variance = (output - output.mean(over, keepdim=True)).square().sum()
-    return float((output - other).square().sum() / variance.clamp_min(1e-12))
+def _ratio(output: Tensor, lossy: Tensor, *, channels_last: bool) -> float:
+    """The squared error over the variance about each channel's mean."""
+    positions = (0, 1, 2) if channels_last else (0, 2, 3)
+    variance = (output - output.mean(positions, keepdim=True)).square().sum()
+    return float((output - lossy).square().sum() / variance.clamp_min(1e-12))

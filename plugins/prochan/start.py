@@ -1,4 +1,4 @@
-"""Where ProChan starts: a projection, and the expansion that reconstructs the map with least squared error."""
+"""The start of ProChan: a projection, and the expansion that reconstructs the map with least squared error."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _RIDGE = 1e-6
 
 
 def projection(start: str, stats: MapStatistics, importance: Tensor, rank: int) -> Tensor:
-    """P (rank, C) fp64. `selection` commutes with the nonlinearity; the others are there to be compared with: principal
-    components of the tensor before it, random orthonormal rows, and what PyTorch gives a linear layer."""
+    """The projection P (rank, C) fp64. `selection` commutes with the nonlinearity; the others are for comparison:
+    principal components of the tensor before it, random orthonormal rows, and what PyTorch gives a linear layer."""
     channels = len(importance)
     if start == "selection":
         return torch.eye(channels, dtype=torch.float64)[select_channels(stats.after.gram, importance, rank)]
@@ -31,13 +31,13 @@ def projection(start: str, stats: MapStatistics, importance: Tensor, rank: int) 
 
 
 def default_weights(rows: int, columns: int) -> Tensor:
-    """(rows, columns) fp64, uniform within ±1/√columns: `nn.Linear`'s own start, from a seed of its own."""
+    """The start of `nn.Linear`, from a seed of its own: (rows, columns) fp64, uniform within ±1/√columns."""
     generator = torch.Generator().manual_seed(rows)
     return (2 * torch.rand(rows, columns, generator=generator, dtype=torch.float64) - 1) / math.sqrt(columns)
 
 
 def select_channels(gram: Tensor, importance: Tensor, count: int) -> Tensor:
-    """Indices (count,), ascending, of the channels whose span leaves the least error, chosen greedily.
+    """The channels whose span leaves the least error, chosen greedily: indices (count,), ascending.
 
     With R the Gram matrix of what the chosen channels do not explain, each step takes the channel j that lowers
     tr(M R) most, `R[j,:] M R[:,j] / R[j,j]`, and removes what it explains: `R ← R − R[:,j] R[j,:] / R[j,j]`, a Cholesky
@@ -59,9 +59,9 @@ def select_channels(gram: Tensor, importance: Tensor, count: int) -> Tensor:
 
 
 def least_squares_expansion(target: Tensor, stored: Tensor, prior: Tensor) -> Tensor:
-    """E (C, k) with the least `‖target − E·stored‖² + λ‖E − prior‖²`; `target` (C, positions), `stored` (k, positions),
-    fp64. λ is small beside the mean energy of a stored channel: it decides only where a channel is hardly ever active
-    in the sample, and there leaves it what the start made of it."""
+    """The expansion E (C, k) with the least `‖target − E·stored‖² + λ‖E − prior‖²`; `target` (C, positions), `stored`
+    (k, positions), fp64. λ is small beside the mean energy of a stored channel: it decides only where a channel is
+    hardly ever active in the sample, and there leaves it what the start made of it."""
     gram = stored @ stored.T
     ridge = _RIDGE * gram.diagonal().mean().clamp_min(1e-30)
     gram.diagonal().add_(ridge)

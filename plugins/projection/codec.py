@@ -6,12 +6,11 @@ from torch import Tensor
 
 from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer
 from actbench.codec.modules import pointwise
-from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 
 
 class ProjectionCodec(Codec):
-    """`z = Q(V x)`, `x̂ = U z`: k of C channels are stored, k·H·W·width bits (Price & Tanner).
+    """A linear bottleneck, `z = Q(V x)` and `x̂ = U z`: k of C channels are stored, k·H·W·width bits (Price & Tanner).
 
     `project`: V (k, C), `expand`: U (C, k), both without bias, so that U folds exactly into convolutions with zero
     padding. z takes either sign: both ends of the quantiser's clip are free.
@@ -35,5 +34,4 @@ class ProjectionCodec(Codec):
         return Folded(self.core, self.project, self.expand)
 
     def describe(self) -> dict[str, OptionValue]:
-        quantizer = self.core.quantizer
-        return {"rank": self.project.out_channels, "bits": quantizer.width if quantizer else FLOAT_BITS}
+        return {"rank": self.project.out_channels, **self.core.describe()}

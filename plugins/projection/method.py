@@ -33,8 +33,7 @@ class Projection(Method):
             _codec(principal(stats.after.gram, rank), width, images) for width, rank in _ranks(fmap, allowance).items()
         ]
         with torch.no_grad():
-            errors = [float((candidate(images) - images).square().sum()) for candidate in candidates]
-        best = candidates[min(range(len(errors)), key=errors.__getitem__)]
+            best = min(candidates, key=lambda codec: float((codec(images) - images).square().sum()))
         if self.options["start"] == "pca":
             return best
         quantizer = best.core.quantizer
@@ -43,7 +42,7 @@ class Projection(Method):
 
 
 def _ranks(fmap: FeatureMap, allowance: Allowance) -> dict[int, int]:
-    """How many channels fit in each width, where one does at least."""
+    """How many channels fit in each width, of the widths in which at least one does."""
     ranks = {width: min(fmap.channels, allowance.rank(fmap.positions, width)) for width in allowance.widths}
     possible = {width: rank for width, rank in ranks.items() if rank > 0}
     if not possible:
@@ -53,7 +52,7 @@ def _ranks(fmap: FeatureMap, allowance: Allowance) -> dict[int, int]:
 
 
 def _codec(projections: Projections, width: int, images: Tensor) -> ProjectionCodec:
-    """With the clip calibrated on the images' projections."""
+    """The codec of these projections, its clip calibrated on the images' projections."""
     project, expand = projections
     if width == FLOAT_BITS:
         return ProjectionCodec(project, expand, None)

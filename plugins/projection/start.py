@@ -1,4 +1,4 @@
-"""Where the projections start: principal components (ours), or PyTorch's default (the paper's)."""
+"""The start of the projections: principal components (ours), or PyTorch's default (the paper's)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 Projections = tuple[Tensor, Tensor]
-"""V (k, C) and U (C, k)."""
+"""The projection V (k, C), and the expansion U (C, k)."""
 
 
 def principal(gram: Tensor, rank: int) -> Projections:
-    """`V = Λ^(−1/2) Qᵀ`, `U = Q Λ^(1/2)` with Q (C, k) the leading eigenvectors of the uncentred `gram` (C, C).
+    """Principal components: `V = Λ^(−1/2) Qᵀ`, `U = Q Λ^(1/2)`, Q (C, k) the leading eigenvectors of the uncentred Gram
+    matrix `gram` (C, C).
 
     `U V = Q Qᵀ` is the linear map of that rank with the least squared error, the sum of the other eigenvalues. Λ gives
     every stored channel the mean square 1, so that one quantiser serves them all.

@@ -1,10 +1,10 @@
-"""Each map in the widest codes that fit."""
+"""Plain quantisation: each map in the widest codes that fit."""
 
 from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
 
 
 class Quantize(Method):
-    """x̂ = step·round((clip(x, low, high) − low)/step) + low, in C·H·W·width bits.
+    """Stores each value as one code: `x̂ = step·round((clip(x, low, high) − low)/step) + low`, in C·H·W·width bits.
 
     The width is the widest in the allowed range at which the map fits; the clip is calibrated for least squared
     error, and learned as in PACT where recovery is allowed.

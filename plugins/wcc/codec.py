@@ -16,8 +16,9 @@ from actbench_plugins.wcc.transforms import Transform
 
 
 class WaveletCodec(Codec):
-    """`y = T(pad(x))`; stored: y at the k positions of largest Σ_channels y², in `width`-bit codes with one clip, and
-    the positions: `C·k·width + min(positions, k·⌈log2 positions⌉)` bits. `x̂ = crop(T⁻¹(y, zero elsewhere))`.
+    """Transforms, `y = T(pad(x))`, and stores y at the k positions of largest Σ_channels y², in `width`-bit codes with
+    one clip, and the positions: `C·k·width + min(positions, k·⌈log2 positions⌉)` bits. Decoded,
+    `x̂ = crop(T⁻¹(y, zero elsewhere))`.
 
     Coefficients are computed in fp32 (fp64 where the map is): one of the coarsest band is up to 2^levels times as large
     as the map's values, too large for half precision where the map itself is not.
@@ -54,27 +55,27 @@ class WaveletCodec(Codec):
     def convolve(self, payload: Payload, convolution: nn.Conv2d) -> Tensor | None:
         """A 1×1 convolution commutes with the transform: it needs the kept coefficients only, where all channels keep
         the same ones. The bias comes last: in the wavelet domain it would be added to every sub-band."""
-        plain = convolution.kernel_size == convolution.stride == (1, 1) and convolution.groups == 1
-        if not plain or convolution.padding != (0, 0) or self.selection == "channel":
+        pointwise = convolution.kernel_size == convolution.stride == (1, 1) and convolution.groups == 1
+        if not pointwise or convolution.padding != (0, 0) or self.selection == "channel":
             return None
         kept, weight = self._kept(payload), convolution.weight
-        kept = functional.conv1d(kept, weight[:, :, :, 0].to(kept.dtype))
-        result = self._restore(kept, payload).to(weight.dtype)
+        convolved = functional.conv1d(kept, weight[:, :, :, 0].to(kept.dtype))
+        result = self._restore(convolved, payload).to(weight.dtype)
         return result if convolution.bias is None else result + convolution.bias[:, None, None]
 
     def describe(self) -> dict[str, OptionValue]:
         positions = self.transform.positions
-        form = "bit-map" if uses_bitmap(self.count, positions) else "index"
+        stored_as = "bit-map" if uses_bitmap(self.count, positions) else "index"
         return {
             "levels": self.transform.levels,
             "kept": self.count,
             "rate": round(self.count / positions, 4),
             "bits": self.quantizer.width if self.quantizer else FLOAT_BITS,
-            "positions": "static" if self.selection in STATIC else form,
+            "positions": "static" if self.selection in STATIC else stored_as,
         }
 
     def approach(self, progress: float) -> None:
-        """From all positions to the planned k, in equal ratios."""
+        """Goes from all positions to the planned k, in equal ratios."""
         positions = self.transform.positions
         self.count = round(positions * (self.planned / positions) ** progress)
 
@@ -82,20 +83,20 @@ class WaveletCodec(Codec):
         return self.transform.operations(shape[0])
 
     def _kept(self, payload: Payload) -> Tensor:
-        """(batch, C, count) the coefficients' values, in fp32 or fp64."""
+        """The values (batch, C, count) of the kept coefficients, in fp32 or fp64."""
         stored = payload["kept"]
         exact = at_least_fp32(stored)
         return exact if self.quantizer is None else self.quantizer.decode(exact)
 
     def _index(self, payload: Payload) -> Tensor:
-        """(batch, groups, count) the coefficients' positions."""
+        """The positions (batch, groups, count) of the kept coefficients."""
         if self.selection in STATIC:
             fixed = static_positions(self.selection, self.transform.positions, self.count)
             return fixed.to(payload["kept"].device).expand(payload.batch, 1, -1)
         return from_field(payload["where"], self.count, self.transform.positions)
 
     def _restore(self, kept: Tensor, payload: Payload) -> Tensor:
-        """Coefficients at their positions, zeros elsewhere, back to a map."""
+        """The map whose coefficients are these at their positions, and zero elsewhere."""
         plane = torch.zeros(*kept.shape[:2], self.transform.positions, dtype=kept.dtype, device=kept.device)
         plane = plane.scatter(2, self._index(payload).expand(-1, kept.shape[1], -1), kept)
         return self.transform.inverse(plane)[:, :, : self.size[0], : self.size[1]]

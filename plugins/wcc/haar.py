@@ -22,10 +22,11 @@ from torch import Tensor
 from torch.nn import functional
 
 _VALUES_AT_ONCE = 1 << 20
+"""Values that stay in a processor's caches with all that is made of them."""
 
 
 def usable_levels(height: int, width: int, levels: int) -> int:
-    """At most `levels`, and no more than it takes to reduce the smaller side to one value."""
+    """How many levels a map has: at most `levels`, and no more than reduce its smaller side to one value."""
     return min(levels, max(0, (min(height, width) - 1).bit_length()))
 
 
@@ -36,19 +37,19 @@ def padded_size(height: int, width: int, levels: int) -> tuple[int, int]:
 
 
 def forward(x: Tensor, levels: int) -> Tensor:
-    """(batch, C, H, W), both sides multiples of 2^levels → flat coefficients (batch, C, H·W)."""
+    """The transform: (batch, C, H, W), both sides multiples of 2^levels → flat coefficients (batch, C, H·W)."""
     coefficients: Tensor = _Forward.apply(x, levels)  # type: ignore[no-untyped-call]
     return coefficients
 
 
 def inverse(coefficients: Tensor, height: int, width: int, levels: int) -> Tensor:
-    """Flat coefficients (batch, C, H·W) of a map of height × width → (batch, C, H, W)."""
+    """The inverse: flat coefficients (batch, C, H·W) of a map of height × width → (batch, C, H, W)."""
     x: Tensor = _Inverse.apply(coefficients, height, width, levels)  # type: ignore[no-untyped-call]
     return x
 
 
 class _Forward(torch.autograd.Function):
-    """The gradient of an orthogonal transform is its inverse."""
+    """The transform, whose gradient is its inverse, as that of any orthogonal one."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, levels: int) -> Tensor:
@@ -56,8 +57,8 @@ class _Forward(torch.autograd.Function):
         planes = x.flatten(0, 1)
         coefficients = planes.new_empty(len(planes), x.shape[2] * x.shape[3])
         count = _planes_at_once(planes)
-        for part, out in zip(planes.split(count), coefficients.split(count), strict=True):
-            _analyse(part, levels, out)
+        for chunk, out in zip(planes.split(count), coefficients.split(count), strict=True):
+            _analyse(chunk, levels, out)
         result: Tensor = coefficients.unflatten(0, x.shape[:2])
         return result
 
@@ -67,7 +68,7 @@ class _Forward(torch.autograd.Function):
 
 
 class _Inverse(torch.autograd.Function):
-    """As above, the other way round."""
+    """The inverse, whose gradient is the transform."""
 
     @staticmethod
     def forward(ctx: Any, coefficients: Tensor, height: int, width: int, levels: int) -> Tensor:
@@ -75,8 +76,8 @@ class _Inverse(torch.autograd.Function):
         flat = coefficients.flatten(0, 1)
         planes = flat.new_empty(len(flat), height, width)
         count = _planes_at_once(planes)
-        for part, out in zip(flat.split(count), planes.split(count), strict=True):
-            _synthesise(part, levels, out)
+        for chunk, out in zip(flat.split(count), planes.split(count), strict=True):
+            _synthesise(chunk, levels, out)
         result: Tensor = planes.unflatten(0, coefficients.shape[:2])
         return result
 
@@ -86,7 +87,7 @@ class _Inverse(torch.autograd.Function):
 
 
 def _planes_at_once(planes: Tensor) -> int:
-    """As many as stay in a processor's caches with all that is made of them, and one at least."""
+    """How many planes stay in a processor's caches together, one at least."""
     return max(1, _VALUES_AT_ONCE // max(1, planes[0].numel() if len(planes) else 1))
 
 
@@ -119,14 +120,14 @@ def _synthesise(coefficients: Tensor, levels: int, out: Tensor) -> None:
 
 
 def _bands(coefficients: Tensor, height: int, width: int) -> Tensor:
-    """(n, 3, height, width): a level's horizontal, vertical and diagonal bands."""
+    """A level's horizontal, vertical and diagonal bands, (n, 3, height, width)."""
     size = height * width
     bands: Tensor = coefficients[:, size : 4 * size].unflatten(1, (3, height, width))
     return bands
 
 
 def _interleaved(a: Tensor, b: Tensor) -> Tensor:
-    """a + b in the even columns, a − b in the odd ones."""
+    """Planes of twice the width: a + b in the even columns, a − b in the odd ones."""
     columns = a.new_empty(*a.shape, 2)
     torch.add(a, b, out=columns[..., 0])
     torch.sub(a, b, out=columns[..., 1])
@@ -134,7 +135,7 @@ def _interleaved(a: Tensor, b: Tensor) -> Tensor:
 
 
 def pad(x: Tensor, levels: int) -> Tensor:
-    """(batch, C, H, W) with the last row and column repeated up to multiples of 2^levels."""
+    """A map (batch, C, H, W) with the last row and column repeated up to multiples of 2^levels."""
     height, width = padded_size(x.shape[2], x.shape[3], levels)
     # In this order: `functional.pad` takes the last dimension, the width, first.
     padded: Tensor = functional.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")

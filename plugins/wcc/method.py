@@ -1,4 +1,4 @@
-"""WCC: how many coefficients of which map, and in which width."""
+"""WCC: how many coefficients each map keeps, and in which width."""
 
 from __future__ import annotations
 
@@ -28,24 +28,27 @@ class WaveletCompression(Method):
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         selection, wavelet, levels = (self.options[name] for name in ("selection", "wavelet", "levels"))
         transform = build(str(wavelet), fmap.height, fmap.width, int(levels))
-        counts = {
-            width: most_kept(str(selection), fmap.channels, transform.positions, width, allowance.bits)
-            for width in allowance.widths
-        }
-        possible = {width: count for width, count in counts.items() if count > 0}
-        if not possible:
-            needed = fmap.channels * allowance.widths[-1]
-            needed += side_bits(str(selection), fmap.channels, 1, transform.positions)
-            raise Unsupported(f"{fmap.name}: one coefficient needs {needed} bits; {allowance.bits} are allowed")
+        counts = _counts(fmap, str(selection), transform.positions, allowance)
         images = stats.after.sample[:_IMAGES]
         coefficients = transform(haar.pad(images, transform.levels))
         codecs = [
             WaveletCodec(fmap, transform, str(selection), count, _quantizer(coefficients, str(selection), count, width))
-            for width, count in possible.items()
+            for width, count in counts.items()
         ]
         with torch.no_grad():
-            errors = [float((codec(images) - images).square().sum()) for codec in codecs]
-        return codecs[min(range(len(codecs)), key=errors.__getitem__)]
+            return min(codecs, key=lambda codec: float((codec(images) - images).square().sum()))
+
+
+def _counts(fmap: FeatureMap, selection: str, positions: int, allowance: Allowance) -> dict[int, int]:
+    """How many coefficients fit in each width, of the widths in which at least one does."""
+    counts = {
+        width: most_kept(selection, fmap.channels, positions, width, allowance.bits) for width in allowance.widths
+    }
+    possible = {width: count for width, count in counts.items() if count > 0}
+    if not possible:
+        needed = fmap.channels * allowance.widths[-1] + side_bits(selection, fmap.channels, 1, positions)
+        raise Unsupported(f"{fmap.name}: one coefficient needs {needed} bits; {allowance.bits} are allowed")
+    return possible
 
 
 def most_kept(selection: str, channels: int, positions: int, width: int, bits: int) -> int:

@@ -16,7 +16,7 @@ STATIC = ("low", "random")
 
 
 def choose(selection: str, coefficients: Tensor, count: int) -> Tensor:
-    """(batch, C, positions) → (batch, groups, count) int64, ascending; one group, or one a channel.
+    """The positions kept: (batch, C, positions) → (batch, groups, count) int64, ascending; one group, or one a channel.
 
     `joint`: the positions with the largest `Σ_channels y²`, over all sub-bands and levels together, one set a sample,
     shared by all channels (Finder et al., section 3).
@@ -31,7 +31,7 @@ def choose(selection: str, coefficients: Tensor, count: int) -> Tensor:
 
 
 def static_positions(selection: str, positions: int, count: int) -> Tensor:
-    """(count,) ascending: the first, which are the coarsest; or some, the same ones always."""
+    """Positions (count,), ascending: the first, which are the coarsest, or random ones, the same always."""
     if selection == "low":
         return torch.arange(count)
     return torch.randperm(positions, generator=torch.Generator().manual_seed(0))[:count].sort().values
@@ -56,7 +56,7 @@ def side_bits(selection: str, channels: int, count: int, positions: int) -> int:
 
 
 def to_field(index: Tensor, positions: int) -> Field:
-    """(batch, groups, count) ascending positions → the field that stores them."""
+    """The field that stores ascending positions (batch, groups, count)."""
     if not uses_bitmap(index.shape[2], positions):
         return unsigned(index, index_bits(positions), side=True)
     bitmap = torch.zeros(*index.shape[:2], positions, dtype=torch.uint8, device=index.device)
@@ -64,7 +64,7 @@ def to_field(index: Tensor, positions: int) -> Field:
 
 
 def from_field(values: Tensor, count: int, positions: int) -> Tensor:
-    """What `to_field` stored → (batch, groups, count) ascending positions."""
+    """The ascending positions (batch, groups, count) that `to_field` stored."""
     if not uses_bitmap(count, positions):
         return values.long()
     return values.nonzero()[:, 2].reshape(*values.shape[:2], count)

@@ -26,16 +26,16 @@ class Transform(nn.Module, ABC):
 
     @property
     def positions(self) -> int:
-        """Positions of the padded plane."""
+        """The number of positions of the padded plane."""
         return self.height * self.width
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, C, height, width) → (batch, C, positions)"""
+        """The coefficients: (batch, C, height, width) → (batch, C, positions)."""
 
     @abstractmethod
     def inverse(self, coefficients: Tensor) -> Tensor:
-        """(batch, C, positions) → (batch, C, height, width)"""
+        """The plane of these coefficients: (batch, C, positions) → (batch, C, height, width)."""
 
     def operations(self, channels: int) -> int:
         """Bit operations, forward and inverse, beyond the products that a FLOP counter sees."""
@@ -43,7 +43,7 @@ class Transform(nn.Module, ABC):
 
 
 class Haar(Transform):
-    """The paper's: orthonormal, in butterflies."""
+    """The paper's transform: orthonormal Haar wavelets, in butterflies."""
 
     def forward(self, x: Tensor) -> Tensor:
         return haar.forward(x, self.levels)
@@ -94,7 +94,7 @@ class FilterBank(Transform):
 
 
 class NoTransform(Transform):
-    """The map's own values: a control."""
+    """No transform but the map's values themselves: a control."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2)
@@ -116,7 +116,7 @@ def build(wavelet: str, height: int, width: int, levels: int) -> Transform:
 
 
 def _matrices(wavelet: str, size: int) -> tuple[Tensor, Tensor]:
-    """Analysis (size, size), the low half first, and its inverse."""
+    """The analysis matrix (size, size), the low half first, and its inverse."""
     low, high = pywt.dwt(numpy.eye(size), wavelet, mode="periodization", axis=0)
     analysis = torch.from_numpy(numpy.concatenate([low, high]))
     synthesis: Tensor = torch.linalg.inv(analysis)

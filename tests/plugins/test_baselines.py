@@ -90,10 +90,10 @@ def test_quantize_takes_the_widest_codes_that_fit(
 ) -> None:
     codecs = plan(Quantize({}), ceiling, bits)
     assert [codecs[fmap.name].describe()["bits"] for fmap in MAPS] == widths
-    found = stored_bits(codecs)
-    assert found == [fmap.elements * width for fmap, width in zip(MAPS, widths, strict=True)]
+    stored = stored_bits(codecs)
+    assert stored == [fmap.elements * width for fmap, width in zip(MAPS, widths, strict=True)]
     limit = Ceiling.parse(ceiling).limit(MAPS)
-    assert (sum(found) if ceiling.startswith("traffic") else max(found)) <= limit
+    assert (sum(stored) if ceiling.startswith("traffic") else max(stored)) <= limit
 
 
 def test_quantize_at_a_width_that_does_not_fit(plan: Planner) -> None:

@@ -46,13 +46,14 @@ def train(model: nn.Module) -> None:
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_training_is_bit_exact_with_its_statistics(segments: int, momentum: float | None) -> None:
     plain = network(momentum)
-    own = Segmented(copy.deepcopy(plain), segments)
-    train(plain), train(own)
-    for expected, value in zip(plain.state_dict().values(), own.state_dict().values(), strict=True):
+    segmented = Segmented(copy.deepcopy(plain), segments)
+    train(plain), train(segmented)
+    for expected, value in zip(plain.state_dict().values(), segmented.state_dict().values(), strict=True):
         assert torch.equal(value, expected)
-    plain.eval(), own.eval()
-    assert torch.equal(own(images()), plain(images()))
-    assert [name for name, _ in own.named_parameters()] == [f"module.{name}" for name, _ in plain.named_parameters()]
+    plain.eval(), segmented.eval()
+    assert torch.equal(segmented(images()), plain(images()))
+    names = [name for name, _ in plain.named_parameters()]
+    assert [name for name, _ in segmented.named_parameters()] == [f"module.{name}" for name in names]
 
 
 def test_less_is_kept_and_the_peak_falls() -> None:
@@ -63,34 +64,34 @@ def test_less_is_kept_and_the_peak_falls() -> None:
             return ledger.bytes
 
     plain = network()
-    own = Segmented(network(), root_of_layers(plain))
+    segmented = Segmented(network(), root_of_layers(plain))
     assert root_of_layers(plain) == 5
-    assert kept(own) < kept(plain) / 2
-    assert peak_live_bytes(lambda: train(own)) < 0.8 * peak_live_bytes(lambda: train(plain))
+    assert kept(segmented) < kept(plain) / 2
+    assert peak_live_bytes(lambda: train(segmented)) < 0.8 * peak_live_bytes(lambda: train(plain))
 
 
 def test_frozen_layers_before_the_first_trained_one_are_run_as_ever() -> None:
     plain = network()
     for name, parameter in plain.named_parameters():
         parameter.requires_grad_(name.startswith(("4.", "5.")))
-    own = Segmented(copy.deepcopy(plain), 2)
+    segmented = Segmented(copy.deepcopy(plain), 2)
 
     def step(model: nn.Module) -> None:
         torch.manual_seed(5)
         model(images()).square().mean().backward()
 
-    step(plain), step(own)
-    for expected, value in zip(plain.parameters(), own.parameters(), strict=True):
+    step(plain), step(segmented)
+    for expected, value in zip(plain.parameters(), segmented.parameters(), strict=True):
         assert (value.grad is None) == (expected.grad is None)
         assert expected.grad is None or torch.equal(value.grad, expected.grad)
-    assert peak_live_bytes(lambda: step(own)) <= peak_live_bytes(lambda: step(plain))
+    assert peak_live_bytes(lambda: step(segmented)) <= peak_live_bytes(lambda: step(plain))
 
 
 def test_the_method_takes_its_number_of_segments_from_the_option() -> None:
     info = load_plugins().method("checkpoint")
     form = Checkpointing(info.resolve({"segments": 3})).training_form(network())
     assert isinstance(form, Segmented)
-    assert sum(1 for _ in form._parts[0].children()) == 3
+    assert sum(1 for _ in form._segments[0].children()) == 3
 
 
 def test_on_a_cpu_there_is_nothing_to_offload() -> None:
@@ -101,9 +102,9 @@ def test_on_a_cpu_there_is_nothing_to_offload() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_offloading_keeps_nothing_on_the_gpu() -> None:
     plain = network().cuda()
-    own = Offloading({}).training_form(copy.deepcopy(plain))
-    with saved_bytes(own) as ledger:
-        y = own(images().cuda())
+    offloaded = Offloading({}).training_form(copy.deepcopy(plain))
+    with saved_bytes(offloaded) as ledger:
+        y = offloaded(images().cuda())
         assert ledger.bytes == 0
     torch.manual_seed(5)
     assert y.requires_grad

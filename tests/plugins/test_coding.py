@@ -32,18 +32,18 @@ def binary(value: int, width: int) -> str:
 
 
 def zero_value(values: list[int], width: int) -> str:
-    return "".join("01"[v != 0] for v in values) + "".join(binary(v, width) for v in values if v)
+    return "".join("01"[value != 0] for value in values) + "".join(binary(value, width) for value in values if value)
 
 
 def run_length(values: list[int], width: int) -> str:
     text, zeros = "", 0
-    for place, value in enumerate(values):
+    for position, value in enumerate(values):
         zeros += value == 0
         if zeros and (value or zeros == 16):
             text, zeros = text + "0" + binary(zeros - 1, 4), 0
         if value:
             text += "1" + (binary(value, width) if width else "")
-        if zeros and place == len(values) - 1:
+        if zeros and position == len(values) - 1:
             text += "0" + binary(zeros - 1, 4)
     return text
 
@@ -85,7 +85,7 @@ def block_symbols(block: list[int], width: int) -> str:
     for plane in range(width, -1, -1):
         dbp = int("".join(str(d >> plane & 1) for d in differences), 2)
         dbx, previous = dbp ^ previous, dbp
-        ones = [place for place in range(7) if dbx >> place & 1]
+        ones = [position for position in range(7) if dbx >> position & 1]
         if not ones:
             run += 1
             continue
@@ -104,7 +104,7 @@ def block_symbols(block: list[int], width: int) -> str:
 
 
 def bit_plane(values: list[int], width: int) -> str:
-    nonzero = [v for v in values if v]
+    nonzero = [value for value in values if value]
     blocks = [nonzero[i : i + 8] for i in range(0, len(nonzero), 8)]
     first = "".join(binary(block[0], width) for block in blocks)
     return run_length(values, 0) + first + "".join(block_symbols(block, width) for block in blocks)
@@ -135,7 +135,7 @@ def batches(draw: st.DrawFn) -> tuple[list[list[int]], int]:
         draw(st.lists(st.integers(0, top), min_size=count, max_size=count)),
         [0] * count,
         [top] * count,
-        [place * draw(st.booleans()) for place in range(1, count + 1)],
+        [value * draw(st.booleans()) for value in range(1, count + 1)],
     ]
     return [[value & top for value in row] for row in draw(st.permutations(rows))], width
 
@@ -174,12 +174,6 @@ def test_many_short_runs(name: str) -> None:
     coder = CODES[name][0]
     codes = torch.tensor([[0, 3] * 40, [1] * 80, [0] * 80], dtype=torch.uint8)
     assert torch.equal(coder.decode(coder.encode(codes, 2), 80, 2), codes)
-
-
-def test_the_order_of_the_fewest_bits() -> None:
-    codes = torch.randint(0, 64, (3, 500), generator=torch.Generator().manual_seed(0)).byte()
-    bits = [int(SparseExponentialGolomb(order).lengths(codes, 6).sum()) for order in range(6)]
-    assert SparseExponentialGolomb().fitted(codes, 6).order == bits.index(min(bits))
 
 
 @each_code

@@ -29,19 +29,19 @@ def planned(x: torch.Tensor, bits: int) -> Codec:
     return ThresholdedCoding({}).codec(feature_map(), MapStatistics.of(x), Allowance(bits, WIDTHS))
 
 
-def rung(threshold: float, width: int = 4, high: float = 15.0) -> ThresholdedMap:
+def thresholded(threshold: float, width: int = 4, high: float = 15.0) -> ThresholdedMap:
     quantizer = UniformQuantizer(width, 0.0, high, nonnegative=True)
     return ThresholdedMap(FeatureMap("map", 1, 1, 6, "producer", ()), threshold, quantizer)
 
 
 def test_values_below_the_threshold_are_zero_and_cost_one_bit() -> None:
     x = torch.tensor([0.0, 1.0, 2.9, 3.0, 7.0, 20.0]).reshape(1, 1, 1, 6)
-    coded = rung(3.0)
+    coded = thresholded(3.0)
     stream = coded.encode(x)
     assert "".join(map(str, stream.bits.tolist())) == "000111" + "0011" + "0111" + "1111"
     assert coded.lengths(x).tolist() == stream.lengths.tolist() == [6 + 4 * 3]
     assert coded.decode(stream).flatten().tolist() == [0, 0, 0, 3, 7, 15]
-    assert rung(0.0).lengths(x).tolist() == [6 + 4 * 5]
+    assert thresholded(0.0).lengths(x).tolist() == [6 + 4 * 5]
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=6, max_size=6), min_size=1, max_size=4), st.integers(0, 7))
@@ -75,7 +75,7 @@ def test_images_that_do_not_fit_take_a_higher_threshold_first() -> None:
     x = heavy_tailed(40)
     codec = planned(x, 1100)
     assert isinstance(codec, Ladder)
-    thresholds = [float(part.threshold) for part in codec.rungs if isinstance(part, ThresholdedMap)]
+    thresholds = [float(rung.threshold) for rung in codec.rungs if isinstance(rung, ThresholdedMap)]
     assert thresholds == sorted(thresholds)
     assert len(set(thresholds)) > 2
     # A few more large values than in calibration: not yet an image for the pooled map at the end.
@@ -91,9 +91,10 @@ def test_threshold_and_width_are_the_pair_with_the_least_error() -> None:
     error = float((codec(x) - x).square().sum())
     method, stats, fmap = ThresholdedCoding({}), MapStatistics.of(x), feature_map()
     families = method.families(fmap, stats, Allowance(1100 - 37, WIDTHS))
-    others = [float((f[0].decode(f[0].encode(x)) - x).detach().square().sum()) for f in families if f]
-    assert len(others) == len(WIDTHS)
-    assert error == pytest.approx(min(others), rel=1e-4)
+    finest = [family[0] for family in families if family]
+    errors = [float((rung.decode(rung.encode(x)) - x).detach().square().sum()) for rung in finest]
+    assert len(errors) == len(WIDTHS)
+    assert error == pytest.approx(min(errors), rel=1e-4)
 
 
 def test_error_does_not_grow_with_the_allowance() -> None:

@@ -19,11 +19,12 @@ from actbench.network.deploy import deploy
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork, trace
 from actbench.workloads.zoo.residual import ResidualNetwork
-from actbench_plugins.greedy.allocation import Rung, allocate, convex, efficient, fit
+from actbench_plugins.greedy.allocation import Setting, allocate, convex, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec
 from actbench_plugins.greedy.distortion import Distortion, plain_errors
 from actbench_plugins.greedy.method import GreedyProjection
 from actbench_plugins.greedy.metrics import METRICS, by_error, by_loss
+from tests.plugins.strategies import floats
 
 
 def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int = 6) -> torch.Tensor:
@@ -149,69 +150,71 @@ def test_folded_network_equals_the_unfolded_one(
     assert not any(isinstance(codec, ComponentCodec) for codec in deployed.codecs().values())
 
 
-ladders = st.dictionaries(
+bits_and_errors = st.dictionaries(
     st.sampled_from("abc"),
-    st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(1, 40), floats(0, 1)), min_size=1, max_size=5),
     min_size=1,
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(ladders, st.integers(1, 120))
-def test_allocation_holds_any_limit_that_can_be_held(drawn: dict[str, list[tuple[int, float]]], limit: int) -> None:
-    rungs = {
-        name: efficient(Rung(None, 8, 41, 0.0), [Rung(1, 8, bits, error) for bits, error in pairs])
+def efficient_settings(drawn: dict[str, list[tuple[int, float]]]) -> dict[str, list[Setting]]:
+    """Below a whole map of 41 bits, what is efficient of some bits and errors."""
+    return {
+        name: efficient(Setting(None, 8, 41, 0.0), [Setting(1, 8, bits, error) for bits, error in pairs])
         for name, pairs in drawn.items()
     }
-    for ladder in rungs.values():
-        assert all(a.bits > b.bits and a.error <= b.error for a, b in itertools.pairwise(ladder[1:]))
-    if sum(ladder[-1].bits for ladder in rungs.values()) > limit:
+
+
+@settings(max_examples=60, deadline=None)
+@given(bits_and_errors, st.integers(1, 120))
+def test_allocation_holds_any_limit_that_can_be_held(drawn: dict[str, list[tuple[int, float]]], limit: int) -> None:
+    fronts = efficient_settings(drawn)
+    for front in fronts.values():
+        assert all(a.bits > b.bits and a.error <= b.error for a, b in itertools.pairwise(front[1:]))
+    if sum(front[-1].bits for front in fronts.values()) > limit:
         with pytest.raises(Unsupported):
-            allocate(rungs, limit, by_error(rungs))
+            allocate(fronts, limit, by_error(fronts))
         return
-    assert sum(rung.bits for rung in allocate(rungs, limit, by_error(rungs)).values()) <= limit
+    assert sum(setting.bits for setting in allocate(fronts, limit, by_error(fronts)).values()) <= limit
 
 
 @settings(max_examples=100, deadline=None)
-@given(ladders, st.integers(1, 120))
+@given(bits_and_errors, st.integers(1, 120))
 def test_no_choice_of_as_many_bits_leaves_more_signal(drawn: dict[str, list[tuple[int, float]]], limit: int) -> None:
-    """Neither another allocation, a uniform one say, nor one over rungs that are not convex."""
-    rungs = {
-        name: efficient(Rung(None, 8, 41, 0.0), [Rung(1, 8, bits, error) for bits, error in pairs])
-        for name, pairs in drawn.items()
-    }
-    assume(sum(ladder[-1].bits for ladder in rungs.values()) <= limit)
-    hulls = {name: convex(ladder) for name, ladder in rungs.items()}
+    """Neither another allocation, a uniform one say, nor one over settings that are not convex."""
+    fronts = efficient_settings(drawn)
+    assume(sum(front[-1].bits for front in fronts.values()) <= limit)
+    hulls = {name: convex(front) for name, front in fronts.items()}
     chosen = allocate(hulls, limit, by_error(hulls)).values()
-    bits, lost = sum(rung.bits for rung in chosen), sum(rung.lost for rung in chosen)
-    for choice in itertools.product(*rungs.values()):
-        assert sum(rung.bits for rung in choice) > bits or sum(rung.lost for rung in choice) >= lost - 1e-6
+    bits, lost = sum(setting.bits for setting in chosen), sum(setting.lost for setting in chosen)
+    for choice in itertools.product(*fronts.values()):
+        assert sum(s.bits for s in choice) > bits or sum(s.lost for s in choice) >= lost - 1e-6
 
 
 def test_a_step_that_costs_much_does_not_hide_a_cheap_one_below() -> None:
-    ladder = [Rung(3, 8, 30, 0.0), Rung(2, 8, 28, 0.3), Rung(1, 8, 10, 0.31), Rung(1, 4, 5, 0.9)]
-    assert convex(ladder) == [ladder[0], *ladder[2:]]
-    assert convex(ladder[:1]) == ladder[:1]
+    falling = [Setting(3, 8, 30, 0.0), Setting(2, 8, 28, 0.3), Setting(1, 8, 10, 0.31), Setting(1, 4, 5, 0.9)]
+    assert convex(falling) == [falling[0], *falling[2:]]
+    assert convex(falling[:1]) == falling[:1]
 
 
 def test_a_loss_of_the_whole_network_can_be_the_score() -> None:
     """The callback sees what all maps have now: here b costs nothing until a has shrunk."""
-    rungs = {name: [Rung(3 - i, 8, 3 - i, float(i)) for i in range(3)] for name in "ab"}
-    taken = allocate(rungs, 3, lambda now, name, _: 1.0 if (name == "b") == (now["a"].bits == 3) else 0.0)
-    assert {name: rung.bits for name, rung in taken.items()} == {"a": 2, "b": 1}
+    possible = {name: [Setting(3 - i, 8, 3 - i, float(i)) for i in range(3)] for name in "ab"}
+    taken = allocate(possible, 3, lambda chosen, name, _: 1.0 if (name == "b") == (chosen["a"].bits == 3) else 0.0)
+    assert {name: setting.bits for name, setting in taken.items()} == {"a": 2, "b": 1}
 
 
 def test_the_measured_loss_decides() -> None:
     """a's steps cost the task more than b's, whatever their predicted errors say, and c's cost less than noise."""
-    rungs = {name: [Rung(4 - i, 8, 4 - i, 0.0) for i in range(4)] for name in "abc"}
+    possible = {name: [Setting(4 - i, 8, 4 - i, 0.0) for i in range(4)] for name in "abc"}
     weight, calls = {"a": 4.0, "b": 1.0, "c": 0.0}, []
 
-    def loss(now: Mapping[str, Rung]) -> float:
+    def loss(chosen: Mapping[str, Setting]) -> float:
         calls.append(1)
-        return sum(weight[name] * (4 - rung.bits) ** 2 for name, rung in now.items())
+        return sum(weight[name] * (4 - setting.bits) ** 2 for name, setting in chosen.items())
 
-    taken = allocate(rungs, 7, by_loss(loss))
-    assert {name: rung.bits for name, rung in taken.items()} == {"a": 4, "b": 2, "c": 1}
+    taken = allocate(possible, 7, by_loss(loss))
+    assert {name: setting.bits for name, setting in taken.items()} == {"a": 4, "b": 2, "c": 1}
     assert len(calls) < 20, "the loss of settings that were seen already is not computed again"
 
 
@@ -235,28 +238,28 @@ def test_a_plan_by_loss_asks_the_network(network: TracedNetwork, stats: dict[str
 @given(st.lists(st.lists(st.integers(1, 9), min_size=3, max_size=3), min_size=3, max_size=3), st.integers(6, 17))
 def test_lazy_scores_give_the_plain_greedy_choice(costs: list[list[int]], limit: int) -> None:
     names = "abc"
-    rungs = {
-        name: [Rung(4 - i, 8, 2 * (4 - i), sum(row[:i])) for i in range(4)]
+    possible = {
+        name: [Setting(4 - i, 8, 2 * (4 - i), sum(row[:i])) for i in range(4)]
         for name, row in zip(names, costs, strict=True)
     }
 
-    def score(now: Mapping[str, Rung], name: str, below: Rung) -> float:
+    def score(chosen: Mapping[str, Setting], name: str, lower: Setting) -> float:
         """A step is worth less the more the next map has shrunk."""
-        other = names[(names.index(name) + 1) % 3]
-        return now[other].bits / (below.error - now[name].error)
+        neighbour = names[(names.index(name) + 1) % 3]
+        return chosen[neighbour].bits / (lower.error - chosen[name].error)
 
-    now, level = {name: rungs[name][0] for name in names}, dict.fromkeys(names, 0)
-    while sum(rung.bits for rung in now.values()) > limit:
-        below = {name: rungs[name][level[name] + 1] for name in names if level[name] < 3}
-        best = max(below, key=lambda name: score(now, name, below[name]))
+    expected, level = {name: possible[name][0] for name in names}, dict.fromkeys(names, 0)
+    while sum(setting.bits for setting in expected.values()) > limit:
+        lower = {name: possible[name][level[name] + 1] for name in names if level[name] < 3}
+        best = max(lower, key=lambda name: score(expected, name, lower[name]))
         level[best] += 1
-        now[best] = below[best]
-    assert allocate(rungs, limit, score) == now
+        expected[best] = lower[best]
+    assert allocate(possible, limit, score) == expected
 
 
-def test_fit_takes_the_first_rung_below() -> None:
-    ladder = [Rung(None, 8, 9, 0.0), Rung(2, 8, 6, 0.1), Rung(1, 8, 3, 0.2)]
-    assert [fit("map", ladder, limit).bits for limit in (9, 8, 6, 5, 3)] == [9, 6, 6, 3, 3]
+def test_fit_takes_the_first_setting_within_the_limit() -> None:
+    falling = [Setting(None, 8, 9, 0.0), Setting(2, 8, 6, 0.1), Setting(1, 8, 3, 0.2)]
+    assert [fit("map", falling, limit).bits for limit in (9, 8, 6, 5, 3)] == [9, 6, 6, 3, 3]
 
 
 def test_predicted_error_without_quantisation_is_the_part_of_the_variance_dropped() -> None:
@@ -270,7 +273,7 @@ def test_weights_are_the_eigenvalues_over_their_sum() -> None:
     values = numpy.linalg.eigvalsh(numpy.cov(x.transpose(0, 1).flatten(1).double().numpy(), bias=True))[::-1]
     distortion = Distortion.of(Components.of(SideStatistics.of(x)), x, (4, 32))
     numpy.testing.assert_allclose(distortion.weights, values / values.sum(), rtol=1e-5)
-    assert distortion(8, 4) == pytest.approx(distortion.quantization[4])
+    assert distortion(8, 4) == pytest.approx(distortion.quantisation[4])
 
 
 def test_a_map_that_is_stored_as_it_is_has_the_error_of_its_quantiser(

@@ -5,7 +5,6 @@ import itertools
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec import MapStatistics, Unsupported
@@ -16,6 +15,7 @@ from actbench.network.trace import TracedNetwork, trace
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.group_quantize.codec import GROUP, GroupCodes, bits_of, ends, grouped
 from actbench_plugins.group_quantize.method import ErrorBound, GroupQuantization, Groups, relative_range
+from tests.plugins.strategies import floats
 
 
 def feature_map(channels: int, height: int, width: int) -> FeatureMap:
@@ -27,7 +27,7 @@ def values(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator) * torch.rand(shape[0], shape[1], 1, 1, generator=generator)
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+@given(floats(-1e6, 1e6), floats(2**-20, 1e6))
 def test_all_values_are_between_the_ends(low: float, span: float) -> None:
     groups = low + span * torch.linspace(0, 1, GROUP).reshape(1, 1, GROUP)
     lower, width = (end.float() for end in ends(groups))
@@ -96,8 +96,12 @@ def test_widths_fill_the_ceiling_and_fall_with_it(
 
 def test_the_bound_is_the_least_that_fits(network: TracedNetwork, stats: dict[str, MapStatistics]) -> None:
     """No map could give a bit to another without an error above the largest."""
-    spread = [relative_range(stats[fmap.name]) for fmap in network.maps]
+    spreads = [relative_range(stats[fmap.name]) for fmap in network.maps]
     chosen = widths(network, stats, ErrorBound, "traffic:7x")
-    errors = [s / (12 * ((1 << w) - 1) ** 2) for s, w in zip(spread, chosen, strict=True)]
-    lowered = [s / (12 * ((1 << (w - 1)) - 1) ** 2) for s, w in zip(spread, chosen, strict=True) if w > 2]
+    errors = [spread / (12 * ((1 << width) - 1) ** 2) for spread, width in zip(spreads, chosen, strict=True)]
+    lowered = [
+        spread / (12 * ((1 << (width - 1)) - 1) ** 2)
+        for spread, width in zip(spreads, chosen, strict=True)
+        if width > 2
+    ]
     assert min(lowered) > 0.2 * max(errors)

@@ -132,13 +132,13 @@ def test_ranks_are_the_best_of_all(channels: int, height: int, width: int, most:
     kept = {}
     for ranks in itertools.product(*choices):
         if stored_values(shape, ranks) <= most:
-            at = tuple((rank or size) - 1 for rank, size in zip(ranks, energy.shape, strict=True))
-            kept[ranks] = float(energy[at])
-    found = best_ranks(shape, energy, most, modes)
+            index = tuple((rank or size) - 1 for rank, size in zip(ranks, energy.shape, strict=True))
+            kept[ranks] = float(energy[index])
+    best = best_ranks(shape, energy, most, modes)
     if not kept:
-        assert found is None
+        assert best is None
         return
-    assert kept[found] == pytest.approx(max(kept.values()), rel=1e-9)
+    assert kept[best] == pytest.approx(max(kept.values()), rel=1e-9)
 
 
 @pytest.mark.parametrize("ranks", [(3, 4, 5), (8, 2, 12), (1, 1, 1)])
@@ -199,7 +199,8 @@ def test_adversarial_images_are_stored_in_as_many_bits_and_decode_to_numbers(met
 def test_a_channel_svd_is_the_best_approximation_of_its_rank() -> None:
     x = structured(2)
     codec = DecomposedMap.calibrated(feature_map(8, 10, 12), (3, None, None), 32, x)
-    dropped = sum((numpy.linalg.svd(i.flatten(1).double().numpy(), compute_uv=False)[3:] ** 2).sum() for i in x)
+    singular = numpy.linalg.svd(x.flatten(2).double().numpy(), compute_uv=False)
+    dropped = (singular[:, 3:] ** 2).sum()
     assert squared_error(codec(x), x) == pytest.approx(dropped, rel=1e-3)
 
 
@@ -292,7 +293,7 @@ def test_a_solver_that_does_not_converge_is_tried_in_double_precision(
             return solve(matrix)
         if says_so:
             raise torch.linalg.LinAlgError("failed to converge")
-        return tuple(torch.full_like(part, torch.nan) for part in solve(matrix))
+        return tuple(torch.full_like(solution, torch.nan) for solution in solve(matrix))
 
     monkeypatch.setattr(torch.linalg, "eigh", stubborn)
     torch.testing.assert_close(hosvd(x, (3, 4, 5)).restore(), expected, rtol=1e-4, atol=1e-4)
@@ -301,14 +302,15 @@ def test_a_solver_that_does_not_converge_is_tried_in_double_precision(
 @pytest.mark.parametrize("most", [40, 80, 300])
 def test_ranks_within_a_number_of_values_are_those_of_the_largest_share(most: int) -> None:
     x = structured(6)
-    found = hosvd_within(x, most)
+    decomposed = hosvd_within(x, most)
 
-    def size(found: Decomposition) -> int:
-        return found.core.numel() + sum(factor.numel() for factor in found.factors)
+    def values(decomposition: Decomposition) -> int:
+        return decomposition.core.numel() + sum(factor.numel() for factor in decomposition.factors)
 
-    assert size(found) <= most
-    fitting = [e for e in torch.linspace(0, 1, 400).tolist()[1:-1] if size(hosvd_epsilon(x, e)) <= most]
-    assert found.core.shape == hosvd_epsilon(x, max(fitting)).core.shape
+    assert values(decomposed) <= most
+    shares = torch.linspace(0, 1, 400).tolist()[1:-1]
+    fitting = [epsilon for epsilon in shares if values(hosvd_epsilon(x, epsilon)) <= most]
+    assert decomposed.core.shape == hosvd_epsilon(x, max(fitting)).core.shape
 
 
 def test_subspace_iteration_comes_close_to_the_decomposition() -> None:

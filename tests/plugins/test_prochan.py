@@ -79,9 +79,9 @@ def statistics(network: TracedNetwork) -> Statistics:
     return Statistics(network, images(12))
 
 
-def method_options(**given: str) -> dict[str, str]:
+def method_options(**options: str) -> dict[str, str]:
     defaults = {"insertion": "together", "trained": "everything", "loss": "task", "normalisation": "frozen"}
-    return {"start": "selection", **defaults, **given}
+    return {"start": "selection", **defaults, **options}
 
 
 def planned(
@@ -197,15 +197,16 @@ def test_deployed_equals_spliced_and_is_narrower(network: TracedNetwork, statist
     with torch.no_grad():
         expected = spliced.module(images(5))
         torch.testing.assert_close(deployed.module(images(5)), expected, rtol=1e-5, atol=1e-5)
-    layers = [m for m in deployed.module.modules() if isinstance(m, nn.Conv2d) and not isinstance(m, Pointwise)]
-    assert [(m.in_channels, m.out_channels, m.groups) for m in layers] == [
+    convolutions = [module for module in deployed.module.modules() if isinstance(module, nn.Conv2d)]
+    layers = [layer for layer in convolutions if not isinstance(layer, Pointwise)]
+    assert [(layer.in_channels, layer.out_channels, layer.groups) for layer in layers] == [
         (3, 4, 1),
         (4, 4, 1),
         (4, 4, 1),
         (16, 16, 16),
         (4, 4, 1),
     ]
-    kept = {(m.in_channels, m.out_channels) for m in deployed.module.modules() if isinstance(m, Pointwise)}
+    kept = {(layer.in_channels, layer.out_channels) for layer in convolutions if isinstance(layer, Pointwise)}
     assert kept == {(4, 4), (4, 16), (16, 4)}  # the skip, and both sides of the depthwise convolution
 
 
@@ -228,7 +229,7 @@ def test_training_lowers_the_error_of_a_quantised_codec(network: TracedNetwork, 
     errors = []
     for _ in range(60):
         error = (codec(before) - after).square().mean()
-        errors.append(float(error))
+        errors.append(float(error.detach()))
         optimizer.zero_grad()
         error.backward()
         optimizer.step()
@@ -264,10 +265,10 @@ def test_selection_is_close_to_brute_force() -> None:
     weights, ratios = torch.eye(8, dtype=torch.float64), []
     for seed, count in product(range(10), (1, 2, 3, 4)):
         x = correlated(8, 3, seed=seed).relu()
-        found = left_over(x @ x.T, weights, select_channels(x @ x.T, weights, count).tolist())
+        greedy = left_over(x @ x.T, weights, select_channels(x @ x.T, weights, count).tolist())
         best = min(left_over(x @ x.T, weights, list(chosen)) for chosen in combinations(range(8), count))
-        assert found >= best * (1 - 1e-9)
-        ratios.append(found / best)
+        assert greedy >= best * (1 - 1e-9)
+        ratios.append(greedy / best)
     assert sum(ratios) / len(ratios) < 1.25
 
 
@@ -275,8 +276,8 @@ def test_selection_beats_the_first_channels() -> None:
     weights, gains = torch.eye(8, dtype=torch.float64), []
     for seed, count in product(range(25), (2, 3, 4)):
         x = correlated(8, 3, seed=seed).relu()
-        found = left_over(x @ x.T, weights, select_channels(x @ x.T, weights, count).tolist())
-        gains.append(left_over(x @ x.T, weights, list(range(count))) / found)
+        greedy = left_over(x @ x.T, weights, select_channels(x @ x.T, weights, count).tolist())
+        gains.append(left_over(x @ x.T, weights, list(range(count))) / greedy)
     assert min(gains) > 0.9
     assert sum(gains) / len(gains) > 1.2
 
@@ -313,8 +314,8 @@ def test_selection_with_dead_channels() -> None:
 def test_the_expansion_equals_numpys_least_squares(kept: int) -> None:
     target, stored = correlated(9, 4, seed=1), correlated(9, 5, seed=2)[:kept]
     expected = numpy.linalg.lstsq(stored.T.numpy(), target.T.numpy(), rcond=None)[0].T
-    found = least_squares_expansion(target, stored, torch.zeros(9, kept, dtype=torch.float64))
-    numpy.testing.assert_allclose(found, expected, atol=1e-3)
+    expansion = least_squares_expansion(target, stored, torch.zeros(9, kept, dtype=torch.float64))
+    numpy.testing.assert_allclose(expansion, expected, atol=1e-3)
 
 
 def test_strategies_change_the_protocols_recipe_and_nothing_else() -> None:

@@ -1,6 +1,7 @@
 """WCC against PyWavelets, against its own formula of bits, and against decode-then-convolve."""
 
 import copy
+import itertools
 
 import pytest
 import pywt
@@ -40,10 +41,10 @@ def plane(height: int, width: int) -> tuple[int, int]:
 
 
 def planned(
-    x: torch.Tensor, bits: int, widths: tuple[int, ...] = (8, 7, 6, 5, 4, 3, 2), **more: int | str
+    x: torch.Tensor, bits: int, widths: tuple[int, ...] = (8, 7, 6, 5, 4, 3, 2), **options: int | str
 ) -> WaveletCodec:
-    options = {"levels": 3, "wavelet": "haar", "selection": "joint"} | more
-    codec = WaveletCompression(options).codec(feature_map(*x.shape[1:]), MapStatistics.of(x), Allowance(bits, widths))
+    chosen = {"levels": 3, "wavelet": "haar", "selection": "joint"} | options
+    codec = WaveletCompression(chosen).codec(feature_map(*x.shape[1:]), MapStatistics.of(x), Allowance(bits, widths))
     assert isinstance(codec, WaveletCodec)
     return codec
 
@@ -143,11 +144,11 @@ def test_convolving_what_is_stored_equals_decoding_first(bias: bool) -> None:
         torch.testing.assert_close(direct, convolution(codec.decode(payload)), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("more", [{"stride": 2}, {"groups": 2}, {"padding": 1}, {"kernel_size": 3}])
-def test_other_convolutions_are_declined(more: dict[str, int]) -> None:
+@pytest.mark.parametrize("arguments", [{"stride": 2}, {"groups": 2}, {"padding": 1}, {"kernel_size": 3}])
+def test_other_convolutions_are_declined(arguments: dict[str, int]) -> None:
     x = smooth(1, 6, 8, 8)
     codec = planned(x, 2000)
-    assert codec.convolve(codec.encode(x), nn.Conv2d(6, 4, **({"kernel_size": 1} | more))) is None
+    assert codec.convolve(codec.encode(x), nn.Conv2d(6, 4, **({"kernel_size": 1} | arguments))) is None
 
 
 def test_gradients_reach_kept_positions_only() -> None:
@@ -233,11 +234,12 @@ def test_other_wavelets_restore_every_border(wavelet: str, size: tuple[int, int]
     torch.testing.assert_close(transform.inverse(transform(x)), x, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:Level value")  # all of it is at a border, which is the point
 @pytest.mark.parametrize("wavelet", ["db2", "sym4", "bior2.2"])
 def test_other_wavelets_equal_pywavelets(wavelet: str) -> None:
     x = torch.randn(1, 2, 32, 16)
     low, *details = pywt.wavedec2(x.double().numpy(), wavelet, mode="periodization", level=2)
-    expected = torch.cat([torch.from_numpy(band).flatten(2) for band in (low, *(b for d in details for b in d))], 2)
+    expected = torch.cat([torch.from_numpy(band).flatten(2) for band in (low, *itertools.chain(*details))], 2)
     torch.testing.assert_close(build(wavelet, 32, 16, 2)(x).double(), expected, rtol=1e-4, atol=1e-4)
 
 
