@@ -134,7 +134,7 @@ class _Conv2d(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d, saved: SavedInput
     ) -> Tensor:
         ctx.layer, ctx.saved, ctx.shape = layer, saved, x.shape
-        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], ())
+        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], None)
         ctx.save_for_backward(weight, *tensors)
         return convolve(x, layer)
 
@@ -177,7 +177,7 @@ class _Linear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Linear, saved: SavedInput
     ) -> Tensor:
         ctx.layer, ctx.saved = layer, saved
-        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], ())
+        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], None)
         ctx.save_for_backward(weight, *tensors)
         return functional.linear(x, weight, bias)
 
