@@ -26,8 +26,8 @@ from actbench.measure.memory import measure_memory
 from actbench.measure.quality import paired_bootstrap
 from actbench.network.tap import Tap
 from actbench.recipe import PROTOCOL_RECIPE
+from actbench.recovery.train import train
 from actbench.spec import CellSpec
-from actbench.training.fit import fit
 from actbench.training.gradients import gradient_errors
 from actbench.training.layers import Work, watched
 from actbench.training.ledger import saved_bytes
@@ -191,14 +191,14 @@ def _limit(cell: CellSpec, task: TrainingTask, step: _Step) -> int | None:
 
 
 def _fit(bench: Workbench, module: nn.Module, cell: CellSpec, progress: Progress) -> list[float]:
-    return fit(
-        module,
-        bench.transfer[0],
-        bench.workload.loss,
+    return train(
+        [parameter for parameter in module.parameters() if parameter.requires_grad],
+        lambda images, targets: bench.workload.loss(module(images), targets),
+        bench.transfer[0].shuffled(PROTOCOL_RECIPE.batch, cell.seed),
         cell.recover,
-        cell.seed,
+        PROTOCOL_RECIPE,
         bench.device,
-        lambda step: progress("train", step, cell.recover),
+        progress=lambda step: progress("train", step, cell.recover),
     )
 
 
