@@ -48,7 +48,7 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
     """Merges every batch normalisation in evaluation mode into the convolution that it alone reads."""
     for node in list(module.graph.nodes):
         norm = nodes.module_of(node)
-        previous = node.all_input_nodes[0] if node.all_input_nodes else None
+        previous = _previous(node)
         if not isinstance(norm, nn.BatchNorm2d) or previous is None or len(previous.users) != 1:
             continue
         convolution = nodes.module_of(previous)
@@ -89,7 +89,7 @@ def _take_apart(spliced: Spliced, name: str, encoder: Encode) -> None:
 
 def _project_convolution(module: fx.GraphModule, node: fx.Node) -> bool:
     """P ∘ W"""
-    project, before = nodes.module_of(node), node.all_input_nodes[0] if node.all_input_nodes else None
+    project, before = nodes.module_of(node), _previous(node)
     if not isinstance(project, Pointwise) or before is None or len(before.users) != 1:
         return False
     convolution = nodes.module_of(before)
@@ -102,7 +102,7 @@ def _project_convolution(module: fx.GraphModule, node: fx.Node) -> bool:
 
 def _project_addition(module: fx.GraphModule, node: fx.Node) -> bool:
     """P ∘ (a + b), where a branch can take its projection in"""
-    project, before = nodes.module_of(node), node.all_input_nodes[0] if node.all_input_nodes else None
+    project, before = nodes.module_of(node), _previous(node)
     if not isinstance(project, Pointwise) or before is None or len(before.users) != 1 or not nodes.is_addition(before):
         return False
     branches = cast("tuple[fx.Node, fx.Node]", before.args)
@@ -120,7 +120,8 @@ def _project_addition(module: fx.GraphModule, node: fx.Node) -> bool:
 
 def _expand_convolution(module: fx.GraphModule, node: fx.Node) -> bool:
     """W ∘ E"""
-    expand = nodes.module_of(node.all_input_nodes[0]) if node.all_input_nodes else None
+    before = _previous(node)
+    expand = nodes.module_of(before) if before is not None else None
     convolution = nodes.module_of(node)
     if not isinstance(expand, Pointwise) or not isinstance(convolution, nn.Conv2d) or convolution.groups != 1:
         return False
@@ -192,6 +193,11 @@ def _filled(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:
         if layer.bias is not None and bias is not None:
             layer.bias.copy_(bias)
     return layer
+
+
+def _previous(node: fx.Node) -> fx.Node | None:
+    """The node that gives a node's first tensor, None where it gets none."""
+    return node.all_input_nodes[0] if node.all_input_nodes else None
 
 
 def _called_once(module: fx.GraphModule, node: fx.Node) -> bool:

@@ -23,8 +23,7 @@ _BELOW_THE_BOUND = 0.25
 def ceilings(subject: Subject) -> None:
     """No image stores more than the ceiling allows, over a grid of ceilings and bits; and where the registration says
     that the footprint is static, every image stores the same."""
-    if subject.info.role == "reference":
-        raise Skipped("a reference has no ceiling")
+    _need_ceilings(subject)
     cases(subject)
     for budget, _ in subject.supported():
         bits = _bits_per_image(subject, budget)
@@ -38,8 +37,7 @@ def ceilings(subject: Subject) -> None:
 
 def error_and_budget(subject: Subject) -> None:
     """With more bits the error over all maps does not grow (by more than a tenth)."""
-    if subject.info.role == "reference":
-        raise Skipped("a reference has no ceiling")
+    _need_ceilings(subject)
     errors: list[tuple[Budget, float]] = []
     for budget in map(parse_budget, _RISING_SAVED if subject.saves else _RISING):
         try:
@@ -54,8 +52,7 @@ def error_and_budget(subject: Subject) -> None:
 
 def impossible_budget(subject: Subject) -> None:
     """Where nothing can fit, the method raises Unsupported with the reason, and no other error."""
-    if subject.info.role == "reference":
-        raise Skipped("a reference has no ceiling")
+    _need_ceilings(subject)
     budget = parse_budget(_IMPOSSIBLE.replace("1000000x", "traffic:1000000x") if subject.saves else _IMPOSSIBLE)
     try:
         subject.planned(budget)
@@ -88,6 +85,12 @@ def too_good(subject: Subject) -> None:
             f"{case.name}: white noise comes back with an error of {error:.2g} of its variance at {rate:.2f} bits "
             f"a value; {bound:.2g} is the least that is possible",
         )
+
+
+def _need_ceilings(subject: Subject) -> None:
+    """Raises Skipped for a reference, which has no ceiling."""
+    if subject.info.role == "reference":
+        raise Skipped("a reference has no ceiling")
 
 
 def _bits_per_image(subject: Subject, budget: Budget) -> torch.Tensor:

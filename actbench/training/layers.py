@@ -3,7 +3,7 @@ gradient of their weights comes from what was saved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -44,6 +44,13 @@ class SavedInput(nn.Module):
             tensors, form = compact(self.codec.encode(x.detach()))
         self._last = (StorageWeakRef(storage), identity, tensors, form)
         return tensors, form
+
+    @contextmanager
+    def payload(self, tensors: Sequence[Tensor], form: Form) -> Iterator[Payload]:
+        """Yields the payload that `save` gave as tensors, for the gradient that is computed from it inside."""
+        self.forget()
+        with self.watch("gradient"):
+            yield expand(tensors, form)
 
     def forget(self) -> None:
         """Lets go of the last tensor's payload."""
@@ -120,9 +127,8 @@ class HookedLayer(nn.Module):
             kept, form, dtype = packed
             if form is None:
                 return kept[0]
-            self.saved.forget()
-            with self.saved.watch("gradient"), torch.no_grad():
-                return self.saved.codec.decode(expand(kept, form)).to(dtype)
+            with torch.no_grad(), self.saved.payload(kept, form) as payload:
+                return self.saved.codec.decode(payload).to(dtype)
 
         with saved_tensors_hooks(pack, unpack):
             return self.layer(x)  # type: ignore[no-any-return]
@@ -144,9 +150,8 @@ class _Conv2d(torch.autograd.Function):
         gradient, (of_input, of_weight, of_bias) = gradients[0], ctx.needs_input_grad[:3]
         by_weight = None
         if of_weight:
-            ctx.saved.forget()
-            with ctx.saved.watch("gradient"):
-                by_weight = conv_weight_gradient(ctx.saved.codec, expand(tensors, ctx.form), gradient, ctx.layer)
+            with ctx.saved.payload(tensors, ctx.form) as payload:
+                by_weight = conv_weight_gradient(ctx.saved.codec, payload, gradient, ctx.layer)
         # Without the input's values only its shape matters: the other gradients do not depend on them.
         x = gradient.new_zeros(()).expand(ctx.shape)
         found = convolution_backward(gradient, x, weight, ctx.layer, (of_input, False, of_bias))
@@ -187,9 +192,8 @@ class _Linear(torch.autograd.Function):
         gradient, wanted = gradients[0], ctx.needs_input_grad
         of_weight = None
         if wanted[1]:
-            ctx.saved.forget()
-            with ctx.saved.watch("gradient"):
-                of_weight = _linear_weight_gradient(ctx.saved.codec, expand(tensors, ctx.form), gradient)
+            with ctx.saved.payload(tensors, ctx.form) as payload:
+                of_weight = _linear_weight_gradient(ctx.saved.codec, payload, gradient)
         of_bias = gradient.flatten(0, -2).sum(0) if wanted[2] else None
         return gradient @ weight if wanted[0] else None, of_weight, of_bias, None, None
 

@@ -30,8 +30,7 @@ def file_digest(path: Path) -> str:
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of all files of a folder, in the order of their names."""
     digest = hashlib.sha256()
-    paths = sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    for path in paths:
+    for path in _files(folder):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -40,7 +39,7 @@ def folder_digest(folder: Path) -> str:
 def listing_digest(folder: Path) -> str:
     """SHA-256 over the names and sizes of all files of a folder, in the order of their names."""
     digest = hashlib.sha256()
-    for path in sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names):
+    for path in _files(folder):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
     return digest.hexdigest()
 
@@ -73,6 +72,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
         lines = str(error).splitlines()
         reason = (lines[1] if len(lines) > 1 else lines[0]).strip()
         raise UserError(f"checkpoint {path} does not fit {type(model).__name__}: {reason[:200]}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files in a folder and its sub-folders, in the order of their names."""
+    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
 
 
 def _first_line(error: Exception) -> str:
