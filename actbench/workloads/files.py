@@ -1,4 +1,4 @@
-"""The files of a workload: digests of what is there (without torch), and checkpoints read without running code."""
+"""Files of a workload: digests of data and checkpoints (without torch), and checkpoints read without running code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK = 1 << 20
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content. Raises UserError where it cannot be read."""
+    """Computes the SHA-256 of a file's content, in hexadecimal. Raises UserError where it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -28,7 +28,7 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files of a folder, in the order of their names."""
+    """Computes the SHA-256 over names and contents of all files in a folder and below, in the order of their names."""
     digest = hashlib.sha256()
     for path in _files(folder):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
@@ -37,7 +37,8 @@ def folder_digest(folder: Path) -> str:
 
 
 def listing_digest(folder: Path) -> str:
-    """SHA-256 over the names and sizes of all files of a folder, in the order of their names."""
+    """Computes the SHA-256 over names and sizes of all files in a folder and below, in the order of their names: for
+    data that are too large to be read for each run."""
     digest = hashlib.sha256()
     for path in _files(folder):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
@@ -45,7 +46,8 @@ def listing_digest(folder: Path) -> str:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Fills a model from a checkpoint: safetensors, or a state dictionary saved by torch (read with `weights_only`).
+    """Fills a model, in place, from a checkpoint: safetensors, or a state dictionary saved by torch (read with
+    `weights_only`). A prefix `module.` of its names is left out.
 
     Raises UserError, in one line, where the file is damaged or belongs to another model.
     """
@@ -75,7 +77,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files in a folder and its sub-folders, in the order of their names."""
+    """Lists all files in a folder and below, in the order of their names."""
     return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
 
 
