@@ -94,7 +94,7 @@ def _need_ceilings(subject: Subject) -> None:
 
 
 def _bits_per_image(subject: Subject, budget: Budget) -> torch.Tensor:
-    """(maps, images); of what is encoded as a whole batch the mean over its images."""
+    """Counts the bits of each map and image → (maps, images); of what is encoded as a whole batch the mean."""
     rows = []
     images = len(subject.pixels)
     stored = {case.fmap.name: case for case in subject.cases(budget)}
@@ -109,7 +109,7 @@ def _bits_per_image(subject: Subject, budget: Budget) -> torch.Tensor:
 
 
 def _relative_error(case: Case) -> float:
-    """Of the map as it is read."""
+    """Computes the squared error of the map as it is read, relative to the map's square."""
     decoded, exact = case.codec(case.x).float(), case.x
     if case.codec.side != "after":
         between = build_all(case.fmap.between)

@@ -127,8 +127,8 @@ class Workload(ABC):
 
     @abstractmethod
     def evaluation_set(self) -> ImageSet:
-        """Loads the images, `settings.limit` of them, on which quality is measured. Raises UserError where it
-        cannot."""
+        """Loads the images on which quality is measured, `limit` of them. Raises UserError where they cannot be
+        read."""
 
     def transfer_sets(self) -> tuple[ImageSet, ImageSet]:
         """Loads training and evaluation images of the training track: another domain with the same classes. Unless the
