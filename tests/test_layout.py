@@ -1,8 +1,12 @@
 """The package holds what the repository holds."""
 
+import os
+import shutil
+import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -35,6 +39,24 @@ def test_every_plugin_has_its_entry_point() -> None:
     declared = PROJECT["project"]["entry-points"]["actbench"]
     assert {name: target.rpartition(".")[2] for name, target in declared.items()} == {n: n for n in plugin_folders()}
     assert plugin_folders() <= {entry.name for entry in entry_points(group="actbench")}
+
+
+@pytest.mark.slow
+def test_what_an_earlier_build_left_is_not_packaged(tmp_path: Path) -> None:
+    source, left = tmp_path / "source", tmp_path / "source" / "build" / "lib" / "actbench"
+    for folder in ("actbench", "plugins"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("LICENSE", "README.md", "pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / file, source)
+    left.mkdir(parents=True)
+    for name in ("deleted.py", "spec.py"):
+        (left / name).write_text("stale = True")
+        os.utime(left / name, (4e9, 4e9))  # newer than the source, so that it would be kept
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--quiet", "--wheel-dir", str(tmp_path)]
+    subprocess.run(command, cwd=source, check=True)
+    with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        assert "actbench/deleted.py" not in wheel.namelist()
+        assert wheel.read("actbench/spec.py") == (ROOT / "actbench" / "spec.py").read_bytes()
 
 
 def test_every_method_has_a_page() -> None:
