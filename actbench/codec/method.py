@@ -19,7 +19,7 @@ from actbench.recipe import PROTOCOL_RECIPE, Recipe, RecipeName
 
 
 class Network(Protocol):
-    """What a method may ask of the network that it compresses."""
+    """Network as a method sees it: all that a method may ask of the network that it compresses."""
 
     @property
     def maps(self) -> tuple[FeatureMap, ...]:

@@ -22,7 +22,7 @@ _BitArray = NDArray[numpy.uint8]
 
 @dataclass(frozen=True)
 class FieldLayout:
-    """What is known of a field before any image is seen: `bits` of each element, and `shape`, one image's, None where
+    """Layout of a field, known before any image is seen: `bits` of each element, and `shape`, one image's, None where
     the number of its values varies."""
 
     name: str

@@ -83,8 +83,8 @@ def floating(values: Tensor, *, lengths: Tensor | None = None, side: bool = Fals
 
 @final
 class Payload:
-    """What is stored for one feature map of a batch of images; the only thing that `decode` sees. Fields have names,
-    and `payload[name]` is a field's values. Raises InvalidCodec where fields hold different numbers of images.
+    """Storage of one feature map for a batch of images; the only thing that `decode` sees. Fields have names, and
+    `payload[name]` is a field's values. Raises InvalidCodec where fields hold different numbers of images.
 
     Example:
         >>> codes = torch.tensor([[0, 3, 1], [2, 2, 0]])

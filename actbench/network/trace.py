@@ -23,7 +23,7 @@ from actbench.network import nodes
 
 @dataclass(frozen=True)
 class Place:
-    """Where a map lives in the graph: the node before its nonlinearity, and the node that its readers read."""
+    """Place of a map in the graph: the node before its nonlinearity, and the node that its readers read."""
 
     source: str
     map: str

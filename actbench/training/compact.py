@@ -17,7 +17,7 @@ _INTEGER_OF = {8: torch.uint8, 16: torch.int16, 32: torch.int32}
 
 @dataclass(frozen=True)
 class Form:
-    """What is known of a compacted payload beside its bytes: the number of its images, and its layout."""
+    """Form of a compacted payload, beside its bytes: the number of its images, and its layout."""
 
     batch: int
     layout: Layout

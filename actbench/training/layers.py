@@ -23,7 +23,7 @@ Watch = Callable[[Work], AbstractContextManager[object]]
 
 
 class SavedInput(nn.Module):
-    """What all layers that read a tensor save of it: encoded once, however many they are.
+    """Saved input of all layers that read a tensor: encoded once, however many they are.
 
     The tensor is known by its storage, version and layout while the storage lives, not by its address. `watch` is
     entered around encoding, and around what the weights' gradients cost.
