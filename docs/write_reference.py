@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from textwrap import dedent, indent
 from types import ModuleType
 from typing import Any
 
@@ -103,20 +104,17 @@ def _class(kind: Any) -> str:
             inspect.isfunction(plain) or hasattr(plain, "func") or isinstance(plain, property)
         ):
             continue
-        if inspect.isfunction(plain):
-            lines.append(f"- `{signature(plain)}`: {_text(plain)}")
-        else:
-            lines.append(f"- `{name}`: {_text(plain)}")
+        title = signature(plain) if inspect.isfunction(plain) else name
+        lines.append(indent(f"- `{title}`: {_text(plain)}", "    ").lstrip())
     return "\n\n".join([*parts, "\n".join(lines)] if lines else parts)
 
 
 def _text(thing: Any) -> str:
-    text = inspect.getdoc(thing) or ""
-    return (
-        "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
-        if inspect.isclass(thing)
-        else " ".join(text.split())
-    )
+    """A docstring as Markdown; its example, where it has one, as a block of code."""
+    text, _, example = (inspect.getdoc(thing) or "").partition("\n\nExample:\n")
+    paragraphs = text.split("\n\n") if inspect.isclass(thing) else [text]
+    parts = [" ".join(paragraph.split()) for paragraph in paragraphs]
+    return "\n\n".join([*parts, f"```python\n{dedent(example)}\n```"] if example else parts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a method's author reads: codecs, methods, payloads, and what they are made of. It loads torch."""
+"""Exports what a method's author reads: codecs, methods, payloads, and what they are made of. It loads torch."""
 
 from actbench.budget import Allowance, Budget
 from actbench.codec.codec import Codec, Folded

@@ -23,65 +23,67 @@ _TABLE_WIDTH = 8
 
 @dataclass(frozen=True)
 class Stream:
-    """Strings of bits for a batch, one after the other: `bits` (total,) uint8 of zeros and ones, `lengths` (batch,)
-    int64."""
+    """Strings of bits for a batch of images, one after the other: `bits` (total,) uint8 of zeros and ones, `lengths`
+    (batch,) int64, how many bits each image has."""
 
     bits: Tensor
     lengths: Tensor
 
     @property
     def starts(self) -> Tensor:
-        """(batch,) where each string begins."""
+        """Positions (batch,) int64 in `bits` at which each image's string begins."""
         return self.lengths.cumsum(0) - self.lengths
 
     def strings(self) -> list[Tensor]:
-        """The bits of each image, as views."""
+        """Bits of each image, as a list of views."""
         return list(self.bits.split(self.lengths.tolist()))
 
     def split(self, images: int) -> list[Stream]:
-        """The strings of so many images at a time, as views."""
+        """Splits the batch into streams of `images` images each, the last of what remains; they are views."""
         parts = self.lengths.split(images) if len(self.lengths) else []
         bits = self.bits.split([int(part.sum()) for part in parts])
-        return [Stream(own, part) for own, part in zip(bits, parts, strict=True)]
+        return [Stream(strings, lengths) for strings, lengths in zip(bits, parts, strict=True)]
 
     def select(self, images: Tensor) -> Stream:
-        """The strings of some images, by their indices, in that order."""
+        """Selects the strings of some images, by their indices `images` (n,), in that order."""
         strings = self.strings()
         return _gather([strings[i] for i in images.tolist()], self, self.lengths[images])
 
     def divide(self, lengths: Tensor) -> tuple[Stream, Stream]:
-        """The first `lengths` (batch,) bits of each string, and what follows them."""
+        """Divides each string in two: its first `lengths` (batch,) bits, and what follows them."""
         rest = self.lengths - lengths
         parts = self.bits.split(torch.stack([lengths, rest], 1).flatten().tolist())
         return _gather(parts[0::2], self, lengths), _gather(parts[1::2], self, rest)
 
 
 def concatenate(streams: Sequence[Stream]) -> Stream:
-    """The strings of all streams, in their order."""
-    return Stream(torch.cat([s.bits for s in streams]), torch.cat([s.lengths for s in streams]))
+    """Concatenates batches: the strings of all streams, in their order."""
+    return Stream(torch.cat([stream.bits for stream in streams]), torch.cat([stream.lengths for stream in streams]))
 
 
 def join(first: Stream, second: Stream) -> Stream:
-    """For each image its string in `first`, then its string in `second`."""
+    """Joins two streams of the same images: for each image its string in `first`, then its string in `second`."""
     parts = [string for pair in zip(first.strings(), second.strings(), strict=True) for string in pair]
     return _gather(parts, first, first.lengths + second.lengths)
 
 
 def symbols(values: Tensor, lengths: Tensor, counts: Tensor) -> Stream:
-    """`values` (symbols,) integers, each written in its own number of bits: `lengths` (symbols,), 0 to 33.
-    `counts` (batch,): how many of the symbols belong to each image. Raises ValueError for longer ones."""
+    """Writes integers `values` (symbols,), each in as many bits as `lengths` (symbols,) says, 0 to 33.
+
+    `counts` (batch,): how many of the symbols belong to each image. Raises ValueError for longer symbols.
+    """
     values, sizes = _merged(values, lengths)
     ends = sizes.cumsum(0)
     starts, total = ends - sizes, int(ends[-1]) if len(ends) else 0
     # A symbol begins in one word and may end in the next. No two have a bit in common: sums put them together.
-    at, aligned = starts >> 5, values << (64 - (starts & 31) - sizes)
+    word, aligned = starts >> 5, values << (64 - (starts & 31) - sizes)
     words = values.new_zeros(total // 32 + 2)
-    words.index_add_(0, at, (aligned >> 32) & 0xFFFFFFFF).index_add_(0, at + 1, aligned & 0xFFFFFFFF)
+    words.index_add_(0, word, (aligned >> 32) & 0xFFFFFFFF).index_add_(0, word + 1, aligned & 0xFFFFFFFF)
     return Stream(_expand(words.int())[:total], segment_sums(lengths, counts))
 
 
 def to_bits(values: Tensor, width: int) -> Tensor:
-    """Integers (...) → (..., width) bits, the most significant first."""
+    """Writes integers (...) in `width` bits each → (..., width) uint8, the most significant bit first."""
     if width <= _TABLE_WIDTH:
         rows = _bit_table(width).to(values.device).index_select(0, values.flatten().to(torch.int32))
         return rows.unflatten(0, values.shape) if values.dim() > 1 else rows
@@ -90,7 +92,7 @@ def to_bits(values: Tensor, width: int) -> Tensor:
 
 
 def from_bits(bits: Tensor, width: int) -> Tensor:
-    """(..., width) bits, the most significant first → integers (...) of `code_type(width)`."""
+    """Reads integers from their bits (..., width), the most significant first → (...) of `code_type(width)`."""
     values = torch.zeros(bits.shape[:-1], dtype=code_type(width), device=bits.device)
     for plane in range(width):
         values = (values << 1) | bits[..., plane]
@@ -98,7 +100,7 @@ def from_bits(bits: Tensor, width: int) -> Tensor:
 
 
 def pack_bits(bits: Tensor) -> Tensor:
-    """Bits (...), bool or uint8 of 0 and 1 → (⌈n/8⌉,) bytes."""
+    """Packs bits (...), bool or uint8 of 0 and 1, into bytes → (⌈n/8⌉,) uint8."""
     flat = bits.flatten()
     if flat.device.type == "cpu":
         return torch.from_numpy(numpy.packbits(flat.numpy()))
@@ -107,20 +109,22 @@ def pack_bits(bits: Tensor) -> Tensor:
 
 
 def unpack_bits(packed: Tensor, count: int) -> Tensor:
-    """What `pack_bits` packed → the first `count` bits, (count,) uint8."""
+    """Unpacks the first `count` bits of what `pack_bits` packed → (count,) uint8."""
     return _expand(packed)[:count]
 
 
 def code_type(width: int) -> torch.dtype:
-    """The integers that hold unsigned codes of `width` bits: uint8 where they can, int32 up to 31 bits, int64."""
+    """Type of integers that hold unsigned codes of `width` bits: uint8 up to 8 bits, int32 up to 31, int64 beyond."""
     if width <= 8:
         return torch.uint8
     return torch.int32 if width < 32 else torch.int64
 
 
 def true_positions(mask: Tensor) -> Tensor:
-    """Where a mask, or bits, are true, as positions in the flat form. On a CPU NumPy finds them an order faster than
-    torch, and bits three times faster as booleans than as numbers."""
+    """Positions (n,) int64, in the flat form, at which a mask of bool, or bits of uint8, is true.
+
+    On a CPU NumPy finds them an order faster than torch, and bits three times faster as booleans than as numbers.
+    """
     flat = mask.flatten()
     flat = flat.view(torch.bool) if flat.dtype == torch.uint8 else flat
     if flat.device.type == "cpu":
@@ -129,18 +133,19 @@ def true_positions(mask: Tensor) -> Tensor:
 
 
 def segment_sums(values: Tensor, counts: Tensor) -> Tensor:
-    """Sums over consecutive segments of `counts` (batch,) elements each → (batch,) int64."""
+    """Sums consecutive segments of `values` (n,), of `counts` (batch,) elements each → (batch,) int64."""
     sums = [part.sum(dtype=torch.int64) for part in values.split(counts.tolist())]
     return torch.stack(sums) if sums else counts
 
 
 def zero_value_lengths(codes: Tensor, width: int) -> Tensor:
-    """Length of the zero-value code: a bit a value and `width` a non-zero one. `codes` (batch, n) → (batch,) int64."""
+    """Counts the bits of the zero-value code of `codes` (batch, n), one a value and `width` a non-zero one → (batch,)
+    int64."""
     return codes.shape[1] + width * (codes != 0).count_nonzero(1)
 
 
 def zero_value_encode(codes: Tensor, width: int) -> Stream:
-    """Codes (batch, n) → a bit-map of the non-zero ones, then their `width` bits each."""
+    """Writes codes (batch, n) as a bit-map of the non-zero ones, followed by these, in `width` bits each."""
     nonzero = codes != 0
     amounts = torch.full((len(codes),), codes.shape[1], device=codes.device)
     values = codes.flatten().index_select(0, true_positions(nonzero))
@@ -151,7 +156,7 @@ def zero_value_encode(codes: Tensor, width: int) -> Stream:
 
 
 def zero_value_decode(stream: Stream, count: int, width: int) -> Tensor:
-    """What `zero_value_encode` wrote → codes (batch, count)."""
+    """Reads the codes (batch, count) that `zero_value_encode` wrote."""
     bitmap, values = stream.divide(torch.full_like(stream.lengths, count))
     codes = torch.zeros(len(bitmap.bits), dtype=code_type(width), device=stream.bits.device)
     codes.scatter_(0, true_positions(bitmap.bits), from_bits(values.bits.reshape(-1, width), width))
@@ -163,15 +168,16 @@ def _gather(parts: Sequence[Tensor], stream: Stream, lengths: Tensor) -> Stream:
 
 
 def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Symbols as fewer and longer ones, in int64: neighbours become one as often as they surely fit into two words."""
+    """Merges symbols into fewer, longer ones, in int64: neighbours become one as often as they surely fit into two
+    words."""
     longest = int(sizes.max()) if len(sizes) else 0
     if longest > _LONGEST_SYMBOL:
         raise ValueError(f"a symbol of {longest} bits: at most {_LONGEST_SYMBOL} are written at once")
-    for kind, most in ((torch.int32, 31), (torch.int64, _LONGEST_SYMBOL)):
+    for dtype, most in ((torch.int32, 31), (torch.int64, _LONGEST_SYMBOL)):
         if longest > most:
             continue
-        sizes = sizes.to(kind)
-        values = values.to(kind) & ((1 << sizes) - 1)
+        sizes = sizes.to(dtype)
+        values = values.to(dtype) & ((1 << sizes) - 1)
         while len(sizes) > 1 and 2 * longest <= most:
             odd = (0, len(sizes) % 2)
             values, sizes = functional.pad(values, odd), functional.pad(sizes, odd)
@@ -181,7 +187,7 @@ def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _expand(integers: Tensor) -> Tensor:
-    """(n,) integers → (n · their size,) bits, the most significant first."""
+    """Expands integers (n,) to their bits (n · size,), the most significant first."""
     if integers.device.type == "cpu":
         return torch.from_numpy(numpy.unpackbits(integers.numpy().byteswap().view(numpy.uint8)))
     size = 8 * integers.element_size()

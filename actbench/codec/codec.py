@@ -28,36 +28,39 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, x: Tensor) -> Payload:
-        """(batch, C, H, W) → what is stored of it."""
+        """Encodes a batch `x` (batch, C, H, W), floating-point, to a payload: all that is stored of each image."""
 
     @abstractmethod
     def decode(self, payload: Payload) -> Tensor:
-        """What was stored → (batch, C, H, W). Whatever the codec remembers from `encode` must not be used here."""
+        """Decodes what `encode` stored to (batch, C, H, W), from the payload alone: whatever the codec remembers from
+        `encode` must not be used here."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """decode(encode(x))"""
+        """Computes `decode(encode(x))`."""
         return self.decode(self.encode(x))
 
     def describe(self) -> dict[str, OptionValue]:
-        """What was chosen for this map, for the record: rank, width, …"""
+        """Describes what was chosen for this map, for the record: rank, width, …; plain values by their names."""
         return {}
 
     def static_bits(self) -> int:
-        """Bits of the tables that encoding or decoding needs and that no image changes; shown beside the footprint."""
+        """Counts the bits of the tables that encoding or decoding needs and no image changes: shown beside the
+        footprint."""
         tensors = {id(tensor): tensor for tensor in [*self.parameters(), *self.buffers()]}
         return sum(tensor.numel() * tensor.element_size() * 8 for tensor in tensors.values())
 
     def operations(self, shape: tuple[int, int, int]) -> int:
-        """Bit operations that one (C, H, W) image costs beyond the convolutions that a FLOP counter sees."""
+        """Counts the bit operations that one image of `shape` (C, H, W) costs beyond the convolutions that a FLOP
+        counter sees."""
         return 0
 
     def fallbacks(self, payload: Payload) -> Tensor | None:
-        """(batch,) bool: images for which a cheaper setting than the planned one was needed to stay under the ceiling;
-        None for a codec whose bits do not depend on the image."""
+        """Marks, (batch,) bool, the images for which a cheaper setting than the planned one was needed to stay under
+        the ceiling; None for a codec whose bits do not depend on the image."""
         return None
 
     def fold(self) -> Folded | None:
-        """The linear ends that can become part of the convolutions around this map, or None."""
+        """Takes off the linear ends that can become part of the convolutions around this map, or returns None."""
         return None
 
 

@@ -19,17 +19,18 @@ from actbench.recipe import PROTOCOL_RECIPE, Recipe, RecipeName
 
 
 class Network(Protocol):
-    """What a method may ask of the network that it compresses."""
+    """Network as a method sees it: all that a method may ask of the network that it compresses."""
 
     @property
     def maps(self) -> tuple[FeatureMap, ...]:
         """All feature maps, in the order in which they are read."""
 
     def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.Linear]:
-        """The layers with weights that read a map."""
+        """Layers with weights that read a map."""
 
     def loss(self, codecs: Mapping[str, Codec]) -> float:
-        """The task's mean loss on some calibration images with these codecs in place, the other maps in fp32."""
+        """Evaluates the task's mean loss on some calibration images with these codecs, by the map's name, in place, and
+        all other maps in fp32."""
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,39 @@ class Plan:
 
 
 class Method:
-    """A way to make codecs for a network. Override `codec`, or `plan` to allocate across the whole network; on the
-    training track `saving`, or `plan_saving`, where what is saved is encoded otherwise."""
+    """A way to make codecs for a network, with the options that its registration declares.
+
+    Override `codec`, or `plan` to allocate across the whole network; on the training track `saving`, or `plan_saving`,
+    where what is saved is encoded otherwise.
+    """
 
     def __init__(self, options: Mapping[str, OptionValue]) -> None:
         self.options = options
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        """The best codec for one map within its allowance. Raises Unsupported with the reason where there is none."""
+        """Makes the best codec for one map, from the map's statistics, within its allowance: the bits that one image
+        may take. Raises Unsupported with the reason where there is none."""
         raise Unsupported(f"{type(self).__name__} defines neither codec nor plan")
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
-        """A codec for every map. A map that already fits at the widest code is quantised and left alone otherwise."""
+        """Plans a codec for every map, from statistics by the map's name. A map that already fits at the widest code is
+        quantised and left alone otherwise. Raises Unsupported with the reason where the budget cannot be met."""
         return plan_each_map(network, stats, budget, lambda f, allowed, _: self.codec(f, stats[f.name], allowed))
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        """Training track: the codec for what the layers that read a map save of it. It stands after the nonlinearity,
-        and encodes a batch image by image, or whole, as a payload of one item. The allowance is for one image."""
+        """Makes the codec, on the training track, for what the layers that read a map save of it. It stands after the
+        nonlinearity, and encodes a batch image by image, or whole, as a payload of one item. The allowance is for one
+        image."""
         return self.codec(fmap, stats, allowance)
 
     def plan_saving(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
-        """Training track: a codec for every map that a trained layer reads; `network.maps` are these. A map that
-        already fits at the widest code is quantised and left alone otherwise."""
+        """Plans a codec, on the training track, for every map that a trained layer reads; `network.maps` are these. A
+        map that already fits at the widest code is quantised and left alone otherwise."""
         return plan_each_map(network, stats, budget, lambda f, allowed, _: self.saving(f, stats[f.name], allowed))
 
     def recipe(self, name: RecipeName) -> Recipe:
-        """How the method is trained in the open division: with the protocol's recipe, in which its options may choose a
-        strategy, or with its authors', where MethodInfo.recipe says that there is one."""
+        """Chooses how the method is trained in the open division: with the protocol's recipe, in which its options may
+        choose a strategy, or with its authors', where MethodInfo.recipe says that there is one."""
         return PROTOCOL_RECIPE
 
 
@@ -77,9 +84,20 @@ def plan_each_map(
     budget: Budget,
     choose: Callable[[FeatureMap, Allowance, Mapping[str, Codec]], Codec],
 ) -> Plan:
-    """A plan made map by map, in the order in which maps are read: a map that already fits at the widest code is
-    quantised and left alone otherwise; for every other one `choose` gets the map, its allowance and the codecs of the
-    maps before it."""
+    """Plans map by map, in the order in which maps are read. A map that already fits at the widest code is quantised
+    and left alone otherwise; for every other one `choose` gets the map, its allowance and the codecs, by the map's
+    name, of the maps before it. Raises what `choose` raises.
+
+    Example:
+        >>> maps = FeatureMap("small", 2, 4, 4, "conv1", ()), FeatureMap("large", 16, 4, 4, "conv2", ())
+        >>> stats = {fmap.name: MapStatistics.of(torch.randn(8, fmap.channels, 4, 4)) for fmap in maps}
+        >>> def choose(fmap, allowance, codecs):
+        ...     return PlainCodec.calibrated(fmap, stats[fmap.name], allowance.plain_width(fmap))
+        >>> budget = Budget(Ceiling.parse("8x"), Bits.parse("w8a2-8"))
+        >>> plan = plan_each_map(SimpleNamespace(maps=maps), stats, budget, choose)
+        >>> {name: codec.describe() for name, codec in plan.codecs.items()}
+        {'small': {'bits': 8}, 'large': {'bits': 4}}
+    """
     codecs: dict[str, Codec] = {}
     for fmap in network.maps:
         allowance = budget.allowance(fmap, network.maps)

@@ -1,4 +1,4 @@
-"""Modules: the steps between a map's source and the map, as `FeatureMap.between` describes them; 1×1 convolutions."""
+"""Modules for the steps between a map's source and the map, as `FeatureMap.between` has them, and 1×1 convolutions."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ POOLINGS: dict[str, type[nn.Module]] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d"
 
 
 def build(operation: Operation) -> nn.Module:
-    """The module of one step."""
+    """Builds the module of one step."""
     kinds = NONLINEARITIES | POOLINGS
     arguments: dict[str, Any] = dict(operation.arguments)
     return kinds[operation.name](**arguments)
 
 
 def build_all(operations: Sequence[Operation]) -> nn.Sequential:
-    """The steps one after the other; without any, the identity."""
+    """Builds the steps as one module, one after the other; without any, the identity."""
     return nn.Sequential(*(build(operation) for operation in operations))
 
 
 def pointwise(matrix: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
-    """The 1×1 convolution, in fp32, of a matrix (out, in) and a bias (out,)."""
+    """Builds the 1×1 convolution, in fp32, of a matrix (out, in) and a bias (out,)."""
     layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=bias is not None)
     with torch.no_grad():
         layer.weight.copy_(matrix[:, :, None, None])

@@ -1,4 +1,4 @@
-"""Packing: a payload to bytes and back, so that the bits that are counted are bits that exist.
+"""Packing of a payload to bytes and back, so that the bits that are counted are bits that exist.
 
 Each image becomes one string of bits, its fields one after the other without gaps, filled up to a whole byte.
 """
@@ -22,7 +22,8 @@ _BitArray = NDArray[numpy.uint8]
 
 @dataclass(frozen=True)
 class FieldLayout:
-    """What is known of a field before any image is seen. `shape` is one image's, None where its length varies."""
+    """Layout of a field, known before any image is seen: `bits` of each element, and `shape`, one image's, None where
+    the number of its values varies."""
 
     name: str
     kind: Kind
@@ -36,7 +37,8 @@ Layout = tuple[FieldLayout, ...]
 
 
 def layout(payload: Payload) -> Layout:
-    """The form of a payload. It is the same for every image, or it would carry information that nobody counts."""
+    """Describes the fields of a payload. The layout is the same for every image, or it would carry information that
+    nobody counts."""
     return tuple(
         FieldLayout(
             name,
@@ -51,7 +53,8 @@ def layout(payload: Payload) -> Layout:
 
 
 def pack(payload: Payload) -> list[bytes]:
-    """One string of bytes for each image. Raises InvalidCodec where a value does not fit into its bits."""
+    """Packs a payload into one string of bytes for each image. Raises InvalidCodec where a value does not fit into its
+    bits."""
     images: list[list[_BitArray]] = [[] for _ in range(payload.batch)]
     for name, field in payload.fields.items():
         integers = _to_integers(name, field)
@@ -63,13 +66,13 @@ def pack(payload: Payload) -> list[bytes]:
 
 
 def unpack(images: list[bytes], form: Layout, device: torch.device | str = "cpu") -> Payload:
-    """The payload that `pack` packed, in new tensors."""
+    """Unpacks the payload that `pack` packed, by its layout `form`, into new tensors on a device."""
     cursors = [_Cursor(image) for image in images]
     return Payload(**{part.name: _unpack_field(cursors, part, device) for part in form})
 
 
 class _Cursor:
-    """Reads one image's bits from front to back."""
+    """Reader of one image's bits, from front to back."""
 
     def __init__(self, image: bytes) -> None:
         self._bits = numpy.unpackbits(numpy.frombuffer(image, dtype=numpy.uint8))

@@ -1,7 +1,7 @@
 """Payload: what a codec stores for a batch of images, and how many bits that is.
 
-Values are counted by image: the first dimension of every field is the batch, or `lengths` says how many values
-belong to each image. What is not in a field does not reach `decode`.
+Values are counted by image: the first dimension of every field is the batch, or `lengths` says how many values belong
+to each image. What is not in a field does not reach `decode`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ LENGTH_BITS = 32
 
 @dataclass(frozen=True)
 class Field:
-    """One named tensor of a payload.
+    """One named tensor of a payload, each element stored in `bits` bits, 1 to 64. Raises InvalidCodec where the parts
+    do not fit together.
 
     `values`: (batch, ...) for a fixed number of values an image, or one-dimensional with `lengths` (batch,) where the
-    number depends on the data. Integers may live in a floating-point tensor, so that gradients pass. `side` marks
-    side information (bit-maps, indices, scales): counted as everything else, and shown in a column of its own.
+    number depends on the data. Integers may live in a floating-point tensor, so that gradients pass. `side` marks side
+    information (bit-maps, indices, scales): counted as everything else, and shown in a column of its own.
     """
 
     values: Tensor
@@ -57,7 +58,7 @@ class Field:
         return len(self.values if self.lengths is None else self.lengths)
 
     def bits_per_image(self) -> Tensor:
-        """(batch,) int64: the bits of this field for each image."""
+        """Counts the bits of this field for each image → (batch,) int64; a length costs 32 bits."""
         if self.lengths is not None:
             return self.lengths.to("cpu", torch.int64) * self.bits + LENGTH_BITS
         elements = self.values[0].numel() if self.batch else 0
@@ -65,23 +66,32 @@ class Field:
 
 
 def unsigned(values: Tensor, bits: int, *, lengths: Tensor | None = None, side: bool = False) -> Field:
-    """A field of integers 0 … 2^bits − 1."""
+    """Makes a field of integers 0 … 2^bits − 1; `lengths` and `side` as in Field."""
     return Field(values, bits, "unsigned", lengths, side)
 
 
 def signed(values: Tensor, bits: int, *, lengths: Tensor | None = None, side: bool = False) -> Field:
-    """A field of integers −2^(bits−1) … 2^(bits−1) − 1."""
+    """Makes a field of integers −2^(bits−1) … 2^(bits−1) − 1; `lengths` and `side` as in Field."""
     return Field(values, bits, "signed", lengths, side)
 
 
 def floating(values: Tensor, *, lengths: Tensor | None = None, side: bool = False) -> Field:
-    """A field of floating-point values, stored in the tensor's own type."""
+    """Makes a field of floating-point values, stored in the bits of the tensor's type; `lengths` and `side` as in
+    Field."""
     return Field(values, values.element_size() * 8, "float", lengths, side)
 
 
 @final
 class Payload:
-    """What is stored for one feature map of a batch of images; the only thing that `decode` sees."""
+    """Storage of one feature map for a batch of images; the only thing that `decode` sees. Fields have names, and
+    `payload[name]` is a field's values. Raises InvalidCodec where fields hold different numbers of images.
+
+    Example:
+        >>> codes = torch.tensor([[0, 3, 1], [2, 2, 0]])
+        >>> payload = Payload(codes=unsigned(codes, 2), scale=floating(torch.ones(2, 1), side=True))
+        >>> payload.bits_per_image(), payload.bits_per_image(side_only=True)
+        (tensor([38, 38]), tensor([32, 32]))
+    """
 
     __slots__ = ("fields",)
 
@@ -98,7 +108,8 @@ class Payload:
         return iter(self.fields)
 
     def lengths(self, name: str) -> Tensor:
-        """(batch,) the number of values of each image in a field that depends on the data."""
+        """Numbers (batch,) of values of each image in a field that depends on the data. Raises KeyError for another
+        field."""
         lengths = self.fields[name].lengths
         if lengths is None:
             raise KeyError(f"field {name!r} has a fixed number of values an image")
@@ -110,7 +121,8 @@ class Payload:
         return next((field.batch for field in self.fields.values()), 0)
 
     def bits_per_image(self, *, side_only: bool = False) -> Tensor:
-        """(batch,) int64: the bits stored for each image, side information included, or that alone."""
+        """Counts the bits stored for each image, side information included, or side information alone → (batch,)
+        int64."""
         total = torch.zeros(self.batch, dtype=torch.int64)
         for field in self.fields.values():
             if field.side or not side_only:

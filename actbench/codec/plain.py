@@ -1,4 +1,4 @@
-"""A map stored as it is: what is left where a method does nothing with it."""
+"""Storage of a map as it is: what is left where a method does nothing with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from actbench.info import OptionValue
 
 
 class PlainCodec(Codec):
-    """A map stored as it is: fp32, or each value as one code of a clipped uniform quantiser."""
+    """A codec that stores a map as it is: in fp32 without a quantiser, or each value as one code of a clipped uniform
+    one."""
 
     def __init__(self, quantizer: UniformQuantizer | None) -> None:
         super().__init__()
@@ -22,7 +23,15 @@ class PlainCodec(Codec):
 
     @classmethod
     def calibrated(cls, fmap: FeatureMap, stats: MapStatistics, width: int) -> PlainCodec:
-        """With the clip of least squared error on the calibration sample; `width` 32 means no quantisation."""
+        """Makes the codec of `width` bits a value, with the clip of least squared error on the calibration sample of
+        `stats`; `width` 32 means no quantisation.
+
+        Example:
+            >>> fmap, sample = FeatureMap("conv2", 2, 4, 4, "conv1", ()), torch.randn(8, 2, 4, 4)
+            >>> codec = PlainCodec.calibrated(fmap, MapStatistics.of(sample), 4)
+            >>> codec.encode(sample).bits_per_image()[0], codec(sample).shape
+            (tensor(128), torch.Size([8, 2, 4, 4]))
+        """
         if width == FLOAT_BITS:
             return cls(None)
         return cls(UniformQuantizer.calibrated(width, stats.after.sample, nonnegative=fmap.nonnegative))

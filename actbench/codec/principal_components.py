@@ -15,7 +15,8 @@ _NOISE = 1e-12
 
 @dataclass(frozen=True)
 class Components:
-    """Some components of the covariance, fp64: `mean` μ (C,), `basis` U (C, K), their variances `energy` (K,), falling.
+    """Some principal components of the channels, in fp64: `mean` μ (C,), `basis` U (C, K), their variances `energy`
+    (K,), falling.
 
     `D = Λ^(−1/2) Uᵀ` gives each the variance 1, so that one quantiser serves them all; `E = U Λ^(1/2)`.
     """
@@ -26,26 +27,26 @@ class Components:
 
     @classmethod
     def of(cls, side: SideStatistics) -> Components:
-        """All C components."""
+        """Decomposes the covariance of a tensor into all its C components."""
         values, vectors = torch.linalg.eigh(side.covariance)
         floor = _NOISE * (values.max() + side.mean.square().max()).clamp_min(_NOISE)
         return cls(side.mean, vectors.flip(1), values.flip(0).clamp_min(float(floor)))
 
     def only(self, index: Tensor | slice) -> Components:
-        """Those that `index` picks."""
+        """Selects the components that `index` picks, by their numbers or as a slice."""
         return Components(self.mean, self.basis[:, index], self.energy[index])
 
     @property
     def project(self) -> Tensor:
-        """D (K, C)"""
+        """Matrix D (K, C), from channels to components."""
         return (self.basis / self.energy.sqrt()).T
 
     @property
     def expand(self) -> Tensor:
-        """E (C, K)"""
+        """Matrix E (C, K), from components to channels."""
         return self.basis * self.energy.sqrt()
 
     def of_images(self, x: Tensor) -> Tensor:
-        """(images, C, H, W) → (images, K, H, W): `D (x − μ)` in fp32."""
+        """Projects images (n, C, H, W) to their components (n, K, H, W): `D (x − μ)` in fp32."""
         centred = x - self.mean.float()[:, None, None]
         return torch.einsum("kc,nchw->nkhw", self.project.float(), centred)

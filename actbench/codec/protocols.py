@@ -1,4 +1,5 @@
-"""What a codec, a method or a network may offer beyond its interface: small protocols, asked for by `isinstance`."""
+"""Protocols for what a codec, a method or a network may offer beyond its interface: small, and asked for by
+`isinstance`."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ class Gradual(Protocol):
     """A codec for recipes that compress gradually (`Recipe.gradual`)."""
 
     def approach(self, progress: float) -> None:
-        """Be as mild as at this share, 0 to 1, of the way to the planned setting. What is stored on the way may be more
-        than the allowance; at 1 the codec is as it was planned."""
+        """Sets the codec as mild as at a share `progress`, 0 to 1, of the way to the planned setting. What is stored on
+        the way may be more than the allowance; at 1 the codec is as it was planned."""
 
 
 @runtime_checkable
@@ -27,7 +28,7 @@ class ReadsStored(Protocol):
     """A codec whose readers can convolve what is stored, without decoding the map first."""
 
     def convolve(self, payload: Payload, convolution: nn.Conv2d) -> Tensor | None:
-        """The convolution of the decoded map, (batch, C', H', W'); None for a convolution that this codec cannot do."""
+        """Convolves the decoded map → (batch, C', H', W'); None for a convolution that this codec cannot do."""
 
 
 @runtime_checkable
@@ -35,11 +36,12 @@ class TrainingCodec(Protocol):
     """A codec on the training track that has the gradients of weights from what it stored, without decoding."""
 
     def convolution_weight_gradient(self, payload: Payload, gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
-        """The gradient of the convolution's weight, (C', C/groups, kh, kw), from what was stored of its input and ∂L/∂y
-        `gradient` (batch, C', H', W'); None for a convolution that this codec cannot do."""
+        """Computes the gradient of the convolution's weight, (C', C/groups, kh, kw), from what was stored of its input
+        and ∂L/∂y `gradient` (batch, C', H', W'); None for a convolution that this codec cannot do."""
 
     def linear_weight_gradient(self, payload: Payload, gradient: Tensor) -> Tensor | None:
-        """The same for a linear layer: (out, in), from `gradient` (…, out)."""
+        """Computes the gradient of a linear layer's weight, (out, in), from what was stored of its input and ∂L/∂y
+        `gradient` (…, out); None where this codec cannot do it."""
 
 
 @runtime_checkable
@@ -47,8 +49,8 @@ class TrainingForm(Protocol):
     """A reference method of the training track that carries out the same computation so that it keeps less."""
 
     def training_form(self, module: nn.Module) -> nn.Module:
-        """The same network in another form, for example one that computes again in backward. The module's parameters
-        must stay its own, in their order. Raises Unsupported with the reason where this cannot help."""
+        """Gives the same network in another form, for example one that computes again in backward. The module's
+        parameters must stay its own, in their order. Raises Unsupported with the reason where this cannot help."""
 
 
 @runtime_checkable
@@ -56,5 +58,5 @@ class Observable(Protocol):
     """A network that shows a map as it is behind compressed maps."""
 
     def observe(self, fmap: FeatureMap, codecs: Mapping[str, Codec], images: int) -> MapStatistics:
-        """Statistics of a map with these codecs in place, on the first `images` calibration images: the same images, in
-        the same order, as in the samples of the fp32 network's statistics."""
+        """Collects the statistics of a map with these codecs in place, on the first `images` calibration images: the
+        same images, in the same order, as in the samples of the fp32 network's statistics."""

@@ -21,7 +21,7 @@ _NEARBY = torch.linspace(0.5, 1.5, 21)
 
 
 def at_least_fp32(x: Tensor) -> Tensor:
-    """A floating-point tensor in the type in which codecs compute: half precision in fp32, all else as it is."""
+    """Converts a floating-point tensor to the type in which codecs compute: half precision to fp32, all else stays."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -36,15 +36,22 @@ class _Round(torch.autograd.Function):
 
 
 def round_straight_through(x: Tensor) -> Tensor:
-    """round(x), with the gradient of the identity."""
+    """Rounds to the nearest integer, with the gradient of the identity."""
     rounded: Tensor = _Round.apply(x)  # type: ignore[no-untyped-call]
     return rounded
 
 
 class UniformQuantizer(nn.Module):
-    """Clipped uniform quantisation with `width`-bit unsigned codes; both ends of the clip can be learned.
+    """Clipped uniform quantiser with `width`-bit unsigned codes, from `low` to `high`; both ends of the clip can be
+    learned.
 
     With `nonnegative` the low end is fixed at 0, as after a ReLU: then this is PACT.
+
+    Example:
+        >>> quantizer = UniformQuantizer(2, -1.0, 2.0)
+        >>> codes = quantizer.encode(torch.tensor([-3.0, 0.4, 2.0]))
+        >>> codes.tolist(), quantizer.decode(codes).tolist()
+        ([0.0, 1.0, 3.0], [-1.0, 0.0, 2.0])
     """
 
     low: Tensor
@@ -61,18 +68,18 @@ class UniformQuantizer(nn.Module):
 
     @classmethod
     def calibrated(cls, width: int, sample: Tensor, *, nonnegative: bool = False) -> UniformQuantizer:
-        """The quantiser whose clip has the least squared error on a sample of the values to come."""
+        """Makes the quantiser whose clip has the least squared error on a sample (any shape) of the values to come."""
         low, high = least_squares_clip(sample, width, nonnegative=nonnegative)
         return cls(width, low, high, nonnegative=nonnegative)
 
     @property
     def levels(self) -> int:
-        """2^width − 1, the largest code."""
+        """Largest code, 2^width − 1."""
         return (1 << self.width) - 1
 
     def encode(self, x: Tensor) -> Tensor:
-        """Integer codes 0 … 2^width − 1 in a floating-point tensor of x's shape, and of its type where that holds
-        every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
+        """Quantises values to integer codes 0 … 2^width − 1, in a floating-point tensor of x's shape, and of its type
+        where that holds every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
         exact = at_least_fp32(x)
         low, high = self.low.to(exact.dtype), self.high.to(exact.dtype)
         # An end that learning moved past the other clips nothing, and still gets its gradient, so that it can return.
@@ -81,12 +88,12 @@ class UniformQuantizer(nn.Module):
         return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """The values that codes stand for, in their type."""
+        """Gives the values that codes stand for, in the codes' type."""
         exact = at_least_fp32(codes)
         return (exact * self._step().to(exact.dtype) + self.low.detach().to(exact.dtype)).to(codes.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """decode(encode(x))"""
+        """Computes `decode(encode(x))`."""
         return self.decode(self.encode(x))
 
     def _step(self) -> Tensor:
@@ -94,16 +101,17 @@ class UniformQuantizer(nn.Module):
 
 
 def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """clip(x, low, high), with gradients for the ends as PACT has them: where x is equal to an end, the end gets it."""
+    """Clips x to low … high, with gradients for the ends as PACT has them: where x is equal to an end, the end gets
+    it."""
     if not torch.is_grad_enabled():
         return torch.clamp(x, low, high)
     return torch.where(x >= high, high, torch.where(x <= low, low, x))
 
 
 def least_squares_clip(sample: Tensor, width: int, *, nonnegative: bool = False) -> tuple[float, float]:
-    """(low, high) of the uniform quantiser with the least squared error on `sample` (any shape): its range drawn in
-    about the mean by a searched fraction, then each end by one of its own; with `nonnegative` low is 0. Constant input
-    gives a clip of width zero about it, which decodes exactly."""
+    """Searches the ends (low, high) of the uniform quantiser with the least squared error on `sample` (any shape): its
+    range drawn in about the mean by a searched fraction, then each end by its own; with `nonnegative` low is 0.
+    Constant input gives a clip of width zero about it, which decodes exactly."""
     values = thin(sample.detach().float().flatten(), _SAMPLE)
     fractions = torch.linspace(1.0, 1.0 / _CANDIDATES, _CANDIDATES)
     if nonnegative:
@@ -118,20 +126,20 @@ def least_squares_clip(sample: Tensor, width: int, *, nonnegative: bool = False)
 
 
 def _best(values: Tensor, low: Tensor, high: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """The pair of ends with the least squared error; `low`, `high` (candidates,) or one for all."""
+    """Chooses the pair of ends with the least squared error; `low`, `high` (candidates,) or one for all."""
     low, high = torch.broadcast_tensors(low, high)
     least = int(_squared_errors(values, low[:, None], high[:, None], width).argmin())
     return low[least], high[least]
 
 
 def thin(values: Tensor, most: int) -> Tensor:
-    """At most `most` of a one-dimensional tensor's values, evenly spread over it."""
+    """Thins a one-dimensional tensor to at most `most` of its values, evenly spread over it."""
     step = -(-len(values) // most)
     return values[:: max(1, step)]
 
 
 def _squared_errors(values: Tensor, low: Tensor, high: Tensor, width: int) -> Tensor:
-    """`values` (n,), `low` and `high` (candidates, 1) → (candidates,)"""
+    """Sums the squared errors of `values` (n,) for each clip, `low` and `high` (candidates, 1) → (candidates,)."""
     step = ((high - low) / ((1 << width) - 1)).clamp_min(1e-12)
     decoded = ((values.clamp(low, high) - low) / step).round() * step + low
     return (decoded - values).square().sum(1)

@@ -1,4 +1,4 @@
-"""What calibration knows of one feature map, on either side of its nonlinearity."""
+"""Statistics of one feature map over the calibration images, on either side of its nonlinearity."""
 
 from __future__ import annotations
 
@@ -27,34 +27,35 @@ class SideStatistics:
 
     @classmethod
     def of(cls, sample: Tensor) -> SideStatistics:
-        """Of some images (images, C, H, W) and no others."""
+        """Computes the statistics of some images (images, C, H, W) and no others."""
         columns = sample.transpose(0, 1).flatten(1).double()
         low, high = sample.aminmax()
         return cls(sample, columns.sum(1), columns @ columns.T, columns.shape[1], float(low), float(high))
 
     @cached_property
     def mean(self) -> Tensor:
-        """(C,) fp64: the mean of each channel."""
+        """Mean (C,) fp64 of each channel."""
         return self.total / self.count
 
     @cached_property
     def gram(self) -> Tensor:
-        """(C, C) fp64: second moments E[x·xᵀ] of the channels."""
+        """Second moments E[x·xᵀ] (C, C) fp64 of the channels."""
         return self.products / self.count
 
     @cached_property
     def covariance(self) -> Tensor:
-        """(C, C) fp64: E[x·xᵀ] − E[x]·E[x]ᵀ."""
+        """Covariance E[x·xᵀ] − E[x]·E[x]ᵀ (C, C) fp64 of the channels."""
         return self.gram - torch.outer(self.mean, self.mean)
 
     def histogram(self, bins: int = 256) -> tuple[Tensor, Tensor]:
-        """Counts and the bins' edges of the sampled values."""
+        """Counts the sampled values in bins of equal width → counts (bins,), edges (bins + 1,)."""
         counts, edges = torch.histogram(self.sample.flatten(), bins=bins)
         return counts, edges
 
 
 class MapStatistics:
-    """`before` the nonlinearity (the source, after normalisation and addition); `after` it, the map as it is read."""
+    """Statistics of one feature map: `before` the nonlinearity (the source, after normalisation and addition), and
+    `after` it, the map as it is read."""
 
     def __init__(self, before: SideStatistics, after: SideStatistics) -> None:
         self.before = before
@@ -62,6 +63,7 @@ class MapStatistics:
 
     @classmethod
     def of(cls, before: Tensor, after: Tensor | None = None) -> MapStatistics:
-        """Of some images and no others, (images, C, H, W) before the nonlinearity and, where there is one, after it."""
+        """Computes the statistics of some images (images, C, H, W) and no others, before the nonlinearity and, where
+        there is one, after it."""
         side = SideStatistics.of(before)
         return cls(side, side if after is None else SideStatistics.of(after))

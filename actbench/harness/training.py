@@ -26,9 +26,9 @@ from actbench.network.tap import Tap
 from actbench.recipe import PROTOCOL_RECIPE
 from actbench.records.parts.training import Training as TrainingPart
 from actbench.records.parts.training import WeightGradient
+from actbench.recovery.train import train
 from actbench.settings import Training
 from actbench.spec import CellSpec
-from actbench.training.fit import fit
 from actbench.training.gradients import gradient_errors
 from actbench.training.layers import Work, watched
 from actbench.training.ledger import saved_bytes
@@ -192,14 +192,14 @@ def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
 
 
 def _train(bench: Workbench, module: nn.Module, cell: CellSpec, settings: Training, progress: Progress) -> list[float]:
-    return fit(
-        module,
-        bench.transfer[0],
-        bench.workload.loss,
+    return train(
+        [parameter for parameter in module.parameters() if parameter.requires_grad],
+        lambda images, targets: bench.workload.loss(module(images), targets),
+        bench.transfer[0].shuffled(PROTOCOL_RECIPE.batch, cell.seed),
         settings.steps,
-        cell.seed,
+        PROTOCOL_RECIPE,
         bench.device,
-        lambda step: progress("train", step, settings.steps),
+        progress=lambda step: progress("train", step, settings.steps),
     )
 
 

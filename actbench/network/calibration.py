@@ -20,7 +20,8 @@ SAMPLE_BYTES = 1 << 29
 
 
 class Statistics(Mapping[str, MapStatistics]):
-    """Statistics by the map's name. The pass is made the first time that one is asked for."""
+    """Statistics of all maps, by the map's name, from one pass over the images, made the first time that one is asked
+    for."""
 
     def __init__(self, network: TracedNetwork, images: Tensor, batch: int = 64) -> None:
         self._network = network
@@ -44,7 +45,7 @@ class Statistics(Mapping[str, MapStatistics]):
 
 
 def collect(network: TracedNetwork, images: Tensor, batch: int = 64) -> dict[str, MapStatistics]:
-    """One pass of all `images` (n, C, H, W) through the network."""
+    """Collects the statistics of all maps in one pass of all `images` (n, C, H, W) through the network."""
     kept = _images_to_keep(network, len(images))
     sums = {name: (_Sums(), _Sums()) for name in network.places}
     tap = Tap(network)
@@ -58,15 +59,15 @@ def collect(network: TracedNetwork, images: Tensor, batch: int = 64) -> dict[str
 
 
 def observe(network: TracedNetwork, fmap: FeatureMap, codecs: Mapping[str, Codec], images: Tensor) -> MapStatistics:
-    """Statistics of one map as it is with codecs in place, themselves not on it."""
+    """Collects the statistics of one map behind maps with codecs in place, itself without one."""
     place = network.places[fmap.name]
     compressed = replace(network, module=splice(network, codecs).module, maps=(fmap,), places={fmap.name: place})
     return collect(compressed, images)[fmap.name]
 
 
 class _Sums:
-    """What is added up over the batches for one side of one map: moments about the first batch's mean, as products of
-    large values would drown the differences between them."""
+    """Sums over the batches for one side of one map: moments about the first batch's mean, as products of large values
+    would drown the differences between them."""
 
     def __init__(self) -> None:
         self.shift: Tensor | None = None
@@ -99,6 +100,6 @@ class _Sums:
 
 
 def _images_to_keep(network: TracedNetwork, available: int) -> int:
-    """As many images as fit into SAMPLE_BYTES with both sides of all maps, one at least."""
+    """Counts the images that fit into SAMPLE_BYTES with both sides of all maps, one at least."""
     elements = sum(fmap.elements + fmap.channels * fmap.source[0] * fmap.source[1] for fmap in network.maps)
     return max(1, min(available, SAMPLE_BYTES // (4 * max(1, elements))))

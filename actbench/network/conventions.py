@@ -1,4 +1,4 @@
-"""Other ways of counting feature maps: every nonlinearity's output, and what is alive at the same time."""
+"""Conventions for counting feature maps otherwise: every nonlinearity's output, and what is alive at the same time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from actbench.network.trace import TracedNetwork
 
 
 def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Mapping[str, str]) -> list[int]:
-    """Bits of every nonlinearity's output before pooling, where the maps `stored` so many bits on their `sides`.
+    """Counts the bits of every nonlinearity's output before pooling, from the bits and sides of the maps by their
+    names.
 
     An output that is a map takes the map's bits. One that is pooled into a map takes the bits of a codec before the
     nonlinearity; those of a codec around it in proportion to the size before pooling; in fp32 if the codec comes after.
@@ -38,8 +39,8 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
 
 
 def live_peak(network: TracedNetwork, stored: Mapping[str, int]) -> int:
-    """The most bits alive at once while any layer computes: the map that it reads, and every map or branch that was
-    written before and is still to be read. What is no map is counted in fp32."""
+    """Counts the most bits alive at once while any layer computes: the map that it reads, and every map or branch that
+    was written before and is still to be read. What is no map is counted in fp32."""
     graph = network.module.graph
     position = {node: index for index, node in enumerate(graph.nodes)}
     by_node = {place.map: stored[name] for name, place in network.places.items() if name in stored}
@@ -52,7 +53,7 @@ def live_peak(network: TracedNetwork, stored: Mapping[str, int]) -> int:
 
 
 def _activation_node(named: Mapping[str, fx.Node], name: str) -> str:
-    """The nonlinearity under a map's pooling, if there is one."""
+    """Finds the nonlinearity under a map's pooling, or the map itself where it has none."""
     node = named[name]
     while not nodes.is_nonlinearity(node) and nodes.operation_of(node):
         node = node.all_input_nodes[0]

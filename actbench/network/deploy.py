@@ -1,5 +1,5 @@
-"""The deployed form of a compressed network: normalisation and codecs folded, weights quantised, and layers that can
-convolve what is stored reading it directly."""
+"""Deployment of a compressed network: normalisation and codecs folded, weights quantised, and layers that can convolve
+what is stored reading it directly."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class StoredConvolution(nn.Module):
         self.convolution = convolution
 
     def forward(self, payload: Payload) -> Tensor:
-        """What is stored → (batch, C_out, H_out, W_out)."""
+        """Convolves what is stored → (batch, C_out, H_out, W_out)."""
         result = cast(ReadsStored, self.codec).convolve(payload, self.convolution)
         assert result is not None, "a codec that convolved one payload declined another of the same layout"
         return result
 
 
 def deploy(spliced: Spliced, weight_bits: int, image: Tensor) -> Spliced:
-    """A copy in its deployed form. `image` (1, C, H, W) finds out which layers can read payloads."""
+    """Copies a network into its deployed form. `image` (1, C, H, W) finds out which layers can read payloads."""
     deployed = copy.deepcopy(spliced)
     deployed.module.eval()
     fold_batch_norm(deployed.module)
@@ -72,12 +72,12 @@ def _redirect(module: fx.GraphModule, encode: fx.Node, reader: fx.Node, codec: C
 
 
 def _payloads(deployed: Spliced, image: Tensor) -> dict[str, Payload]:
-    seen: dict[str, Payload] = {}
+    payloads: dict[str, Payload] = {}
     encoders = deployed.encoders()
     for name, encoder in encoders.items():
-        encoder.observer = lambda _, payload, name=name: seen.__setitem__(name, payload)
+        encoder.observer = lambda _, payload, name=name: payloads.__setitem__(name, payload)
     with torch.no_grad():
         deployed.module(image)
     for encoder in encoders.values():
         encoder.observer = None
-    return seen
+    return payloads

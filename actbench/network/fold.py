@@ -32,7 +32,7 @@ class Pointwise(nn.Conv2d):
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor | None) -> Pointwise:
-        """With weight (out, in) and bias (out,)."""
+        """Makes the convolution with weight (out, in) and bias (out,)."""
         layer = cls(
             weight.shape[1], weight.shape[0], 1, bias=bias is not None, device=weight.device, dtype=weight.dtype
         )
@@ -40,7 +40,7 @@ class Pointwise(nn.Conv2d):
 
     @property
     def matrix(self) -> Tensor:
-        """(out, in)"""
+        """Weight as a matrix (out, in)."""
         return self.weight.detach()[:, :, 0, 0]
 
 
@@ -48,7 +48,7 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
     """Merges every batch normalisation in evaluation mode into the convolution that it alone reads."""
     for node in list(module.graph.nodes):
         norm = nodes.module_of(node)
-        previous = node.all_input_nodes[0] if node.all_input_nodes else None
+        previous = _previous(node)
         if not isinstance(norm, nn.BatchNorm2d) or previous is None or len(previous.users) != 1:
             continue
         convolution = nodes.module_of(previous)
@@ -59,7 +59,7 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
 
 
 def fold(spliced: Spliced) -> None:
-    """Takes apart every codec that can fold, and folds its ends as far as they go. In place."""
+    """Takes apart every codec that can fold, and folds its ends, in place, as far as they go."""
     for name, encoder in spliced.encoders().items():
         if not encoder.channels_last:
             _take_apart(spliced, name, encoder)
@@ -88,8 +88,8 @@ def _take_apart(spliced: Spliced, name: str, encoder: Encode) -> None:
 
 
 def _project_convolution(module: fx.GraphModule, node: fx.Node) -> bool:
-    """P ∘ W"""
-    project, before = nodes.module_of(node), node.all_input_nodes[0] if node.all_input_nodes else None
+    """Folds a projection behind a convolution: P ∘ W."""
+    project, before = nodes.module_of(node), _previous(node)
     if not isinstance(project, Pointwise) or before is None or len(before.users) != 1:
         return False
     convolution = nodes.module_of(before)
@@ -101,8 +101,8 @@ def _project_convolution(module: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _project_addition(module: fx.GraphModule, node: fx.Node) -> bool:
-    """P ∘ (a + b), where a branch can take its projection in"""
-    project, before = nodes.module_of(node), node.all_input_nodes[0] if node.all_input_nodes else None
+    """Moves a projection behind an addition, P ∘ (a + b), to the two branches, where one of them can take it in."""
+    project, before = nodes.module_of(node), _previous(node)
     if not isinstance(project, Pointwise) or before is None or len(before.users) != 1 or not nodes.is_addition(before):
         return False
     branches = cast("tuple[fx.Node, fx.Node]", before.args)
@@ -119,8 +119,9 @@ def _project_addition(module: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _expand_convolution(module: fx.GraphModule, node: fx.Node) -> bool:
-    """W ∘ E"""
-    expand = nodes.module_of(node.all_input_nodes[0]) if node.all_input_nodes else None
+    """Folds an expansion before a convolution: W ∘ E."""
+    before = _previous(node)
+    expand = nodes.module_of(before) if before is not None else None
     convolution = nodes.module_of(node)
     if not isinstance(expand, Pointwise) or not isinstance(convolution, nn.Conv2d) or convolution.groups != 1:
         return False
@@ -164,7 +165,7 @@ def _expanded(convolution: nn.Conv2d, expand: Pointwise) -> nn.Conv2d:
 
 
 def _like(convolution: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A convolution of the same kind and geometry with other weights, (out, in, kh, kw)."""
+    """Makes a convolution of the same kind and geometry with other weights (out, in, kh, kw)."""
     original = convolution.weight
     if isinstance(convolution, Pointwise):
         layer: nn.Conv2d = Pointwise(weight.shape[1], weight.shape[0], 1, bias=bias is not None)
@@ -194,6 +195,11 @@ def _filled(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:
     return layer
 
 
+def _previous(node: fx.Node) -> fx.Node | None:
+    """The node that gives a node's first tensor, None where it gets none."""
+    return node.all_input_nodes[0] if node.all_input_nodes else None
+
+
 def _called_once(module: fx.GraphModule, node: fx.Node) -> bool:
     targets = [other.target for other in module.graph.nodes if other.op == "call_module"]
     return targets.count(node.target) == 1
@@ -206,7 +212,7 @@ def _call(module: fx.GraphModule, name: str, layer: nn.Module, argument: object)
 
 
 def _replace(module: fx.GraphModule, node: fx.Node, layer: nn.Module) -> None:
-    """Gives a node a layer of its own: another call of the same module keeps the old one."""
+    """Gives a node a layer that no other node calls: another call of the same module keeps the old one."""
     target = cast(str, node.target)
     if not _called_once(module, node):
         target = f"folded.{node.name}"

@@ -1,4 +1,4 @@
-"""What the nodes of a traced graph are, whether written as modules, functions or methods."""
+"""Meaning of the nodes of a traced graph, whether written as modules, functions or methods."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NONLINEARITY_ARGUMENTS: dict[str, tuple[str, ...]] = {
 
 
 def module_of(node: fx.Node) -> nn.Module | None:
-    """The module that a node calls, None where it calls a function."""
+    """Finds the module that a node calls, None where it calls a function."""
     if node.op != "call_module":
         return None
     owner = cast(nn.Module, node.graph.owning_module)
@@ -42,12 +42,12 @@ def module_of(node: fx.Node) -> nn.Module | None:
 
 
 def function_name(node: fx.Node) -> str:
-    """The name of the function or method that a node calls."""
+    """Name of the function or method that a node calls."""
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
 
 
 def label(node: fx.Node) -> str:
-    """What to call a node in a report: its module's path, or its function within the path of the calling module."""
+    """Names a node for a report: its module's path, or its function within the path of the calling module."""
     if node.op in ("call_module", "placeholder"):
         return str(node.target)
     stack = node.meta.get("nn_module_stack")
@@ -57,7 +57,7 @@ def label(node: fx.Node) -> str:
 
 
 def shape(node: fx.Node) -> tuple[int, ...]:
-    """The shape of the tensor that a node gives, batch first; empty where it gives none."""
+    """Shape of the tensor that a node gives, batch first; empty where it gives none."""
     meta = node.meta.get("tensor_meta")
     return tuple(meta.shape) if meta is not None and hasattr(meta, "shape") else ()
 
@@ -98,7 +98,7 @@ def _is_pass_through(node: fx.Node) -> bool:
 
 
 def operation_of(node: fx.Node) -> Operation | None:
-    """The nonlinearity or pooling that a node is, None where it is neither."""
+    """Describes the nonlinearity or pooling that a node is, None where it is neither."""
     module = module_of(node)
     if module is not None:
         kinds = NONLINEARITIES | POOLINGS
@@ -161,7 +161,7 @@ def _works_in_place(node: fx.Node) -> bool:
 
 
 def _out_of_place(node: fx.Node) -> Any:
-    """What to call instead of `x.relu_()`, `torch.tanh_`, `+=`: torch marks what writes in place with an underscore."""
+    """Finds what to call for `x.relu_()`, `torch.tanh_`, `+=`: torch marks what writes in place with an underscore."""
     name = function_name(node) if node.op in ("call_function", "call_method") else ""
     if node.target in _IN_PLACE_OPERATORS:
         return _IN_PLACE_OPERATORS[node.target]

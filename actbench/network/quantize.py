@@ -1,4 +1,4 @@
-"""Weights: uniform, symmetric, one scale an output channel, after folding."""
+"""Quantisation of weights: uniform, symmetric, one scale an output channel, after folding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CANDIDATES = 20
 
 
 def weight_layers(module: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Convolutions and linear layers by name, in the order in which they are called."""
+    """Finds convolutions and linear layers, by name, in the order in which they are called."""
     layers = {name: part for name, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)}
     if not isinstance(module, fx.GraphModule):
         return layers
@@ -24,7 +24,7 @@ def weight_layers(module: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
 
 
 def weight_widths(module: nn.Module, width: int) -> dict[str, int]:
-    """The width of every layer's weights, the first and the last layer at 8 bits or more."""
+    """Chooses the width of every layer's weights, in bits: `width`, and 8 or more for the first and the last layer."""
     names = list(weight_layers(module))
     ends = {names[0], names[-1]} if names else set()
     return {name: max(width, LEAST_AT_THE_ENDS) if name in ends else width for name in names}
@@ -40,7 +40,7 @@ def quantize_weights(module: nn.Module, width: int) -> None:
 
 
 def quantized(weight: Tensor, width: int) -> Tensor:
-    """(out, ...) → the nearest multiples of each output channel's step, codes −(2^(w−1)−1) … 2^(w−1)−1.
+    """Rounds weights (out, ...) to multiples of each output channel's step, with codes −(2^(w−1)−1) … 2^(w−1)−1.
 
     The step is the one of least squared error among fractions of the largest magnitude.
     """

@@ -30,7 +30,7 @@ class Encode(nn.Module):
         self.in_use = True
 
     def forward(self, x: Tensor) -> Payload:
-        """(batch, C, H, W), or channels last, → what is stored; all of it while the codec is not in use."""
+        """Encodes a batch (batch, C, H, W), or channels last; stores all of it while the codec is not in use."""
         if self.channels_last:
             x = x.permute(0, 3, 1, 2)
         if not self.in_use:
@@ -56,7 +56,7 @@ class Decode(nn.Module):
         self.in_use = True
 
     def forward(self, payload: Payload) -> Tensor:
-        """What is stored → (batch, C, H, W), or channels last."""
+        """Decodes what is stored → (batch, C, H, W), or channels last. Raises InvalidCodec where the shape differs."""
         decoded = self.codec.decode(payload) if self.in_use else self.between(payload["values"])
         if self.shape is not None and tuple(decoded.shape) != (payload.batch, *self.shape):
             raise InvalidCodec(f"decode of {self.name} returned {tuple(decoded.shape)}, not {self.shape} an image")
@@ -71,15 +71,15 @@ class Spliced:
     encode: Mapping[str, str]
 
     def codecs(self) -> dict[str, Codec]:
-        """The codecs that are in place, by the map's name."""
+        """Finds the codecs that are in place, by the map's name."""
         return {name: stage.codec for name, stage in self.encoders().items()}
 
     def encoders(self) -> dict[str, Encode]:
-        """The encoding stages, by the map's name."""
+        """Finds the encoding stages, by the map's name."""
         return {part.name: part for part in self.module.modules() if isinstance(part, Encode)}
 
     def decoders(self) -> dict[str, Decode]:
-        """The decoding stages, by the map's name."""
+        """Finds the decoding stages, by the map's name."""
         return {part.name: part for part in self.module.modules() if isinstance(part, Decode)}
 
     def use(self, names: Collection[str]) -> None:
@@ -90,7 +90,7 @@ class Spliced:
 
 
 def splice(network: TracedNetwork, codecs: Mapping[str, Codec]) -> Spliced:
-    """A copy of the network in which every map that has a codec is encoded and decoded. All readers of the map,
+    """Copies the network so that every map that has a codec is encoded and decoded. All readers of the map,
     convolutions and additions alike, then read what was decoded: that is what is in memory."""
     module = copy.deepcopy(network.module)
     named = {node.name: node for node in module.graph.nodes}

@@ -1,4 +1,4 @@
-"""Both sides of every feature map while a traced network runs."""
+"""Access to both sides of every feature map while a traced network runs."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ class Tap(fx.Interpreter):
         super().__init__(network.module)
         self._maps = network.maps
         self._places = network.places
-        self._wanted = {name for place in network.places.values() for name in (place.source, place.map)}
-        self._seen: dict[str, Tensor] = {}
+        self._side_nodes = {name for place in network.places.values() for name in (place.source, place.map)}
+        self._results: dict[str, Tensor] = {}
 
     def run_node(self, n: fx.Node) -> object:
         """Runs one node, and keeps its result where it is a side of a map."""
         result = super().run_node(n)
-        if n.name in self._wanted:
-            self._seen[n.name] = result
+        if n.name in self._side_nodes:
+            self._results[n.name] = result
         return result
 
     def sides(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """By the map's name, (images, C, H, W) before the nonlinearity and after it."""
+        """Runs the network on images (n, C, H, W) → by the map's name, the map before the nonlinearity and after it."""
         self.run(images)
         sides = {}
         for fmap in self._maps:
             place = self._places[fmap.name]
-            pair = self._seen[place.source], self._seen[place.map]
+            pair = self._results[place.source], self._results[place.map]
             sides[fmap.name] = _channels_first(*pair) if fmap.channels_last else pair
-        self._seen = {}
+        self._results = {}
         return sides
 
 

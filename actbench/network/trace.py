@@ -23,7 +23,7 @@ from actbench.network import nodes
 
 @dataclass(frozen=True)
 class Place:
-    """Where a map lives in the graph: the node before its nonlinearity, and the node that its readers read."""
+    """Place of a map in the graph: the node before its nonlinearity, and the node that its readers read."""
 
     source: str
     map: str
@@ -44,10 +44,10 @@ class TracedNetwork:
     input_shape: tuple[int, int, int]
 
     def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.Linear]:
-        """The layers with weights that read a map."""
+        """Layers with weights that read a map."""
         named = dict(self.module.named_modules())
-        found = [named.get(reader.name) for reader in fmap.readers]
-        return [layer for layer in found if isinstance(layer, nn.Conv2d | nn.Linear)]
+        layers = [named.get(reader.name) for reader in fmap.readers]
+        return [layer for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)]
 
     @property
     def parameters(self) -> int:
@@ -120,8 +120,8 @@ def _check_outputs(model: nn.Module, module: fx.GraphModule, input_shape: tuple[
     image = torch.rand(1, *input_shape, generator=generator).to(parameter.device, parameter.dtype)
     with torch.no_grad():
         expected, traced = model(image.clone()), module(image)
-    for one, other in zip(tree_leaves(expected), tree_leaves(traced), strict=True):
-        if isinstance(one, torch.Tensor) and not torch.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True):
+    for before, after in zip(tree_leaves(expected), tree_leaves(traced), strict=True):
+        if isinstance(before, torch.Tensor) and not torch.allclose(before, after, rtol=1e-3, atol=1e-5, equal_nan=True):
             raise UserError(
                 f"{type(model).__name__} gives other outputs when it is traced: it writes into a tensor in place that "
                 "it reads elsewhere, or is random in evaluation mode"
@@ -133,7 +133,7 @@ def _reads_a_map(node: fx.Node) -> bool:
 
 
 def _computed_by_layers(graph: fx.Graph) -> set[fx.Node]:
-    """Nodes behind at least one layer: whatever comes before is the image, normalised or not."""
+    """Finds the nodes behind at least one layer: whatever comes before is the image, normalised or not."""
     computed: set[fx.Node] = set()
     for node in graph.nodes:
         if _reads_a_map(node) or any(previous in computed for previous in node.all_input_nodes):
@@ -142,7 +142,7 @@ def _computed_by_layers(graph: fx.Graph) -> set[fx.Node]:
 
 
 def _source(node: fx.Node) -> tuple[fx.Node, tuple[Operation, ...]]:
-    """Walks up past pooling and one nonlinearity."""
+    """Walks up past pooling and one nonlinearity, and gives the node that it finds and the steps that it passed."""
     between: list[Operation] = []
     while True:
         operation = nodes.operation_of(node)
@@ -179,7 +179,7 @@ def _reader(node: fx.Node) -> Reader:
 
 
 def _producer(source: fx.Node) -> str:
-    """The layer that computes a map: the convolution under a normalisation, or an addition."""
+    """Names the layer that computes a map: the convolution under a normalisation, or an addition."""
     module = nodes.module_of(source)
     if isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
         return nodes.label(source.all_input_nodes[0])
@@ -187,19 +187,19 @@ def _producer(source: fx.Node) -> str:
 
 
 def _activations(graph: fx.Graph) -> tuple[FeatureMap, ...]:
-    found: dict[str, FeatureMap] = {}
+    activations: dict[str, FeatureMap] = {}
     for node in graph.nodes:
         operation = nodes.operation_of(node)
         if operation is not None and nodes.is_nonlinearity(node):
-            name = _unique(nodes.label(node), found)
+            name = _unique(nodes.label(node), activations)
             source = node.all_input_nodes[0]
             last = nodes.is_channels_last(node)
-            found[name] = _describe(name, node, source, (operation,), channels_last=last)
-    return tuple(found.values())
+            activations[name] = _describe(name, node, source, (operation,), channels_last=last)
+    return tuple(activations.values())
 
 
 def _unique(name: str, taken: dict[str, FeatureMap]) -> str:
-    """A module that is called twice writes or reads two maps: the second is called `name@2`."""
+    """Makes a name that is not taken: of a module that is called twice, the second map is called `name@2`."""
     count, unique = 1, name
     while unique in taken:
         count += 1

@@ -1,1 +1,1 @@
-"""The training that follows: one loop and its objectives, for recovery and for the training track."""
+"""Training with compression in place: one loop and its objectives, for recovery and for the training track."""

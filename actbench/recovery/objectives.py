@@ -1,4 +1,4 @@
-"""What recovery training minimises."""
+"""Objectives: what recovery training minimises."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @contextmanager
 def objective(name: LossName, spliced: Spliced, network: TracedNetwork, workload: Workload) -> Iterator[Loss]:
-    """The loss of that name of the compressed network; see `Recipe`. `network`: the fp32 network."""
+    """Yields the loss of that name of the compressed network; see `Recipe`. `network`: the fp32 network."""
     if name == "layers":
         with _decoded(spliced) as decoded:
             yield _layers(spliced, network, decoded)
@@ -31,7 +31,7 @@ def objective(name: LossName, spliced: Spliced, network: TracedNetwork, workload
 
 
 def _distillation(spliced: Spliced, network: TracedNetwork, workload: Workload) -> Loss:
-    """The task's loss and, with the same weight, how far the outputs are from those of the fp32 network."""
+    """Makes the sum of the task's loss and, with the same weight, the outputs' divergence from the fp32 network's."""
 
     def loss(images: Tensor, targets: Tensor) -> Tensor:
         outputs = spliced.module(images)
@@ -43,8 +43,8 @@ def _distillation(spliced: Spliced, network: TracedNetwork, workload: Workload) 
 
 
 def _layers(spliced: Spliced, network: TracedNetwork, decoded: dict[str, Tensor]) -> Loss:
-    """The mean over maps of `‖x̂ − x‖² / ‖x‖²`: x̂ as decoded, x the fp32 network's map of the same image, before the
-    nonlinearity for a codec that stands there."""
+    """Makes the mean over maps of `‖x̂ − x‖² / ‖x‖²`: x̂ as decoded, x the fp32 network's map of the same image, before
+    the nonlinearity for a codec that stands there."""
     tap = Tap(network)
     side = {name: 0 if codec.side == "before" else 1 for name, codec in spliced.codecs().items()}
 
@@ -64,7 +64,7 @@ def _relative_error(x: Tensor, decoded: Tensor) -> Tensor:
 
 @contextmanager
 def _decoded(spliced: Spliced) -> Iterator[dict[str, Tensor]]:
-    """By the map's name, what was decoded in the last pass, (batch, C, H, W)."""
+    """Yields what was decoded in the last pass, (batch, C, H, W), by the map's name."""
     decoded: dict[str, Tensor] = {}
 
     def keep(module: nn.Module, arguments: object, x: Tensor) -> None:

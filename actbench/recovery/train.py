@@ -1,8 +1,8 @@
-"""Recovery: the fine-tuning after codecs are inserted, the same for every method (the protocol's open division)."""
+"""Trains a network with codecs in place, in the same way for every method: the protocol's recovery, and its loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,6 +15,9 @@ from actbench.network.trace import TracedNetwork
 from actbench.recipe import PROTOCOL_RECIPE, Recipe
 from actbench.recovery.objectives import Loss, objective
 from actbench.workloads.base import Workload
+
+Batch = tuple[Tensor, Tensor]
+"""Images (n, C, H, W) and targets (n, …)."""
 
 INSERTION, GRADUAL = 2 / 3, 1 / 2
 """The share of the steps after which the last codec is in place, and after which every codec is at its setting."""
@@ -36,35 +39,66 @@ def recover(
     which is what is measured, is the form that is trained. Raises Unsupported where training diverges.
     """
     batches = workload.training_set().shuffled(recipe.batch, seed)
-    losses: list[float] = []
-
-    def next_loss(of: Loss) -> Tensor:
-        images, targets = next(batches)
-        loss = of(images.to(device), targets.to(device))
-        if not torch.isfinite(loss):
-            raise Unsupported(f"recovery diverged: the loss is {float(loss)} after {len(losses)} steps")
-        losses.append(float(loss.detach()))
-        return loss
-
     with objective(recipe.loss, spliced, network, workload) as loss, _training(spliced, recipe) as parameters:
-        optimizer = torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=recipe.momentum)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for step in range(steps):
-            _prepare(spliced, recipe, step / steps)
-            optimizer.zero_grad()
-            next_loss(loss).backward()
-            nn.utils.clip_grad_norm_(parameters, recipe.gradient_norm)
-            optimizer.step()
-            schedule.step()
-            progress(step + 1)
+        losses = train(
+            parameters,
+            loss,
+            batches,
+            steps,
+            recipe,
+            device,
+            before_step=lambda step: _prepare(spliced, recipe, step / steps),
+            progress=progress,
+        )
         _prepare(spliced, recipe, 1.0)
         with torch.no_grad():
-            next_loss(loss)
+            last = _finite_loss(loss, next(batches), device, steps)
+    return [*losses, float(last)]
+
+
+def train(
+    parameters: Sequence[nn.Parameter],
+    loss: Loss,
+    batches: Iterator[Batch],
+    steps: int,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    before_step: Callable[[int], None] = lambda step: None,
+    progress: Callable[[int], None] = lambda step: None,
+) -> list[float]:
+    """Trains parameters for `steps` steps, in place, and returns the loss of each step's batch before the step.
+
+    The optimiser is SGD with momentum; the learning rate falls as a cosine, and gradients are clipped by their norm.
+    `before_step` gets the number of steps done before each step, `progress` after it. Raises Unsupported where the loss
+    is not finite.
+    """
+    optimizer = torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=recipe.momentum)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    losses: list[float] = []
+    for step in range(steps):
+        before_step(step)
+        optimizer.zero_grad()
+        value = _finite_loss(loss, next(batches), device, step)
+        value.backward()
+        nn.utils.clip_grad_norm_(parameters, recipe.gradient_norm)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(value.detach()))
+        progress(step + 1)
     return losses
 
 
+def _finite_loss(loss: Loss, batch: Batch, device: torch.device, steps: int) -> Tensor:
+    images, targets = batch
+    value = loss(images.to(device), targets.to(device))
+    if not torch.isfinite(value):
+        raise Unsupported(f"training diverged: the loss is {float(value.detach())} after {steps} steps")
+    return value
+
+
 def _prepare(spliced: Spliced, recipe: Recipe, done: float) -> None:
-    """The codecs as they are after a share of the steps."""
+    """Sets the codecs as they are after a share of the steps, 0 to 1."""
     if recipe.insertion == "sequential":
         names = list(spliced.encode)
         spliced.use(names[: 1 + int(done / INSERTION * len(names))])
@@ -76,7 +110,7 @@ def _prepare(spliced: Spliced, recipe: Recipe, done: float) -> None:
 
 @contextmanager
 def _training(spliced: Spliced, recipe: Recipe) -> Iterator[list[nn.Parameter]]:
-    """The parameters that are trained. The others, and normalisations that adapt, are as before afterwards."""
+    """Yields the parameters that are trained; the others, and normalisations that adapt, are as before afterwards."""
     module = spliced.module
     frozen: list[nn.Parameter] = []
     if recipe.trained == "codecs":

@@ -19,24 +19,24 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class Names:
-    """One name in the forms that a package needs: `mean-residual`, `mean_residual`, `MeanResidual`."""
+    """Forms of a package's name: `mean-residual`, `mean_residual`, `MeanResidual`."""
 
     plain: str
 
     @property
     def module(self) -> str:
-        """For imports."""
+        """Name of the module, for imports."""
         return self.plain.replace("-", "_")
 
     @property
     def kind(self) -> str:
-        """For classes."""
+        """Name of the class."""
         return "".join(word.capitalize() for word in self.plain.split("-"))
 
 
 def write_package(template: Literal["method", "workload"], name: str, parent: Path) -> list[Path]:
-    """A new folder `actbench-NAME` in `parent`, and the files in it. Raises UserError where the name cannot be one, or
-    the folder is there already."""
+    """Writes a new folder `actbench-NAME` in `parent`, and gives the files in it. Raises UserError where the name is
+    none, or the folder exists already."""
     names = Names(name)
     if not _NAME.fullmatch(name) or len(name) > 50 or keyword.iskeyword(names.module):
         raise UserError(f"name {name!r}: use lower-case words with hyphens between them, as in mean-residual")

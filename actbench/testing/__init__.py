@@ -1,5 +1,5 @@
-"""The conformance kit: what a method has to hold to, as numbered checks. `actbench check METHOD` runs them; so does a
-test that takes the fixture `check` and is marked `@pytest.mark.actbench("METHOD")`."""
+"""Conformance kit: what a method has to hold to, as numbered checks. `actbench check METHOD` runs them; so does a test
+that takes the fixture `check` and is marked `@pytest.mark.actbench("METHOD")`."""
 
 from __future__ import annotations
 

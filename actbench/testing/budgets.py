@@ -23,8 +23,7 @@ _BELOW_THE_BOUND = 0.25
 def ceilings(subject: Subject) -> None:
     """No image stores more than the ceiling allows, over a grid of ceilings and bits; and where the registration says
     that the footprint is static, every image stores the same."""
-    if subject.info.role == "reference":
-        raise Skipped("a reference has no ceiling")
+    _need_ceilings(subject)
     cases(subject)
     for budget, _ in subject.supported():
         bits = _bits_per_image(subject, budget)
@@ -38,8 +37,7 @@ def ceilings(subject: Subject) -> None:
 
 def error_and_budget(subject: Subject) -> None:
     """With more bits the error over all maps does not grow (by more than a tenth)."""
-    if subject.info.role == "reference":
-        raise Skipped("a reference has no ceiling")
+    _need_ceilings(subject)
     errors: list[tuple[Budget, float]] = []
     for budget in map(parse_budget, _RISING_SAVED if subject.saves else _RISING):
         try:
@@ -54,8 +52,7 @@ def error_and_budget(subject: Subject) -> None:
 
 def impossible_budget(subject: Subject) -> None:
     """Where nothing can fit, the method raises Unsupported with the reason, and no other error."""
-    if subject.info.role == "reference":
-        raise Skipped("a reference has no ceiling")
+    _need_ceilings(subject)
     budget = parse_budget(_IMPOSSIBLE.replace("1000000x", "traffic:1000000x") if subject.saves else _IMPOSSIBLE)
     try:
         subject.planned(budget)
@@ -90,8 +87,14 @@ def too_good(subject: Subject) -> None:
         )
 
 
+def _need_ceilings(subject: Subject) -> None:
+    """Raises Skipped for a reference, which has no ceiling."""
+    if subject.info.role == "reference":
+        raise Skipped("a reference has no ceiling")
+
+
 def _bits_per_image(subject: Subject, budget: Budget) -> torch.Tensor:
-    """(maps, images); of what is encoded as a whole batch the mean over its images."""
+    """Counts the bits of each map and image → (maps, images); of what is encoded as a whole batch the mean."""
     rows = []
     images = len(subject.pixels)
     stored = {case.fmap.name: case for case in subject.cases(budget)}
@@ -106,7 +109,7 @@ def _bits_per_image(subject: Subject, budget: Budget) -> torch.Tensor:
 
 
 def _relative_error(case: Case) -> float:
-    """Of the map as it is read."""
+    """Computes the squared error of the map as it is read, relative to the map's square."""
     decoded, exact = case.codec(case.x).float(), case.x
     if case.codec.side != "after":
         between = build_all(case.fmap.between)

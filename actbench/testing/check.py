@@ -1,4 +1,4 @@
-"""What a check is, and how it ends."""
+"""Check: what one is, and how it ends."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from actbench.testing.subject import Subject
 
 
 class Failed(AssertionError):
-    """The method does not hold to it. The message says what was seen, and where."""
+    """Failure of a method to hold to a check. The message says what was seen, and where."""
 
 
 class Skipped(Exception):
-    """The check does not apply; the message says why."""
+    """Note that a check does not apply; the message says why."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A numbered rule. `explanation`: why it is there, and what to do; the documentation has a section for each."""
+    """A numbered rule, and the function that tries it on a method. The documentation has a section for each."""
 
     number: int
     name: str
@@ -26,7 +26,7 @@ class Check:
 
     @property
     def explanation(self) -> str:
-        """In a sentence or two."""
+        """Rule in a sentence or two: what has to hold, and why."""
         return " ".join((self.run.__doc__ or "").split())
 
     def __str__(self) -> str:

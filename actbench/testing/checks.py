@@ -1,4 +1,4 @@
-"""All checks, in the order of their numbers."""
+"""List of all checks, in the order of their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs checks, and puts down how each ended."""
+"""Runs checks, and records how each ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actbench.testing.subject import Subject
 def conduct(
     subject: Subject, checks: Sequence[Check] = CHECKS, ended: Callable[[CheckOutcome], None] = lambda outcome: None
 ) -> Conformance:
-    """All checks, each whatever the others say; `ended` hears of each at once."""
+    """Runs all checks, each whatever the others say; `ended` is called with the outcome of each at once."""
     outcomes = []
     for check in checks:
         outcomes.append(_outcome(check, subject))

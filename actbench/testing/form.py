@@ -105,27 +105,28 @@ def _stays_as_planned(case: Case) -> bool:
         return True
     approached.approach(1.0)
     decoded = []
-    for one in (approached, case.codec):
+    for codec in (approached, case.codec):
         torch.manual_seed(0)
-        decoded.append(one(case.x))
+        decoded.append(codec(case.x))
     return alike(*decoded)
 
 
 def decoded_shape(case: Case, count: int) -> tuple[int, ...]:
-    """(count, C, H, W) of what the codec decodes to: the source, or the map where it stands behind pooling."""
+    """Shape (count, C, H, W) to which the codec decodes: the source's, or the map's where it stands behind pooling."""
     height, width = (
         (case.x.shape[2], case.x.shape[3]) if case.codec.side == "before" else (case.fmap.height, case.fmap.width)
     )
     return count, case.fmap.channels, height, width
 
 
-def alike(own: Tensor, expected: Tensor) -> bool:
-    """Equal but for rounding, which may move a code here and there: few values differ, or all by little."""
-    if own.shape != expected.shape:
+def alike(decoded: Tensor, expected: Tensor) -> bool:
+    """Whether tensors are equal but for rounding, which may move a code here or there: few values differ, or all
+    slightly."""
+    if decoded.shape != expected.shape:
         return False
-    if float((own.double() - expected.double()).norm()) <= _LITTLE * float(expected.double().norm()):
+    if float((decoded.double() - expected.double()).norm()) <= _LITTLE * float(expected.double().norm()):
         return True
-    close = torch.isclose(own.float(), expected.float(), rtol=1e-3, atol=1e-4, equal_nan=True)
+    close = torch.isclose(decoded.float(), expected.float(), rtol=1e-3, atol=1e-4, equal_nan=True)
     return close.numel() == 0 or float((~close).float().mean()) <= _DIFFERENT
 
 
@@ -136,8 +137,8 @@ def _cases(subject: Subject, *, whole_batches: bool = True) -> list[Case]:
 
 
 def cases(subject: Subject) -> list[Case]:
-    """Every map under every budget. Raises Skipped where the method makes no codecs at all."""
-    found = subject.cases()
-    if not found:
+    """Makes the cases of every map under every budget. Raises Skipped where the method makes no codecs at all."""
+    made = subject.cases()
+    if not made:
         raise Skipped("the method makes no codecs for these budgets; see check 2")
-    return found
+    return made

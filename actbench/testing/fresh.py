@@ -1,4 +1,4 @@
-"""`python -m actbench.testing.fresh FOLDER`: decodes packed payloads with a plan of its own and saved state."""
+"""Runs as `python -m actbench.testing.fresh FOLDER`: makes a plan, loads saved state, and decodes packed payloads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actbench.testing.subject import Subject
 
 
 def main(folder: Path) -> None:
-    """Answers `independence.fresh_process`."""
+    """Answers the request that `independence.fresh_process` wrote into a folder."""
     request = json.loads((folder / "request.json").read_text())
     files = [Path(file) for file in request["plugin_files"]]
     codecs = _plan(Subject(request["method"], request["options"], files), request["budget"])
@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
 
 
 def _plan(subject: Subject, budget: str) -> dict[str, Codec]:
-    return dict(subject.plan(next(one for one in subject.budgets if str(one) == budget)))
+    return dict(subject.plan(next(known for known in subject.budgets if str(known) == budget)))
 
 
 def _decode(codec: Codec, folder: Path) -> Tensor:
@@ -38,11 +38,11 @@ def _decode(codec: Codec, folder: Path) -> Tensor:
 
 def _field(part: dict[str, object]) -> FieldLayout:
     shape = part["shape"]
-    known = part | {
+    arguments = part | {
         "dtype": getattr(torch, str(part["dtype"])),
         "shape": tuple(shape) if isinstance(shape, list) else None,
     }
-    return FieldLayout(**known)  # type: ignore[arg-type]
+    return FieldLayout(**arguments)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

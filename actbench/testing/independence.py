@@ -35,11 +35,12 @@ def determinism(subject: Subject) -> None:
         second = subject.plan(budget)
         expect(set(first) == set(second), f"{budget}: two plans choose codecs for different maps")
         for case in subject.cases(budget):
-            own, other = case.codec, second[case.fmap.name]
-            payloads = [_encoded(codec, case.x) for codec in (own, other)]
-            expect(_equal(*payloads), f"{budget}, {case.name}: two plans under one seed store different payloads")
+            payload, replanned = _encoded(case.codec, case.x), _encoded(second[case.fmap.name], case.x)
+            expect(
+                _equal(payload, replanned), f"{budget}, {case.name}: two plans under one seed store different payloads"
+            )
             again = _encoded(case.codec, case.x)
-            expect(_equal(payloads[0], again), f"{budget}, {case.name}: one seed, two different payloads")
+            expect(_equal(payload, again), f"{budget}, {case.name}: one seed, two different payloads")
 
 
 def packing(subject: Subject) -> None:
@@ -124,7 +125,7 @@ def fresh_process(subject: Subject) -> None:
 
 
 def same_imports() -> dict[str, str]:
-    """An environment in which another process finds the modules that this one finds."""
+    """Makes an environment in which another process finds the modules that this one finds."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
@@ -149,11 +150,11 @@ def _decoded(codec: Codec, x: Tensor) -> Tensor:
     return codec.decode(_encoded(codec, x))
 
 
-def _equal(own: Payload, other: Payload) -> bool:
-    if layout(own) != layout(other) or own.batch != other.batch:
+def _equal(first: Payload, second: Payload) -> bool:
+    if layout(first) != layout(second) or first.batch != second.batch:
         return False
-    return all(_same(own[name], other[name]) for name in own)
+    return all(_same(first[name], second[name]) for name in first)
 
 
-def _same(own: Tensor, other: Tensor) -> bool:
-    return own.shape == other.shape and torch.equal(own.nan_to_num(), other.nan_to_num())
+def _same(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.equal(first.nan_to_num(), second.nan_to_num())

@@ -100,8 +100,8 @@ def folding(subject: Subject) -> None:
     for budget, codecs in subject.supported():
         spliced = splice(subject.network, codecs)
         expected = spliced.module(subject.pixels)
-        own = deploy(spliced, 32, subject.pixels[:1]).module(subject.pixels)
-        error = float((own - expected).norm() / expected.norm().clamp_min(1e-12))
+        outputs = deploy(spliced, 32, subject.pixels[:1]).module(subject.pixels)
+        error = float((outputs - expected).norm() / expected.norm().clamp_min(1e-12))
         expect(error <= _FOLDED_TOLERANCE, f"{budget}: the deployed outputs are off by {error:.3g} of their norm")
 
 
@@ -113,8 +113,8 @@ def gpu(subject: Subject) -> None:
         torch.manual_seed(0)
         expected = case.codec(case.x)
         torch.manual_seed(0)
-        own: Tensor = copy.deepcopy(case.codec).cuda()(case.x.cuda()).cpu()
-        expect(alike(own, expected), f"{case.name}: the GPU decodes to other values")
+        decoded: Tensor = copy.deepcopy(case.codec).cuda()(case.x.cuda()).cpu()
+        expect(alike(decoded, expected), f"{case.name}: the GPU decodes to other values")
 
 
 def weight_gradients(subject: Subject) -> None:
@@ -130,8 +130,8 @@ def weight_gradients(subject: Subject) -> None:
         expect(codecs[fmap.name].side == "after", f"map {fmap.name}: training saves what is behind the nonlinearity")
         compared += 1
         x = subject.sides[fmap.name][1]
-        own, exact = _weight_gradient(layer, x, codecs[fmap.name]), _decoded_gradient(layer, x, codecs[fmap.name])
-        error = float((own - exact).norm() / exact.norm().clamp_min(1e-12))
+        direct, decoded = (gradient(layer, x, codecs[fmap.name]) for gradient in (_weight_gradient, _decoded_gradient))
+        error = float((direct - decoded).norm() / decoded.norm().clamp_min(1e-12))
         expect(error <= _GRADIENT_TOLERANCE, f"map {fmap.name}: the gradient is off by {error:.3g} of its norm")
     if not compared:
         raise Skipped("the plan has no codec for a map that a convolution reads")
@@ -145,16 +145,16 @@ def _weight_gradient(layer: nn.Conv2d, x: Tensor, codec: Codec) -> Tensor:
 
 def _decoded_gradient(layer: nn.Conv2d, x: Tensor, codec: Codec) -> Tensor:
     torch.manual_seed(0)
-    decoded, own = copy.deepcopy(codec)(x), copy.deepcopy(layer)
-    return _gradient(own, own, decoded)
+    decoded, convolution = copy.deepcopy(codec)(x), copy.deepcopy(layer)
+    return _gradient(convolution, convolution, decoded)
 
 
 def _gradient(module: nn.Module, layer: nn.Conv2d, x: Tensor) -> Tensor:
     with torch.enable_grad():
         layer.weight.requires_grad_()
         y = module(x)
-        (found,) = torch.autograd.grad(y, layer.weight, torch.linspace(-1, 1, y.numel()).view_as(y).sin())
-    return found
+        (gradient,) = torch.autograd.grad(y, layer.weight, torch.linspace(-1, 1, y.numel()).view_as(y).sin())
+    return gradient
 
 
 def _from_file(subject: Subject, entry: str) -> bool:

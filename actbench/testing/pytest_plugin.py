@@ -1,5 +1,5 @@
-"""For pytest: a test marked `@pytest.mark.actbench("METHOD")` that takes `check` is run once for each check of the
-conformance kit. Nothing heavy is imported before there is one."""
+"""Plugin for pytest: runs a test that is marked `@pytest.mark.actbench("METHOD")` and takes `check` once for each check
+of the conformance kit. Nothing heavy is imported before one is collected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each check."""
+    """Makes one test for each check."""
     mark = metafunc.definition.get_closest_marker("actbench")
     if mark is None or "check" not in metafunc.fixturenames:
         return
@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class _Lazy:
-    """The subject, made when the first check wants it."""
+    """Subject that is made when the first check asks for it."""
 
     def __init__(self, method: str, options: dict[str, Any] | None = None, plugin: Any = ()) -> None:
         self._make: Callable[[], Subject] = partial(_subject, method, options or {}, plugin)

@@ -1,4 +1,4 @@
-"""The method under test, on a small network whose feature maps are awkward on purpose."""
+"""Subject of the checks: a method, on a small network whose feature maps are awkward on purpose."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TRAINING = ("traffic:4x w32a2-8", "traffic:8x w32a2-8", "traffic:16x w32a2-8")
 
 
 class SmallWorkload(Workload):
-    """Random weights; maps of 8×17×13, 12×9×7, 1×4×3 and 8×4×3, with ReLU, pooling and a skip."""
+    """Workload with random weights; maps of 8×17×13, 12×9×7, 1×4×3 and 8×4×3, with ReLU, pooling and a skip."""
 
     input_shape = SHAPE
 
@@ -67,13 +67,13 @@ class _SmallNetwork(nn.Module):
         self.head = nn.Linear(8, _CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, 3, 17, 13) → (batch, 4)"""
+        """Computes (batch, 3, 17, 13) → (batch, 4)."""
         y = torch.relu(self.wide(self.single(self.second(self.first(x)))))
         return self.head((self.branch(y) + y).mean((2, 3)))  # type: ignore[no-any-return]
 
 
 def images(seed: int) -> ImageSet:
-    """Soft blobs with some noise: correlated as photographs are, and never twice the same."""
+    """Draws soft blobs with some noise: correlated as photographs are, and never twice the same."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(_IMAGES, 3, 5, 4, generator=generator)
     soft = nn.functional.interpolate(coarse, SHAPE[1:], mode="bilinear")
@@ -83,7 +83,7 @@ def images(seed: int) -> ImageSet:
 
 @dataclass(frozen=True)
 class Case:
-    """One feature map, its codec, and (images, C, H, W) that the codec gets to encode."""
+    """One feature map, its codec, and the images `x` (n, C, H, W) that the codec gets to encode."""
 
     fmap: FeatureMap
     planned: Codec
@@ -91,12 +91,12 @@ class Case:
 
     @property
     def codec(self) -> Codec:
-        """A copy of the planned one, which no check has used before."""
+        """Copy of the planned codec, which no check has used before."""
         return copy.deepcopy(self.planned)
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Description of the map for messages."""
         return f"map {self.fmap.name} ({self.fmap.channels}×{self.fmap.height}×{self.fmap.width})"
 
 
@@ -115,32 +115,32 @@ class Subject:
 
     @property
     def saves(self) -> bool:
-        """Whether its codecs are for what training saves, and for nothing else."""
+        """Whether the method's codecs are for what training saves, and for nothing else."""
         return "inference" not in self.info.tracks
 
     @property
     def budgets(self) -> list[Budget]:
-        """All that are tried, the widest first."""
+        """All budgets that are tried, the widest first."""
         if self.info.role == "reference":
             return [REFERENCE]
         return [parse_budget(text) for text in (_TRAINING if self.saves else _INFERENCE)]
 
     @cached_property
     def network(self) -> TracedNetwork:
-        """The traced network."""
+        """Traced network of the small workload."""
         return trace(self.workload.model(), SHAPE)
 
     @cached_property
     def pixels(self) -> Tensor:
-        """(images, 3, 17, 13), which no plan has seen; for what training saves, a batch of its size."""
+        """Images (n, 3, 17, 13), which no plan has seen; for what training saves, a batch of its size."""
         return self.workload.evaluation_set().images(slice(0, None if self.saves else 8))
 
     def method(self) -> Method:
-        """A new one."""
+        """Makes the method anew."""
         return cast(Method, load_target(self.info.target)(self.options))
 
     def plan(self, budget: Budget, *, saving: bool | None = None) -> Mapping[str, Codec]:
-        """A new plan, made as the harness makes it. Raises Unsupported where the method says so."""
+        """Makes a new plan, as the harness makes it. Raises Unsupported where the method says so."""
         torch.manual_seed(0)
         calibration = self.workload.calibration_set()
         network = PlanningNetwork(self.network, self.workload, calibration, torch.device("cpu"))
@@ -150,19 +150,19 @@ class Subject:
         return make(network, statistics, budget).codecs
 
     def planned(self, budget: Budget) -> Mapping[str, Codec]:
-        """The plan of a budget, made once. Raises Unsupported where the method says so."""
+        """Gives the plan of a budget, made once. Raises Unsupported where the method says so."""
         if budget not in self._plans:
             try:
                 self._plans[budget] = self.plan(budget)
             except Unsupported as error:
                 self._plans[budget] = error
-        found = self._plans[budget]
-        if isinstance(found, Unsupported):
-            raise found
-        return found
+        plan = self._plans[budget]
+        if isinstance(plan, Unsupported):
+            raise plan
+        return plan
 
     def supported(self) -> Iterator[tuple[Budget, Mapping[str, Codec]]]:
-        """Budgets with a plan."""
+        """Yields the budgets with a plan, and the plans."""
         for budget in self.budgets:
             try:
                 yield budget, self.planned(budget)
@@ -170,7 +170,7 @@ class Subject:
                 continue
 
     def cases(self, budget: Budget | None = None) -> list[Case]:
-        """Every map with a codec under a budget, by default under each that is supported."""
+        """Makes a case of every map with a codec under a budget, by default under each that is supported."""
         chosen = self.supported() if budget is None else [(budget, self.planned(budget))]
         return [
             Case(fmap, codecs[fmap.name], self.sides[fmap.name][codecs[fmap.name].side == "after"])
@@ -181,12 +181,12 @@ class Subject:
 
     @cached_property
     def sides(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """By the map's name, `pixels` before the nonlinearity and behind it."""
+        """Tensors of `pixels` before the nonlinearity and behind it, by the map's name."""
         with torch.no_grad():
             return Tap(self.network).sides(self.pixels)
 
 
 def parse_budget(text: str) -> Budget:
-    """`8x w8a2-8`"""
+    """Reads a ceiling and bits, as in `8x w8a2-8`."""
     ceiling, bits = text.split()
     return Budget(Ceiling.parse(ceiling), Bits.parse(bits))

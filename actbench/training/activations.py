@@ -23,7 +23,7 @@ class MaskedReLU(nn.Module):
         self.most = most
 
     def forward(self, x: Tensor) -> Tensor:
-        """max(x, 0), and min(·, most) where there is one."""
+        """Computes max(x, 0), and min(·, most) of it where there is one."""
         result: Tensor = _MaskedReLU.apply(x, self.most)  # type: ignore[no-untyped-call]
         return result
 
@@ -51,7 +51,7 @@ class FrozenNorm(nn.Module):
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, C, H, W) → the same"""
+        """Normalises (batch, C, H, W) → the same shape."""
         result: Tensor = _FrozenNorm.apply(x, self.norm)  # type: ignore[no-untyped-call]
         return result
 
@@ -80,7 +80,7 @@ class QuantisedNorm(nn.Module):
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, C, H, W) → the same"""
+        """Normalises (batch, C, H, W) → the same shape."""
         norm = self.norm
         if not norm.training:
             return norm(x)  # type: ignore[no-any-return]
@@ -105,7 +105,8 @@ class _QuantisedNorm(torch.autograd.Function):
 
 
 def batch_normalised(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor]:
-    """The output of a normalisation that trains, the batch's mean and 1/σ; its running statistics are updated."""
+    """Normalises x (batch, C, H, W) in training → the output, the batch's mean (C,) and 1/σ (C,); running statistics
+    follow."""
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked += 1
     momentum = norm.momentum if norm.momentum is not None else 1 / int(norm.num_batches_tracked or 1)
@@ -117,7 +118,10 @@ def batch_normalised(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, T
 def norm_gradients(
     gradient: Tensor, normalised: Tensor, inverse: Tensor, weight: Tensor | None, wanted: Sequence[bool]
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Of input, weight and bias: `∂L/∂x = (γ/σ)·(g − mean(g) − x̂·mean(g·x̂))`, x̂ the normalised input, `inverse` 1/σ."""
+    """Computes the gradients of a normalisation's input, weight and bias, the latter two where `wanted`.
+
+    `∂L/∂x = (γ/σ)·(g − mean(g) − x̂·mean(g·x̂))`, with g `gradient`, x̂ the normalised input, and 1/σ `inverse`.
+    """
     of_bias = gradient.sum((0, 2, 3))
     of_weight = (gradient * normalised).sum((0, 2, 3))
     count = gradient.numel() / len(inverse)

@@ -1,4 +1,4 @@
-"""How far the gradients of weights are from the exact ones, layer by layer."""
+"""Comparison of the gradients of weights with the exact ones, layer by layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class GradientError:
-    """Of one weight: the cosine of the angle to the exact gradient, and the error's norm relative to its norm."""
+    """Error of one weight's gradient: the cosine of its angle to the exact gradient, and the error's norm relative to
+    that of the exact gradient."""
 
     name: str
     cosine: float
@@ -22,11 +23,12 @@ class GradientError:
 def gradient_errors(
     compressed: nn.Module, vanilla: nn.Module, run: Callable[[nn.Module], Tensor]
 ) -> list[GradientError]:
-    """`run` gives the loss of a module on a fixed batch. Both modules have the same parameters in the same order."""
-    own, exact = _gradients(compressed, run), _gradients(vanilla, run)
+    """Compares the gradients of two modules' weights; both have the same parameters in the same order. `run` gives the
+    loss of a module on a fixed batch."""
+    approximate, exact = _gradients(compressed, run), _gradients(vanilla, run)
     return [
-        _error(name, own_gradient, gradient)
-        for (name, gradient), own_gradient in zip(exact.items(), own.values(), strict=True)
+        _error(name, approximation, gradient)
+        for (name, gradient), approximation in zip(exact.items(), approximate.values(), strict=True)
         if gradient.dim() > 1
     ]
 
@@ -34,13 +36,13 @@ def gradient_errors(
 def _gradients(module: nn.Module, run: Callable[[nn.Module], Tensor]) -> dict[str, Tensor]:
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
     statistics = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    found = torch.autograd.grad(run(module), list(named.values()))
+    gradients = torch.autograd.grad(run(module), list(named.values()))
     for name, buffer in module.named_buffers():
         buffer.copy_(statistics[name])
-    return dict(zip(named, found, strict=True))
+    return dict(zip(named, gradients, strict=True))
 
 
-def _error(name: str, own: Tensor, exact: Tensor) -> GradientError:
-    a, b = own.double().flatten(), exact.double().flatten()
-    cosine = float(functional.cosine_similarity(a, b, dim=0))
-    return GradientError(name, cosine, float((a - b).norm() / b.norm().clamp_min(1e-30)))
+def _error(name: str, approximation: Tensor, exact: Tensor) -> GradientError:
+    approximation, exact = approximation.double().flatten(), exact.double().flatten()
+    cosine = float(functional.cosine_similarity(approximation, exact, dim=0))
+    return GradientError(name, cosine, float((approximation - exact).norm() / exact.norm().clamp_min(1e-30)))

@@ -3,7 +3,7 @@ gradient of their weights comes from what was saved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ Watch = Callable[[Work], AbstractContextManager[object]]
 
 
 class SavedInput(nn.Module):
-    """What all layers that read a tensor save of it: encoded once, however many they are.
+    """Saved input of all layers that read a tensor: encoded once, however many they are.
 
     The tensor is known by its storage, version and layout while the storage lives, not by its address. `watch` is
     entered around encoding, and around what the weights' gradients cost.
@@ -36,7 +36,7 @@ class SavedInput(nn.Module):
         self._last: tuple[StorageWeakRef, object, list[Tensor], Form] | None = None
 
     def save(self, x: Tensor) -> tuple[list[Tensor], Form]:
-        """The payload of x in as few bytes as it claims bits."""
+        """Encodes x, and packs its payload into tensors of as few bytes as it claims bits."""
         storage, identity = x.untyped_storage(), _identity(x)
         if self._last is not None and not self._last[0].expired() and self._last[1] == identity:
             return self._last[2], self._last[3]
@@ -45,23 +45,30 @@ class SavedInput(nn.Module):
         self._last = (StorageWeakRef(storage), identity, tensors, form)
         return tensors, form
 
+    @contextmanager
+    def payload(self, tensors: Sequence[Tensor], form: Form) -> Iterator[Payload]:
+        """Yields the payload that `save` gave as tensors, for the gradient that is computed from it inside."""
+        self.forget()
+        with self.watch("gradient"):
+            yield expand(tensors, form)
+
     def forget(self) -> None:
-        """Lets go of the last tensor's payload."""
+        """Forgets the payload of the tensor that was saved last."""
         self._last = None
 
 
 @contextmanager
 def watched(model: nn.Module, watch: Watch) -> Iterator[None]:
-    """While this is entered, `watch` is around all that is encoded and all gradients of weights from payloads."""
+    """Enters `watch`, inside this context, around all that is encoded and all gradients of weights from payloads."""
     inputs = [module for module in model.modules() if isinstance(module, SavedInput)]
-    before = [saved.watch for saved in inputs]
+    previous = [saved.watch for saved in inputs]
     for saved in inputs:
         saved.watch = watch
     try:
         yield
     finally:
-        for saved, own in zip(inputs, before, strict=True):
-            saved.watch = own
+        for saved, restored in zip(inputs, previous, strict=True):
+            saved.watch = restored
 
 
 class CompressedConv2d(nn.Module):
@@ -73,7 +80,7 @@ class CompressedConv2d(nn.Module):
         self.saved = saved
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, C, H, W) → (batch, C', H', W')"""
+        """Convolves (batch, C, H, W) → (batch, C', H', W')."""
         layer = self.convolution
         result: Tensor = _Conv2d.apply(x, layer.weight, layer.bias, layer, self.saved)  # type: ignore[no-untyped-call]
         return result
@@ -88,7 +95,7 @@ class CompressedLinear(nn.Module):
         self.saved = saved
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, in) → (…, out)"""
+        """Computes the layer's (…, in) → (…, out)."""
         layer = self.linear
         result: Tensor = _Linear.apply(x, layer.weight, layer.bias, layer, self.saved)  # type: ignore[no-untyped-call]
         return result
@@ -107,22 +114,22 @@ class HookedLayer(nn.Module):
         self.tell: Callable[[Tensor], None] = lambda tensor: None
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the layer's own."""
-        own = _identity(x)
+        """Computes what the layer computes."""
+        input_identity = _identity(x)
 
         def pack(tensor: Tensor) -> tuple[list[Tensor], Form | None, torch.dtype]:
-            kept, form = self.saved.save(tensor) if _identity(tensor) == own else ([tensor.detach()], None)
-            for part in kept:
-                self.tell(part)
-            return kept, form, tensor.dtype
+            is_input = _identity(tensor) == input_identity
+            tensors, form = self.saved.save(tensor) if is_input else ([tensor.detach()], None)
+            for kept in tensors:
+                self.tell(kept)
+            return tensors, form, tensor.dtype
 
         def unpack(packed: tuple[list[Tensor], Form | None, torch.dtype]) -> Tensor:
-            kept, form, dtype = packed
+            tensors, form, dtype = packed
             if form is None:
-                return kept[0]
-            self.saved.forget()
-            with self.saved.watch("gradient"), torch.no_grad():
-                return self.saved.codec.decode(expand(kept, form)).to(dtype)
+                return tensors[0]
+            with torch.no_grad(), self.saved.payload(tensors, form) as payload:
+                return self.saved.codec.decode(payload).to(dtype)
 
         with saved_tensors_hooks(pack, unpack):
             return self.layer(x)  # type: ignore[no-any-return]
@@ -134,41 +141,41 @@ class _Conv2d(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d, saved: SavedInput
     ) -> Tensor:
         ctx.layer, ctx.saved, ctx.shape = layer, saved, x.shape
-        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], ())
+        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], None)
         ctx.save_for_backward(weight, *tensors)
         return convolve(x, layer)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         weight, *tensors = ctx.saved_tensors
-        gradient, (of_input, of_weight, of_bias) = gradients[0], ctx.needs_input_grad[:3]
-        by_weight = None
-        if of_weight:
-            ctx.saved.forget()
-            with ctx.saved.watch("gradient"):
-                by_weight = conv_weight_gradient(ctx.saved.codec, expand(tensors, ctx.form), gradient, ctx.layer)
+        gradient, wanted = gradients[0], ctx.needs_input_grad
+        of_weight = None
+        if wanted[1]:
+            with ctx.saved.payload(tensors, ctx.form) as payload:
+                of_weight = conv_weight_gradient(ctx.saved.codec, payload, gradient, ctx.layer)
         # Without the input's values only its shape matters: the other gradients do not depend on them.
         x = gradient.new_zeros(()).expand(ctx.shape)
-        found = convolution_backward(gradient, x, weight, ctx.layer, (of_input, False, of_bias))
-        return found[0], by_weight, found[2], None, None
+        of_input, _, of_bias = convolution_backward(gradient, x, weight, ctx.layer, (wanted[0], False, wanted[2]))
+        return of_input, of_weight, of_bias, None, None
 
 
 def convolve(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """The layer's own forward pass, without its hooks."""
+    """Convolves x as the layer does, without the layer's hooks."""
     result: Tensor = layer._conv_forward(x, layer.weight, layer.bias)
     return result
 
 
 def conv_weight_gradient(codec: Codec, payload: Payload, gradient: Tensor, layer: nn.Conv2d) -> Tensor:
-    """From the payload where the codec can, else from what it decodes to."""
+    """Computes the gradient of a convolution's weight, from the payload where the codec can, else from the decoded
+    map."""
     if isinstance(codec, TrainingCodec):
         direct = codec.convolution_weight_gradient(payload, gradient, layer)
         if direct is not None:
             return direct
     x = codec.decode(payload).to(gradient.dtype)
-    found = convolution_backward(gradient, x, layer.weight, layer, (False, True, False))[1]
-    assert found is not None
-    return found
+    _, of_weight, _ = convolution_backward(gradient, x, layer.weight, layer, (False, True, False))
+    assert of_weight is not None
+    return of_weight
 
 
 class _Linear(torch.autograd.Function):
@@ -177,7 +184,7 @@ class _Linear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Linear, saved: SavedInput
     ) -> Tensor:
         ctx.layer, ctx.saved = layer, saved
-        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], ())
+        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], None)
         ctx.save_for_backward(weight, *tensors)
         return functional.linear(x, weight, bias)
 
@@ -187,9 +194,8 @@ class _Linear(torch.autograd.Function):
         gradient, wanted = gradients[0], ctx.needs_input_grad
         of_weight = None
         if wanted[1]:
-            ctx.saved.forget()
-            with ctx.saved.watch("gradient"):
-                of_weight = _linear_weight_gradient(ctx.saved.codec, expand(tensors, ctx.form), gradient)
+            with ctx.saved.payload(tensors, ctx.form) as payload:
+                of_weight = _linear_weight_gradient(ctx.saved.codec, payload, gradient)
         of_bias = gradient.flatten(0, -2).sum(0) if wanted[2] else None
         return gradient @ weight if wanted[0] else None, of_weight, of_bias, None, None
 
@@ -208,8 +214,7 @@ def _identity(x: Tensor) -> tuple[object, ...]:
 
 
 def _padded(x: Tensor, layer: nn.Conv2d) -> tuple[Tensor, tuple[int, int]]:
-    """The input and the padding that is left for the convolution: what is not a number of zeros on either side is
-    padded here."""
+    """Pads the input where the padding is not a number of zeros on either side → the input, and what is left to pad."""
     if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
         return x, (int(layer.padding[0]), int(layer.padding[1]))
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
@@ -219,7 +224,7 @@ def _padded(x: Tensor, layer: nn.Conv2d) -> tuple[Tensor, tuple[int, int]]:
 def convolution_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, layer: nn.Conv2d, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Of input, weight and bias; None where not wanted. The same call as autograd's own."""
+    """Computes the gradients of a convolution's input, weight and bias, None where not `wanted`, as autograd does."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         padded, padding = _padded(x, layer)

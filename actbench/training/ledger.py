@@ -1,4 +1,4 @@
-"""What a forward pass really keeps for the backward pass: unique storages, by the module that saved them."""
+"""Ledger of what a forward pass really keeps for the backward pass: unique storages, by the module that saved them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from actbench.training.layers import HookedLayer
 
 class SavedLedger:
     """Storages that autograd saved, each counted once however many operators saved a view of it. Parameters and
-    buffers, which are there anyway, do not count.
+    buffers, which the model keeps anyway, do not count.
 
     A storage is known by its own identity, not by its address, which another tensor gets once the first is freed.
     """
 
     def __init__(self, model: nn.Module) -> None:
         # Kept alive: a buffer that is replaced on the way would leave its address to what is saved.
-        self._kept = [tensor.untyped_storage() for tensor in [*model.parameters(), *model.buffers()]]
-        self._there = {storage._cdata for storage in self._kept}
+        self._model = [tensor.untyped_storage() for tensor in [*model.parameters(), *model.buffers()]]
+        self._model_keys = {storage._cdata for storage in self._model}
         self._entries: dict[int, tuple[StorageWeakRef, int, str]] = {}
         self._running: list[str] = []
 
     def saw(self, tensor: Tensor) -> None:
-        """A tensor was saved."""
+        """Enters a tensor that was saved."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         known = self._entries.get(key)
-        if key not in self._there and (known is None or known[0].expired()):
+        if key not in self._model_keys and (known is None or known[0].expired()):
             owner = self._running[-1] if self._running else ""
             self._entries[key] = (StorageWeakRef(storage), storage.nbytes(), owner)
 
@@ -50,11 +50,11 @@ class SavedLedger:
         return sum(self.bytes_by_module().values())
 
     def enter(self, name: str) -> None:
-        """A module begins."""
+        """Notes that a module begins."""
         self._running.append(name)
 
     def leave(self) -> None:
-        """The module that began last ends."""
+        """Notes that the module that began last ends."""
         self._running.pop()
 
 
@@ -69,7 +69,7 @@ def saved_bytes(model: nn.Module) -> Iterator[SavedLedger]:
 
     hooks = []
     hooked = [module for module in model.modules() if isinstance(module, HookedLayer)]
-    told = [module.tell for module in hooked]
+    previous = [layer.tell for layer in hooked]
     for layer in hooked:
         layer.tell = ledger.saw
     for name, module in model.named_modules():
@@ -81,5 +81,5 @@ def saved_bytes(model: nn.Module) -> Iterator[SavedLedger]:
     finally:
         for hook in hooks:
             hook.remove()
-        for layer, tell in zip(hooked, told, strict=True):
+        for layer, tell in zip(hooked, previous, strict=True):
             layer.tell = tell

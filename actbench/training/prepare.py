@@ -1,4 +1,4 @@
-"""A traced network made ready for training with compressed activations."""
+"""Preparation of a traced network for training with compressed activations."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def prepare(
     masks: bool = True,
     normalisation: Normalisation = "quantised",
 ) -> fx.GraphModule:
-    """A copy in which each layer with a codec, by the layer's name, saves its input as the codec's payload; layers that
-    share one codec share what it stores.
+    """Copies a network so that each layer with a codec, by the layer's name, saves its input as the codec's payload;
+    layers that share one codec share what it stores.
 
     With `masks` every ReLU saves bits in place of its output, and with `normalisation` `quantised` every batch
     normalisation saves codes in place of its input; one without a trained parameter, in evaluation, saves nothing. With
@@ -45,7 +45,7 @@ def prepare(
 
 
 def _join_normalisations(module: fx.GraphModule, saved: Mapping[str, SavedInput]) -> None:
-    """Convolutions with a codec take over the normalisation that alone reads what they give."""
+    """Gives each convolution with a codec the normalisation that alone reads what it computes."""
     named = dict(module.named_modules())
     for node in module.graph.nodes:
         source = node.args[0] if node.op == "call_module" and node.args else None
@@ -59,8 +59,8 @@ def _join_normalisations(module: fx.GraphModule, saved: Mapping[str, SavedInput]
 
 
 def _replace(module: nn.Module, name: str, replacement: nn.Module) -> None:
-    parent, _, own = name.rpartition(".")
-    setattr(module.get_submodule(parent), own, replacement)
+    parent, _, attribute = name.rpartition(".")
+    setattr(module.get_submodule(parent), attribute, replacement)
 
 
 def _compressed(layer: nn.Module, saved: SavedInput) -> nn.Module:
@@ -83,7 +83,7 @@ def _replacement(layer: nn.Module, saved: SavedInput | None, *, masks: bool, fro
 
 
 def _replace_functions(module: fx.GraphModule) -> None:
-    """ReLUs that are called as functions, or as a tensor's method, become modules."""
+    """Replaces ReLUs that are called as functions, or as a tensor's method, by modules."""
     for number, node in enumerate(list(module.graph.nodes)):
         target = getattr(node.target, "__name__", node.target)
         called = node.op in ("call_function", "call_method") and target in ("relu", "relu_", "relu6")

@@ -1,4 +1,4 @@
-"""A normalisation that saves nothing: backward computes its input again, by the convolution before it, from what that
+"""Normalisation that saves nothing: backward computes its input again, by the convolution before it, from what that
 convolution saved. The codec's error reaches the gradient that is passed on; without a codec's error it is exact."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class NormalisedConv2d(nn.Module):
         self._norm = (norm,)  # a part of NormalisedBefore, which keeps parameters in their order
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, C, H, W) → (batch, C', H', W'), normalised."""
+        """Convolves (batch, C, H, W) → (batch, C', H', W'), and normalises that."""
         layer, (norm,) = self.convolution, self._norm
         if not norm.training:
             return norm(convolve(x, layer))  # type: ignore[no-any-return]
@@ -33,14 +33,14 @@ class NormalisedConv2d(nn.Module):
 
 
 class NormalisedBefore(nn.Module):
-    """Where the normalisation stood that a NormalisedConv2d has done already."""
+    """Identity in the place of a normalisation that a NormalisedConv2d has done already."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """x"""
+        """Returns x."""
         return x
 
 

@@ -1,4 +1,4 @@
-"""What is trained on the training track: the last convolutions of a network, or all of it."""
+"""Task of the training track: the last convolutions of a network, or all of it, and what they read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TrainingTask:
 
     @classmethod
     def of(cls, network: TracedNetwork, last: int | None) -> TrainingTask:
-        """With the last so many convolutions and the head, or for None everything."""
+        """Makes the task of training the last so many convolutions and the head, or for None everything."""
         named = dict(network.module.named_modules())
         called = [str(node.target) for node in network.module.graph.nodes if node.op == "call_module"]
         convolutions = [name for name in called if isinstance(named[name], nn.Conv2d | nn.ConvTranspose2d)]
@@ -43,11 +43,12 @@ class TrainingTask:
 
     @property
     def view(self) -> TracedNetwork:
-        """The network with these maps alone."""
+        """Network with these maps alone."""
         return replace(self.network, maps=self.maps)
 
     def vanilla(self) -> fx.GraphModule:
-        """A copy to be trained as it is: with the last convolutions all normalisations are frozen, in evaluation."""
+        """Copies the network to be trained as it is; with the last convolutions alone, normalisations are frozen, in
+        evaluation."""
         module = copy.deepcopy(self.network.module)
         for parameter in module.parameters():
             parameter.requires_grad_(self.last is None)
@@ -61,7 +62,7 @@ class TrainingTask:
         return module
 
     def compressed(self, codecs: Mapping[str, Codec], normalisation: Normalisation = "quantised") -> fx.GraphModule:
-        """A copy in which the trained convolutions save their inputs as payloads, ReLUs one bit a value, normalisations
-        8 bits a value, or nothing where they are frozen, or what `normalisation` says."""
+        """Copies the network so that the trained convolutions save their inputs as payloads, ReLUs one bit a value,
+        normalisations 8 bits a value, or nothing where they are frozen, or what `normalisation` says."""
         by_layer = {layer: codecs[name] for name, layers in self.layers.items() if name in codecs for layer in layers}
         return prepare(self.vanilla(), by_layer, normalisation=normalisation)

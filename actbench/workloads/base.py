@@ -1,4 +1,4 @@
-"""Workload: a model, its checkpoint, data and the metric of quality. What a workload's author writes."""
+"""Workload: a model, its checkpoint, data and the metric of quality. A workload's author writes one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ CALIBRATION_IMAGES = 512
 
 @dataclass(frozen=True)
 class WorkloadSettings:
-    """What the user says of a workload. `limit`: evaluate on so many images, spread evenly over all."""
+    """Settings that the user gives a workload: the folder `data`, the file `weights`, and `limit`, to evaluate on so
+    many images, spread evenly over all."""
 
     data: Path | None = None
     weights: Path | None = None
@@ -29,21 +30,22 @@ class Metric(Protocol):
     """Quality, computed as a function of a mean over images, so that it can be bootstrapped by image."""
 
     def per_image(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """(batch, K) fp64: the statistics of each image."""
+        """Computes the K statistics of each image → (batch, K) fp64, from the network's outputs and the targets,
+        (batch, …) each."""
 
     def score(self, means: Tensor) -> Tensor:
-        """(..., K) means of the statistics over a set of images → (...) the metric."""
+        """Computes the metric (...), in the workload's unit, from means (..., K) of the statistics over some images."""
 
 
 class Accuracy:
     """Top-1 accuracy in per cent: K = 1, whether the largest output is the label's."""
 
     def per_image(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """(batch, classes) and (batch,) → (batch, 1): 1 where right, 0 where wrong."""
+        """Compares outputs (batch, classes) with targets (batch,) → (batch, 1): 1 where right, 0 where wrong."""
         return (outputs.argmax(1) == targets).double()[:, None]
 
     def score(self, means: Tensor) -> Tensor:
-        """(..., 1) → (...) in per cent."""
+        """Computes the accuracy (...) in per cent from means (..., 1)."""
         return 100 * means[..., 0]
 
 
@@ -51,7 +53,7 @@ class Accuracy:
 class ImageSet:
     """Images in memory as 8-bit pixels, and how a network wants them: `(pixels/255 − mean) / deviation`.
 
-    `pixels` (n, C, H, W) uint8; `targets` (n, ...); `mean` and `deviation` one value a channel.
+    `pixels` (n, C, H, W) uint8; `targets` (n, ...), (n,) int64 for a classifier; `mean` and `deviation` by channel.
     """
 
     pixels: Tensor
@@ -63,35 +65,34 @@ class ImageSet:
         return len(self.pixels)
 
     def images(self, index: Tensor | slice) -> Tensor:
-        """The normalised images of some indices, (n, C, H, W) fp32."""
+        """Normalises the images of some indices → (n, C, H, W) fp32."""
         mean, deviation = (torch.tensor(value).view(-1, 1, 1) for value in (self.mean, self.deviation))
         return (self.pixels[index].float() / 255 - mean) / deviation
 
     def spread(self, count: int | None) -> ImageSet:
-        """`count` of the images, evenly spread, so that sorted classes stay balanced; all for None."""
+        """Selects `count` of the images, evenly spread, so that sorted classes stay balanced; all for None."""
         if count is None or count >= len(self):
             return self
         index = torch.arange(count) * len(self) // count
         return ImageSet(self.pixels[index], self.targets[index], self.mean, self.deviation)
 
     def permuted(self, seed: int) -> ImageSet:
-        """The same images in an order that the seed decides: then the first few stand for all, however a data set is
-        sorted."""
+        """Permutes the images as the seed decides: then the first few stand for all, however a data set is sorted."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         return ImageSet(self.pixels[order], self.targets[order], self.mean, self.deviation)
 
     def negative(self) -> ImageSet:
-        """The same images with every pixel p as 255 − p."""
+        """Makes photographic negatives: the same images with every pixel p as 255 − p."""
         return ImageSet(255 - self.pixels, self.targets, self.mean, self.deviation)
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and targets in order."""
+        """Yields images (batch, C, H, W) fp32 and targets in order, `size` at a time, and what remains last."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
             yield self.images(part), self.targets[part]
 
     def shuffled(self, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and targets for ever, each epoch in another order that the seed decides."""
+        """Yields images (size, C, H, W) fp32 and targets for ever, each epoch in an order that the seed decides."""
         generator = torch.Generator().manual_seed(seed)
         size = min(size, len(self))
         while True:
@@ -101,7 +102,10 @@ class ImageSet:
 
 
 class Workload(ABC):
-    """A model, data and a metric. Each is loaded once in a worker and shared by all of the workload's cells."""
+    """A model, data and a metric. Each is loaded once in a worker and shared by all of the workload's cells.
+
+    `metric` is top-1 accuracy unless the workload has its own; `input_shape`: (C, H, W) of one image.
+    """
 
     metric: Metric = Accuracy()
     input_shape: tuple[int, int, int]
@@ -111,31 +115,33 @@ class Workload(ABC):
 
     @abstractmethod
     def model(self) -> nn.Module:
-        """The model with its weights. Raises UserError where they cannot be loaded."""
+        """Loads the model with its weights. Raises UserError where they cannot be loaded."""
 
     @abstractmethod
     def calibration_set(self) -> ImageSet:
-        """At most CALIBRATION_IMAGES training images."""
+        """Loads at most CALIBRATION_IMAGES training images. Raises UserError where they cannot be read."""
 
     @abstractmethod
     def training_set(self) -> ImageSet:
-        """Training images for recovery."""
+        """Loads the training images for recovery. Raises UserError where they cannot be read."""
 
     @abstractmethod
     def evaluation_set(self) -> ImageSet:
-        """The images on which quality is measured, `limit` of them."""
+        """Loads the images on which quality is measured, `limit` of them. Raises UserError where they cannot be
+        read."""
 
     def transfer_sets(self) -> tuple[ImageSet, ImageSet]:
-        """Training and evaluation images of the training track: another domain with the same classes. Unless the
-        workload says otherwise, its own images as photographic negatives."""
+        """Loads training and evaluation images of the training track: another domain with the same classes. Unless the
+        workload says otherwise, its images as photographic negatives."""
         return self.training_set().negative(), self.evaluation_set().negative()
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """What recovery minimises: cross-entropy, unless the workload says otherwise."""
+        """Computes what recovery minimises, from outputs and targets (batch, …) → a scalar: cross-entropy, unless the
+        workload says otherwise."""
         return functional.cross_entropy(outputs, targets)
 
     def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
-        """How far outputs are from the fp32 network's, for distillation: the Kullback–Leibler divergence of classes
-        (batch, classes), unless the workload says otherwise."""
+        """Computes how far outputs are from the fp32 network's, for distillation → a scalar: the Kullback–Leibler
+        divergence of classes (batch, classes), unless the workload says otherwise."""
         logarithms = outputs.log_softmax(1), reference.log_softmax(1)
         return functional.kl_div(*logarithms, reduction="batchmean", log_target=True)

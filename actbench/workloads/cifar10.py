@@ -1,4 +1,4 @@
-"""`cifar10-resnet20`: from torchvision's download, or from a folder of images in ImageFolder layout."""
+"""Workload `cifar10-resnet20`: images from torchvision's download, or from a folder in ImageFolder layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from actbench.workloads.zoo.resnet_cifar import ResNetCifar
 
 
 class Cifar10ResNet20(Workload):
-    """Ten classes of photographs, 3×32×32, top-1 on the 10,000 test images."""
+    """Classification of photographs in ten classes, 3×32×32, top-1 on the 10,000 test images."""
 
     input_shape = (3, 32, 32)
 
@@ -59,8 +59,8 @@ def _cache_folder() -> Path:
 def _downloaded(root: Path, *, train: bool) -> ImageSet:
     datasets = torchvision("torchvision.datasets")
     try:
-        found = datasets.CIFAR10(str(root), train=train, download=True)
+        dataset = datasets.CIFAR10(str(root), train=train, download=True)
     except (OSError, RuntimeError) as error:
         raise UserError(f"CIFAR-10 could not be downloaded ({error}): give --data DIR") from error
-    pixels = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(pixels, torch.tensor(found.targets), MEAN, DEVIATION)
+    pixels = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(pixels, torch.tensor(dataset.targets), MEAN, DEVIATION)

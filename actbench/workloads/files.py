@@ -1,4 +1,4 @@
-"""The files of a workload: digests of what is there (without torch), and checkpoints read without running code."""
+"""Files of a workload: digests of data and checkpoints (without torch), and checkpoints read without running code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK = 1 << 20
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content. Raises UserError where it cannot be read."""
+    """Computes the SHA-256 of a file's content, in hexadecimal. Raises UserError where it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -28,25 +28,26 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files of a folder, in the order of their names."""
+    """Computes the SHA-256 over names and contents of all files in a folder and below, in the order of their names."""
     digest = hashlib.sha256()
-    paths = sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    for path in paths:
+    for path in _files(folder):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
 def listing_digest(folder: Path) -> str:
-    """SHA-256 over the names and sizes of all files of a folder, in the order of their names."""
+    """Computes the SHA-256 over names and sizes of all files in a folder and below, in the order of their names: for
+    data that are too large to be read for each run."""
     digest = hashlib.sha256()
-    for path in sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names):
+    for path in _files(folder):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
     return digest.hexdigest()
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Fills a model from a checkpoint: safetensors, or a state dictionary saved by torch (read with `weights_only`).
+    """Fills a model, in place, from a checkpoint: safetensors, or a state dictionary saved by torch (read with
+    `weights_only`). A prefix `module.` of its names is left out.
 
     Raises UserError, in one line, where the file is damaged or belongs to another model.
     """
@@ -73,6 +74,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
         lines = str(error).splitlines()
         reason = (lines[1] if len(lines) > 1 else lines[0]).strip()
         raise UserError(f"checkpoint {path} does not fit {type(model).__name__}: {reason[:200]}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """Lists all files in a folder and below, in the order of their names."""
+    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
 
 
 def _first_line(error: Exception) -> str:

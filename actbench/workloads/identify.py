@@ -1,4 +1,4 @@
-"""What each workload is made of, as digests, and whether it is all there. No torch: a run is planned with this."""
+"""Identification of workloads by digests of what they are made of. No torch: a run is planned with this."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ MOBILENET_WEIGHTS = "torchvision:MobileNet_V2_Weights.IMAGENET1K_V2"
 
 
 def shapes(data: Path | None, weights: Path | None) -> dict[str, str]:
-    """Digests of `shapes`: the renderer's version and the checkpoint."""
+    """Identifies `shapes` by the renderer's version and the checkpoint's digest. Raises UserError for other data."""
     if data is not None:
         raise UserError("workload shapes draws its own images: leave --data out")
     return {"data": f"renderer:{SHAPES_RENDERER}", "weights": file_digest(weights or SHAPES_CHECKPOINT)}
 
 
 def cifar10(data: Path | None, weights: Path | None) -> dict[str, str]:
-    """Digests of `cifar10-resnet20`: the images and the checkpoint."""
+    """Identifies `cifar10-resnet20` by the digests of images and checkpoint. Raises UserError where one is missing."""
     if weights is None:
         raise UserError("workload cifar10-resnet20 needs --weights FILE: a ResNet-20 checkpoint (safetensors or .pt)")
     return {"data": _cifar10_data(data), "weights": file_digest(weights)}
 
 
 def mobilenet(data: Path | None, weights: Path | None) -> dict[str, str]:
-    """Digests of `mobilenet-v2`: the images by name and size, as ImageNet is large, and the checkpoint."""
+    """Identifies `mobilenet-v2` by the images' names and sizes, as ImageNet is large, and the checkpoint's digest.
+    Raises UserError where the images are missing."""
     if data is None:
         raise UserError("workload mobilenet-v2 needs --data DIR: a folder with train/<class>/ and val/<class>/")
     _check_parts(data, "train", "val")

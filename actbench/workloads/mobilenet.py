@@ -1,4 +1,4 @@
-"""`mobilenet-v2`: torchvision's MobileNetV2 on a folder of images, ImageNet or the user's own."""
+"""Workload `mobilenet-v2`: torchvision's MobileNetV2 on a folder of images, of ImageNet or of others."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _TRAINING_IMAGES = 5000
 
 
 class MobileNetV2(Workload):
-    """Sandler et al. 2018, arXiv 1801.04381: 3×224×224, top-1 on the images in `val/`; 2.2 M parameters and a head for
-    the folder's classes. Without --weights torchvision's ImageNet weights are downloaded."""
+    """Classification with MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381): 3×224×224, top-1 on the images in
+    `val/`; 2.2 M parameters and a head for the folder's classes. Without --weights torchvision's are downloaded."""
 
     input_shape = (3, SIZE, SIZE)
 
@@ -69,7 +69,7 @@ def _read(folder: Path, count: int | None) -> ImageSet:
 
 
 def _fit(image: Tensor) -> Tensor:
-    """The shorter side at 256, and the middle 224×224 (torchvision's own evaluation)."""
+    """Scales the shorter side to 256, and crops the middle 224×224, as torchvision's evaluation does."""
     functional = torchvision("torchvision.transforms.functional")
     resized: Tensor = functional.resize(image, [_RESIZED], antialias=True)
     cropped: Tensor = functional.center_crop(resized, [SIZE, SIZE])

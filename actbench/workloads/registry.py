@@ -1,4 +1,4 @@
-"""The workloads that come with actbench."""
+"""Registration of the workloads that come with actbench."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actbench.info import WorkloadInfo
 
 @hookimpl
 def register_workloads(register: Callable[[WorkloadInfo], None]) -> None:
-    """`shapes`, which needs nothing, `cifar10-resnet20` and `mobilenet-v2`."""
+    """Registers `shapes`, which needs nothing, `cifar10-resnet20` and `mobilenet-v2`."""
     register(
         WorkloadInfo(
             name="shapes",

@@ -30,8 +30,8 @@ _GROUND = 4.0
 
 @dataclass(frozen=True)
 class Scenes:
-    """`images` (n, 3, size, size) fp32 in [0, 1], at 8-bit levels; `labels` (n,) int64, 0 … 9; `masks`
-    (n, size, size) int64, 0 for the ground, class + 1 of the object that is seen; `depth` (n, size, size) fp32,
+    """Scenes as tensors: `images` (n, 3, size, size) fp32 in [0, 1], at 8-bit levels; `labels` (n,) int64, 0 … 9;
+    `masks` (n, size, size) int64, 0 for the ground, class + 1 of the object that is seen; `depth` (n, size, size) fp32,
     distance from the camera, the ground farthest."""
 
     images: Tensor
@@ -41,7 +41,8 @@ class Scenes:
 
 
 def render(count: int, seed: int, size: int = 64) -> Scenes:
-    """`count` scenes. The first n are the same however many follow. Raises ValueError for none, or under 16 pixels."""
+    """Renders `count` scenes of size×size pixels. The first n are the same however many follow. Raises ValueError for
+    none, or under 16 pixels."""
     if count < 1 or size < 16:
         raise ValueError(f"count {count} and size {size}: at least 1 scene of 16 pixels")
     # Always whole chunks, each with a generator of its own: what a scene looks like depends on its index alone.
@@ -90,7 +91,7 @@ def _add_object(
     grid: tuple[Tensor, Tensor],
     scene: tuple[Tensor, Tensor, Tensor],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws one object into every scene of a chunk; the first is the main one, the last two are there by chance."""
+    """Draws one object into every scene of a chunk; the first is the main one, the last two are present by chance."""
     main = number == 0
     classes = labels if main else (labels + 1 + draw.integers(len(CLASSES) - 1)) % len(CLASSES)
     scale = draw.uniform(0.34, 0.62, 1, 1) if main else draw.uniform(0.16, 0.3, 1, 1)
@@ -112,7 +113,7 @@ def _add_object(
 
 
 def _local(draw: _Draw, grid: tuple[Tensor, Tensor], scale: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-    """The object's own coordinates: shifted, turned, stretched a little."""
+    """Computes the object's local coordinates: shifted, turned, stretched a little."""
     x, y = grid
     left, up = draw.uniform(-reach, reach, 1, 1), draw.uniform(-reach, reach, 1, 1)
     angle, stretch = draw.uniform(0, 2 * math.pi, 1, 1), draw.uniform(0.8, 1.25, 1, 1)
@@ -131,13 +132,13 @@ def _heights(classes: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 
 def _light(draw: _Draw) -> Tensor:
-    """(chunk, 3) unit vectors towards the light, somewhere above."""
+    """Draws unit vectors (chunk, 3) towards the light, somewhere above."""
     angle, tilt = draw.uniform(0, 2 * math.pi), draw.uniform(0.3, 1.1)
     return torch.stack([tilt.sin() * angle.cos(), tilt.sin() * angle.sin(), tilt.cos()], dim=1)
 
 
 def _shade(height: Tensor, light: Tensor) -> Tensor:
-    """Ambient light and Lambert's cosine, with normals from differences of the height field."""
+    """Computes ambient light and Lambert's cosine, with normals from differences of the height field."""
     surface = torch.nan_to_num(height)
     pixel = 2 / height.shape[-1]
     down, right = torch.gradient(surface, spacing=pixel, dim=(1, 2))
@@ -147,7 +148,7 @@ def _shade(height: Tensor, light: Tensor) -> Tensor:
 
 
 def _texture(draw: _Draw, u: Tensor, v: Tensor, size: int) -> Tensor:
-    """(chunk, 3, size, size): two colours mixed by stripes, checks, smooth noise, or not at all."""
+    """Draws textures (chunk, 3, size, size): two colours mixed by stripes, checks, smooth noise, or not at all."""
     first, second = draw.uniform(0.1, 1, 3, 1, 1), draw.uniform(0.1, 1, 3, 1, 1)
     frequency, phase = draw.uniform(3, 9, 1, 1), draw.uniform(0, 6, 1, 1)
     stripes = torch.sin(frequency * u + phase)

@@ -1,4 +1,4 @@
-"""`shapes`: rendered objects and a small residual network; everything that it needs is in the package."""
+"""Workload `shapes`: rendered objects and a small residual network; everything that it needs is in the package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRAINING_IMAGES = 8192
 
 
 class Shapes(Workload):
-    """Which of ten solids is the largest in the picture: 3×64×64, top-1."""
+    """Classification of rendered scenes by the largest of ten solids in the picture: 3×64×64, top-1."""
 
     input_shape = (3, 64, 64)
 

@@ -18,12 +18,12 @@ def _inside(height: Tensor, condition: Tensor) -> Tensor:
 
 
 def _round(squared: Tensor) -> Tensor:
-    """√squared where it is positive, beside the solid otherwise."""
+    """Computes √squared where it is positive; elsewhere is beside the solid."""
     return _inside(squared.clamp_min(0).sqrt(), squared > 0)
 
 
 def _bevelled(distance: Tensor, top: float, slope: float = 3.0) -> Tensor:
-    """A flat top with slanting edges; `distance` to the outline, positive inside."""
+    """Makes a flat top with slanting edges from the `distance` to the outline, positive inside."""
     return _inside((slope * distance).clamp_max(top), distance > 0)
 
 

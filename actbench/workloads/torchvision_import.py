@@ -22,7 +22,7 @@ _SCHEMAS = (
 
 @cache
 def torchvision(module: str = "torchvision") -> ModuleType:
-    """`torchvision`, or one of its modules such as `torchvision.models`."""
+    """Imports `torchvision`, or one of its modules such as `torchvision.models`."""
     try:
         return import_module(module)
     except RuntimeError as error:
@@ -36,7 +36,7 @@ def torchvision(module: str = "torchvision") -> ModuleType:
 
 @cache
 def _declare_operators() -> torch.library.Library:
-    """Kept alive by the cache: a library's definitions go with it."""
+    """Declares the missing operators. The cache keeps the library alive, as its definitions go with it."""
     library = torch.library.Library("torchvision", "DEF")
     for schema in _SCHEMAS:
         library.define(schema)

@@ -19,7 +19,7 @@ from actbench.workloads.zoo.residual import ResidualNetwork
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """AdamW with a one-cycle schedule; images are flipped at random, which leaves every class what it is."""
+    """Settings of AdamW with a one-cycle schedule; images are flipped at random, which leaves classes as they are."""
 
     images: int = 20_000
     epochs: int = 10
@@ -30,7 +30,7 @@ class TrainingSettings:
 
 
 def train(settings: TrainingSettings) -> nn.Module:
-    """A trained network, in evaluation mode."""
+    """Trains a network, and returns it in evaluation mode."""
     torch.manual_seed(settings.seed)
     scenes = render(settings.images, TRAINING_SEED)
     network = ResidualNetwork().train()
@@ -51,7 +51,7 @@ def train(settings: TrainingSettings) -> nn.Module:
 
 
 def accuracy(network: nn.Module, count: int = 2000) -> float:
-    """Top-1 on the evaluation images, in per cent."""
+    """Computes top-1 on `count` evaluation images, in per cent."""
     scenes = render(count, EVALUATION_SEED)
     with torch.no_grad():
         outputs = torch.cat([network(_normalised(part)) for part in scenes.images.split(100)])
@@ -78,7 +78,7 @@ def _normalised(images: Tensor) -> Tensor:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description="Train the checkpoint of the workload `shapes`.")
     parser.add_argument("--out", type=Path, required=True, help="where to write the weights (safetensors)")
     parser.add_argument("--epochs", type=int, default=TrainingSettings.epochs)

@@ -95,10 +95,10 @@ def test_payloads_survive_in_the_bits_that_they_claim(drawn: tuple[Payload, list
     assert list(back) == list(payload)
     assert layout(back) == layout(payload)
     for name, field in payload.fields.items():
-        found = back.fields[name]
-        assert found.values.dtype == field.values.dtype
-        assert found.values.shape == field.values.shape
-        assert torch.equal(patterns(found.values), patterns(field.values))
+        unpacked = back.fields[name]
+        assert unpacked.values.dtype == field.values.dtype
+        assert unpacked.values.shape == field.values.shape
+        assert torch.equal(patterns(unpacked.values), patterns(field.values))
         if field.lengths is not None:
             assert torch.equal(back.lengths(name), field.lengths)
 

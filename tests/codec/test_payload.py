@@ -14,7 +14,7 @@ def test_bits_are_counted_by_image() -> None:
     payload = Payload(
         codes=unsigned(torch.zeros(2, 3, 4, 5), 7),
         scales=floating(torch.zeros(2, 3, dtype=torch.float16), side=True),
-        found=signed(torch.zeros(5), 9, lengths=torch.tensor([5, 0]), side=True),
+        positions=signed(torch.zeros(5), 9, lengths=torch.tensor([5, 0]), side=True),
     )
     plain, scales = 3 * 4 * 5 * 7, 3 * 16
     assert payload.bits_per_image().tolist() == [plain + scales + LENGTH_BITS + 45, plain + scales + LENGTH_BITS]

@@ -147,11 +147,11 @@ def test_the_clip_is_the_best_of_a_dense_grid(name: str, width: int) -> None:
     x, nonnegative = SAMPLES[name]
     lowest = 0.0 if nonnegative else float(x.min())
     highest = float(x.max())
-    found = squared_error(x, width, *least_squares_clip(x, width, nonnegative=nonnegative), nonnegative=nonnegative)
-    assert found <= squared_error(x, width, lowest, highest, nonnegative=nonnegative) * 1.0001
+    error = squared_error(x, width, *least_squares_clip(x, width, nonnegative=nonnegative), nonnegative=nonnegative)
+    assert error <= squared_error(x, width, lowest, highest, nonnegative=nonnegative) * 1.0001
     fractions = torch.linspace(0.001, 1, 1000).tolist()
     dense = min(squared_error(x, width, lowest * f, highest * f, nonnegative=nonnegative) for f in fractions)
-    assert found <= dense * 1.05
+    assert error <= dense * 1.05
 
 
 @pytest.mark.parametrize("width", [2, 4])

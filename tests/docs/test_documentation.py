@@ -13,6 +13,7 @@ import pytest
 from actbench import hookspecs
 from actbench.scaffold.write import write_package
 from actbench.testing import CHECKS, Subject, conduct
+from tests.installed import install
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAM = re.compile(r'```python title="(.*?)"\n(.*?)```', re.DOTALL)
@@ -77,15 +78,15 @@ def test_the_tutorial_from_nothing_to_a_published_row(tmp_path: Path) -> None:
     """All of its commands but `pip install`: in its place the package is put on the path with its entry point."""
     commands = [command.strip() for command in COMMANDS.findall((DOCS / "tutorial.md").read_text())]
     ((place, code),) = programs("tutorial.md").items()
-    source = tmp_path / "actbench-mean-residual" / "src"
+    package = tmp_path / "actbench-mean-residual"
     assert commands[0] == "pip install actbench"
     for command in commands[1:]:
         if command.startswith("pip"):
             assert command == 'pip install -e "actbench-mean-residual[test]"'
-            install(source)
+            install(package)
             (tmp_path / place).write_text(code)
             continue
-        done = run(command, tmp_path, str(source))
+        done = run(command, tmp_path, str(package / "src"))
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     page = (tmp_path / "leaderboards" / "methods" / "mean-residual.html").read_text()
     assert "✓ " in page, "the badge"
@@ -102,14 +103,6 @@ def test_the_packages_of_third_parties_are_those_that_are_documented(tmp_path: P
     (tmp_path / place).write_text(code)
     for path in written:
         assert (downstream / path.relative_to(tmp_path)).read_text() == path.read_text(), path
-
-
-def install(source: Path) -> None:
-    """What `pip install -e` writes, as far as entry points are concerned."""
-    information = source / "actbench_mean_residual-0.1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: actbench-mean-residual\nVersion: 0.1.0\n")
-    (information / "entry_points.txt").write_text("[actbench]\nmean_residual = actbench_mean_residual\n")
 
 
 def test_every_page_is_in_the_navigation() -> None:

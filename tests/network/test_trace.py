@@ -126,8 +126,8 @@ def report(model: str, ceiling: str) -> tuple[TracedNetwork, dict]:
 
 
 def test_published_ranks_of_resnet18() -> None:
-    _, found = report("resnet18", "4x")
-    ranks = {row["name"]: (row["channels"], row["rank"]) for row in found["maps"]}
+    _, figures = report("resnet18", "4x")
+    ranks = {row["name"]: (row["channels"], row["rank"]) for row in figures["maps"]}
     expected = {f"layer1.{name}": (64, 16) for name in ("0.conv1", "0.conv2", "1.conv1", "1.conv2")}
     expected |= {"layer2.0.conv1": (64, 16), "layer2.0.conv2": (128, 64), "layer2.1.conv1": (128, 64)}
     expected |= {"layer2.1.conv2": (128, 64), "layer3.0.conv1": (128, 64)}
@@ -135,15 +135,15 @@ def test_published_ranks_of_resnet18() -> None:
     assert reduced == expected
     assert list(reduced) == list(expected)
     assert len(ranks) == 16
-    assert round(found["total_ratio"], 1) == 2.3
-    assert found["limit"] == 50_176 * 32
+    assert round(figures["total_ratio"], 1) == 2.3
+    assert figures["limit"] == 50_176 * 32
 
 
 def test_published_ranks_of_vgg16() -> None:
-    _, found = report("vgg16_bn", "6x")
-    reduced = {row["name"]: row["rank"] for row in found["maps"] if row["rank"] != row["channels"]}
+    _, figures = report("vgg16_bn", "6x")
+    reduced = {row["name"]: row["rank"] for row in figures["maps"] if row["rank"] != row["channels"]}
     assert reduced == {"features.3": 10, "features.7": 42, "features.10": 42, "features.17": 170, "features.20": 170}
-    assert round(found["total_ratio"], 1) == 2.1
+    assert round(figures["total_ratio"], 1) == 2.1
 
 
 @pytest.mark.parametrize(("model", "share"), [("resnet18", "6.9"), ("vgg16", "2.3"), ("mobilenet_v2", "34.4")])
@@ -157,10 +157,10 @@ def test_largest_activation_against_parameters(model: str, share: str) -> None:
      "shufflenet_v2_x0_5", "squeezenet1_1", "regnet_y_400mf", "resnext50_32x4d", "inception_v3"],
 )  # fmt: skip
 def test_torchvisions_models_can_be_traced(model: str) -> None:
-    network, found = report(model, "4x")
+    network, figures = report(model, "4x")
     assert len(network.maps) >= 4
-    assert found["stored_peak"] <= found["limit"]
-    assert found["live_peak"] >= found["peak"]
+    assert figures["stored_peak"] <= figures["limit"]
+    assert figures["live_peak"] >= figures["peak"]
 
 
 class Two(nn.Module):

@@ -107,7 +107,7 @@ def test_progress_and_the_schedule(workload: Stripes, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("steps", [1, 2, 20])
 def test_divergence_is_unsupported_at_whatever_step(workload: Stripes, steps: int) -> None:
     recipe = Recipe(learning_rate=1e38, gradient_norm=1e38)
-    with pytest.raises(Unsupported, match="recovery diverged"):
+    with pytest.raises(Unsupported, match="training diverged"):
         recover(spliced(workload), network(workload), workload, steps, 0, CPU, recipe=recipe)
 
 

@@ -63,15 +63,15 @@ def test_a_sound_method_passes_all(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("name", ["quantize", "zvc", "hosvd", "subspace", "none"])
 def test_methods_of_ours(name: str) -> None:
-    found = conduct(Subject(name))
-    assert [check for check in found.checks if check.status == "failed"] == []
+    conformance = conduct(Subject(name))
+    assert [check for check in conformance.checks if check.status == "failed"] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(Subject("none").registry.methods)))
 def test_all_methods_of_ours(name: str) -> None:
-    found = conduct(Subject(name))
-    assert [check for check in found.checks if check.status == "failed"] == []
+    conformance = conduct(Subject(name))
+    assert [check for check in conformance.checks if check.status == "failed"] == []
 
 
 def test_every_check_has_its_section_in_the_documentation() -> None:
@@ -88,11 +88,11 @@ def test_the_command_and_the_badge(tmp_path: Path) -> None:
     done = subprocess.run([*base, "--out", str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1, done.stderr
     assert " 9 packing              failed:" in done.stdout
-    found = load_conformance(tmp_path)["breaks-packing"]
-    assert not found.passed
-    publish([record("breaks-packing")], tmp_path / "out", "quantize", conformance={"breaks-packing": found})
+    conformance = load_conformance(tmp_path)["breaks-packing"]
+    assert not conformance.passed
+    publish([record("breaks-packing")], tmp_path / "out", "quantize", conformance={"breaks-packing": conformance})
     page = (tmp_path / "out" / "methods" / "breaks-packing.html").read_text()
     assert "9. packing: failed: field" in page
-    assert load_conformance(tmp_path / "out") == {"breaks-packing": found}
+    assert load_conformance(tmp_path / "out") == {"breaks-packing": conformance}
     data = json.loads((tmp_path / "out" / "checks" / "breaks-packing.json").read_text())
     assert [check["number"] for check in data["checks"]] == list(range(1, len(CHECKS) + 1))

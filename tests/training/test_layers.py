@@ -54,10 +54,10 @@ def gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
 def test_without_loss_training_is_bit_exact(settings: dict[str, object]) -> None:
     plain = nn.Conv2d(6, 12, **settings)
     compressed = CompressedConv2d(copy.deepcopy(plain), SavedInput(PlainCodec(None)))
-    for own, expected in zip(
+    for gradient, expected in zip(
         gradients(compressed, smooth(4, 6, 9, 11)), gradients(plain, smooth(4, 6, 9, 11)), strict=True
     ):
-        assert torch.equal(own, expected)
+        assert torch.equal(gradient, expected)
 
 
 @pytest.mark.parametrize(
@@ -68,24 +68,24 @@ def test_the_weights_gradient_is_the_reconstructions(settings: dict[str, object]
     layer, x = nn.Conv2d(6, 12, **settings), smooth(4, 6, 9, 11)
     decoded = codec(x)
     assert not torch.allclose(decoded, x, atol=1e-3)
-    own_input, own_weight, own_bias = gradients(CompressedConv2d(copy.deepcopy(layer), SavedInput(codec)), x)
+    of_input, of_weight, of_bias = gradients(CompressedConv2d(copy.deepcopy(layer), SavedInput(codec)), x)
     exact_input, _, exact_bias = gradients(copy.deepcopy(layer), x)
     _, expected, _ = gradients(layer, decoded)
-    torch.testing.assert_close(own_input, exact_input)
-    torch.testing.assert_close(own_bias, exact_bias)
-    assert (own_weight - expected).norm() <= 1e-5 * expected.norm()
+    torch.testing.assert_close(of_input, exact_input)
+    torch.testing.assert_close(of_bias, exact_bias)
+    assert (of_weight - expected).norm() <= 1e-5 * expected.norm()
 
 
 @pytest.mark.parametrize("shape", [(7, 10), (3, 8, 10), (3, 4, 5, 10)], ids=str)
 @pytest.mark.parametrize("codec", [Coarse(), SavedDecomposition(0.9)], ids=lambda codec: type(codec).__name__)
 def test_linear_layers(shape: tuple[int, ...], codec: Codec) -> None:
     layer, x = nn.Linear(10, 6), smooth(*shape)
-    own_input, own_weight, own_bias = gradients(CompressedLinear(copy.deepcopy(layer), SavedInput(codec)), x)
+    of_input, of_weight, of_bias = gradients(CompressedLinear(copy.deepcopy(layer), SavedInput(codec)), x)
     exact_input, _, exact_bias = gradients(copy.deepcopy(layer), x)
     _, expected, _ = gradients(layer, codec(x))
-    torch.testing.assert_close(own_input, exact_input)
-    torch.testing.assert_close(own_bias, exact_bias)
-    assert (own_weight - expected).norm() <= 1e-5 * expected.norm()
+    torch.testing.assert_close(of_input, exact_input)
+    torch.testing.assert_close(of_bias, exact_bias)
+    assert (of_weight - expected).norm() <= 1e-5 * expected.norm()
 
 
 def test_a_frozen_weight_saves_nothing() -> None:
@@ -96,10 +96,10 @@ def test_a_frozen_weight_saves_nothing() -> None:
 
 def test_half_precision() -> None:
     layer, x = nn.Conv2d(6, 12, 3, padding=1).bfloat16(), smooth(4, 6, 9, 11).bfloat16()
-    _, own, _ = gradients(CompressedConv2d(copy.deepcopy(layer), SavedInput(SavedDecomposition(0.999))), x)
+    _, gradient, _ = gradients(CompressedConv2d(copy.deepcopy(layer), SavedInput(SavedDecomposition(0.999))), x)
     _, expected, _ = gradients(layer, x)
-    assert own.dtype == torch.bfloat16
-    assert (own - expected).norm() < 0.1 * expected.norm()
+    assert gradient.dtype == torch.bfloat16
+    assert (gradient - expected).norm() < 0.1 * expected.norm()
 
 
 class Counting(Coarse):

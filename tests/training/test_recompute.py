@@ -53,20 +53,22 @@ def train(model: nn.Module, steps: int = 3) -> None:
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_without_loss_recomputed_normalisations_train_as_torch_does(bias: bool, momentum: float | None) -> None:
     plain = network(bias, momentum)
-    own = prepare(plain, {"0": PlainCodec(None), "3": PlainCodec(None)}, normalisation="recomputed")
-    assert sum(isinstance(part, NormalisedConv2d) for part in own.modules()) == 2
-    train(plain), train(own)
-    for (name, expected), (own_name, value) in zip(plain.named_parameters(), own.named_parameters(), strict=True):
-        assert torch.allclose(value, expected, rtol=1e-4, atol=1e-6), (name, own_name)
-    for expected, value in zip(plain.buffers(), own.buffers(), strict=True):
+    prepared = prepare(plain, {"0": PlainCodec(None), "3": PlainCodec(None)}, normalisation="recomputed")
+    assert sum(isinstance(part, NormalisedConv2d) for part in prepared.modules()) == 2
+    train(plain), train(prepared)
+    for (name, expected), (prepared_name, value) in zip(
+        plain.named_parameters(), prepared.named_parameters(), strict=True
+    ):
+        assert torch.allclose(value, expected, rtol=1e-4, atol=1e-6), (name, prepared_name)
+    for expected, value in zip(plain.buffers(), prepared.buffers(), strict=True):
         torch.testing.assert_close(value, expected)
-    plain.eval(), own.eval()
-    torch.testing.assert_close(own(images()), plain(images()), rtol=1e-4, atol=1e-5)
+    plain.eval(), prepared.eval()
+    torch.testing.assert_close(prepared(images()), plain(images()), rtol=1e-4, atol=1e-5)
 
 
 def test_a_recomputed_normalisation_has_the_gradient_of_the_decoded_input() -> None:
     plain = network()
-    own = prepare(plain, {"0": Coarse(), "3": Coarse()}, normalisation="recomputed")
+    prepared = prepare(plain, {"0": Coarse(), "3": Coarse()}, normalisation="recomputed")
     first = NormalisedConv2d(
         copy.deepcopy(plain.get_submodule("0")), copy.deepcopy(plain.get_submodule("1")), SavedInput(Coarse())
     )
@@ -77,7 +79,7 @@ def test_a_recomputed_normalisation_has_the_gradient_of_the_decoded_input() -> N
     # Mean and deviation are those of the forward pass: the two differ by what the codec changes in them.
     expected = plain.get_submodule("0").weight.grad
     assert (first.convolution.weight.grad - expected).norm() < 0.1 * expected.norm()
-    assert own(x).requires_grad
+    assert prepared(x).requires_grad
 
 
 def test_it_saves_nothing_of_the_normalisations_inputs() -> None:
@@ -103,8 +105,8 @@ def test_a_normalisation_that_others_read_too_stays() -> None:
             y = self.conv(x)
             return self.norm(y) + y
 
-    own = prepare(fx.symbolic_trace(Net()), {"conv": PlainCodec(None)}, normalisation="recomputed")
-    assert not any(isinstance(part, NormalisedConv2d) for part in own.modules())
+    prepared = prepare(fx.symbolic_trace(Net()), {"conv": PlainCodec(None)}, normalisation="recomputed")
+    assert not any(isinstance(part, NormalisedConv2d) for part in prepared.modules())
 
 
 @pytest.mark.parametrize(
@@ -118,22 +120,22 @@ def test_any_other_layer_is_compressed_by_hooks(layer: nn.Module) -> None:
     decoded = copy.deepcopy(layer)
     decoded.zero_grad(), layer.zero_grad()
     layer(x).backward(gradient), decoded(Coarse()(x)).backward(gradient)
-    for own, expected in zip(lossless.layer.parameters(), layer.parameters(), strict=True):
-        assert torch.equal(own.grad, expected.grad)
+    for parameter, expected in zip(lossless.layer.parameters(), layer.parameters(), strict=True):
+        assert torch.equal(parameter.grad, expected.grad)
     torch.testing.assert_close(lossy.layer.weight.grad, decoded.weight.grad)
     assert not torch.allclose(lossy.layer.weight.grad, layer.weight.grad)
 
 
 def test_a_networks_transposed_convolution_is_compressed_and_counted() -> None:
     plain = fx.symbolic_trace(nn.Sequential(nn.ConvTranspose2d(3, 4, 3), nn.Sigmoid()))
-    own = prepare(plain, {"0": PlainCodec(None)})
-    with saved_bytes(own) as ledger:
-        y = own(images())
+    prepared = prepare(plain, {"0": PlainCodec(None)})
+    with saved_bytes(prepared) as ledger:
+        y = prepared(images())
         parts = ledger.bytes_by_module()
     assert parts["0.layer"] == images().numel() * 4
     y.square().sum().backward()
     plain(images()).square().sum().backward()
-    assert torch.equal(own.get_submodule("0").layer.weight.grad, plain.get_submodule("0").weight.grad)
+    assert torch.equal(prepared.get_submodule("0").layer.weight.grad, plain.get_submodule("0").weight.grad)
 
 
 def test_encoding_and_gradients_are_watched() -> None:

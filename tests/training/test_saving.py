@@ -127,8 +127,8 @@ def test_a_mask_is_the_relus_gradient_where_its_output_would_not_be() -> None:
     x = torch.randn(4, 8, 6, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
     weights = torch.randn(4, 8, 6, 6)
     exact = torch.autograd.grad((x.relu() * weights).sum(), x)[0]
-    own = torch.autograd.grad((MaskedReLU()(x) * weights).sum(), x)[0]
-    assert torch.equal(own, exact)
+    masked = torch.autograd.grad((MaskedReLU()(x) * weights).sum(), x)[0]
+    assert torch.equal(masked, exact)
     lossy = SavedDecomposition(0.8)(x.detach().relu())
     assert ((lossy > 0) * weights - exact).norm() > 0.3 * exact.norm(), "the trap"
 
@@ -137,10 +137,10 @@ def test_a_mask_is_the_relus_gradient_where_its_output_would_not_be() -> None:
 def test_masked_relus_are_torchs(most: float | None) -> None:
     x = (4 * torch.randn(3, 5, 7)).requires_grad_()
     reference = functional.relu(x) if most is None else functional.relu6(x)
-    own = MaskedReLU(most)(x)
-    assert torch.equal(own, reference)
+    masked = MaskedReLU(most)(x)
+    assert torch.equal(masked, reference)
     gradient = torch.randn(3, 5, 7)
-    assert torch.equal(torch.autograd.grad(own, x, gradient)[0], torch.autograd.grad(reference, x, gradient)[0])
+    assert torch.equal(torch.autograd.grad(masked, x, gradient)[0], torch.autograd.grad(reference, x, gradient)[0])
 
 
 def normalised(norm: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -154,17 +154,17 @@ def normalised(norm: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_a_quantised_normalisation_is_exact_forward_and_close_backward(affine: bool, momentum: float | None) -> None:
     plain = nn.BatchNorm2d(6, affine=affine, momentum=momentum)
-    own = QuantisedNorm(copy.deepcopy(plain))
+    quantised = QuantisedNorm(copy.deepcopy(plain))
     for seed in range(2):
         x = 3 + 2 * torch.randn(8, 6, 9, 9, generator=torch.Generator().manual_seed(seed))
         expected, exact = normalised(plain, x)
-        got, close = normalised(own, x)
-        torch.testing.assert_close(got, expected)
+        output, close = normalised(quantised, x)
+        torch.testing.assert_close(output, expected)
         for a, b in zip(close, exact, strict=True):
             assert (a - b).norm() < 0.01 * b.norm()
             a.zero_(), b.zero_()
     for name, value in plain.named_buffers():
-        torch.testing.assert_close(own.norm.get_buffer(name), value)
+        torch.testing.assert_close(quantised.norm.get_buffer(name), value)
 
 
 def test_a_low_rank_input_ruins_a_normalisations_gradient() -> None:
@@ -173,8 +173,8 @@ def test_a_low_rank_input_ruins_a_normalisations_gradient() -> None:
     _, exact = normalised(nn.BatchNorm2d(8), x)
     _, lossy = normalised(nn.BatchNorm2d(8), SavedDecomposition(0.8)(x))
     assert (lossy[0] - exact[0]).norm() > 0.1 * exact[0].norm()
-    _, own = normalised(QuantisedNorm(nn.BatchNorm2d(8)), x)
-    assert (own[0] - exact[0]).norm() < 0.01 * exact[0].norm()
+    _, quantised = normalised(QuantisedNorm(nn.BatchNorm2d(8)), x)
+    assert (quantised[0] - exact[0]).norm() < 0.01 * exact[0].norm()
 
 
 def test_a_frozen_normalisation_saves_nothing() -> None:
@@ -191,16 +191,16 @@ def test_a_frozen_normalisation_saves_nothing() -> None:
 
 def test_lossless_codecs_and_masks_train_bit_for_bit() -> None:
     plain = blocks(2, 8)
-    own = prepare(plain, {"0": PlainCodec(None), "3": PlainCodec(None)}, normalisation="exact")
+    prepared = prepare(plain, {"0": PlainCodec(None), "3": PlainCodec(None)}, normalisation="exact")
     for step in range(3):
         x = images(14, 8, 4) + 0.01 * step
-        for model in (plain, own):
+        for model in (plain, prepared):
             model.zero_grad()
             model(x).square().mean().backward()
             with torch.no_grad():
                 for parameter in model.parameters():
                     parameter -= 0.1 * parameter.grad
-    for a, b in zip(plain.parameters(), own.parameters(), strict=True):
+    for a, b in zip(plain.parameters(), prepared.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
@@ -221,10 +221,10 @@ def test_functions_become_masks_too() -> None:
             return functional.relu6(torch.relu(self.layer(x))).relu()
 
     model = fx.symbolic_trace(Net())
-    own = prepare(model, {})
-    assert sum(isinstance(part, MaskedReLU) for part in own.modules()) == 3
+    prepared = prepare(model, {})
+    assert sum(isinstance(part, MaskedReLU) for part in prepared.modules()) == 3
     x = torch.randn(2, 2, 4, 4)
-    assert torch.equal(own(x), model(x))
+    assert torch.equal(prepared(x), model(x))
 
 
 @given(st.integers(1, 17), st.integers(0, 40), st.booleans())

@@ -40,10 +40,10 @@ def test_a_run_on_a_users_own_folder(folder: Path) -> None:
         [*command, *more, "--results", str(folder / "r")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found = {r.spec["method"]["name"]: r for r in map(read_record, (folder / "r").rglob("*.json"))}
-    assert found["quantize"].status == "ok", found["quantize"].reason
-    assert found["quantize"].measurements.quality is not None
-    assert found["quantize"].measurements.quality.images == 4
+    records = {r.spec["method"]["name"]: r for r in map(read_record, (folder / "r").rglob("*.json"))}
+    assert records["quantize"].status == "ok", records["quantize"].reason
+    assert records["quantize"].measurements.quality is not None
+    assert records["quantize"].measurements.quality.images == 4
 
 
 def test_its_maps_and_images(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Each image takes the first of a ladder's settings whose stream fits into the map's allowance."""
+"""A ladder of settings, of which each image takes the first whose stream fits into the map's allowance."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ class Rung(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, x: Tensor) -> Stream:
-        """(batch, C, H, W) → one string of bits an image."""
+        """Encodes a batch (batch, C, H, W) to one string of bits an image."""
 
     @abstractmethod
     def decode(self, stream: Stream) -> Tensor:
-        """One string of bits an image → (batch, C, H, W)."""
+        """Decodes one string of bits an image to (batch, C, H, W)."""
 
     def lengths(self, x: Tensor) -> Tensor:
-        """(batch,) the lengths of the strings, for a coder that knows them without writing them."""
+        """Counts the bits of the strings → (batch,) int64; override it where they are known without writing the
+        strings."""
         return self.encode(x).lengths
 
     def describe(self) -> dict[str, OptionValue]:
-        """The setting, for the record."""
+        """Describes the setting, for the record."""
         return {}
 
 
@@ -47,7 +48,7 @@ class Ladder(Codec):
 
     @property
     def rungs(self) -> list[Rung]:
-        """The settings, the planned one first."""
+        """Settings, the planned one first."""
         return [cast(Rung, rung) for rung in self._rungs]
 
     @property
@@ -62,34 +63,34 @@ class Ladder(Codec):
 
     @override
     def encode(self, x: Tensor) -> Payload:
-        left = torch.arange(len(x), device=x.device)
-        streams, order, taken = [], [], torch.zeros_like(left)
+        remaining = torch.arange(len(x), device=x.device)
+        streams, order, chosen = [], [], torch.zeros_like(remaining)
         for number, rung in enumerate(self.rungs):
-            stream = rung.encode(x[left])
+            stream = rung.encode(x[remaining])
             fits = stream.lengths <= self.stream_bits
             streams.append(stream.select(fits.nonzero()[:, 0]))
-            order.append(left[fits])
-            taken[left[fits]] = number
-            left = left[~fits]
-            if not len(left):
+            order.append(remaining[fits])
+            chosen[remaining[fits]] = number
+            remaining = remaining[~fits]
+            if not len(remaining):
                 break
-        if len(left):
+        if len(remaining):
             raise InvalidCodec("the last rung of a ladder does not fit into its allowance")
         joined = concatenate(streams).select(torch.cat(order).argsort())
         return Payload(
-            rung=unsigned(taken[:, None], self.rung_bits, side=True),
+            rung=unsigned(chosen[:, None], self.rung_bits, side=True),
             stream=unsigned(joined.bits, 1, lengths=joined.lengths),
         )
 
     @override
     def decode(self, payload: Payload) -> Tensor:
-        taken = payload["rung"][:, 0]
+        chosen = payload["rung"][:, 0]
         stream = Stream(payload["stream"], payload.lengths("stream"))
-        images = [(taken == number).nonzero()[:, 0] for number in range(len(self.rungs))]
+        images = [(chosen == number).nonzero()[:, 0] for number in range(len(self.rungs))]
         decoded = [
-            rung.decode(stream.select(chosen))
-            for rung, chosen in zip(self.rungs, images, strict=True)
-            if len(chosen) or not len(taken)
+            rung.decode(stream.select(indices))
+            for rung, indices in zip(self.rungs, images, strict=True)
+            if len(indices) or not len(chosen)
         ]
         return torch.cat(decoded)[torch.cat(images).argsort()]
 
@@ -103,7 +104,7 @@ class Ladder(Codec):
 
 
 def stream_allowance(allowed: int, rungs: int) -> int:
-    """Bits that are left for the stream of an image when the rung and the stream's length are paid for."""
+    """Computes the bits that are left for the stream of an image when the rung and the stream's length are paid for."""
     return allowed - _rung_bits(rungs) - LENGTH_BITS
 
 

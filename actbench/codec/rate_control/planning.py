@@ -1,4 +1,5 @@
-"""Which of a coder's settings is planned for a map: of those that fit on calibration images, the least wrong."""
+"""Planning of a ladder: which of a coder's settings is planned for a map is, of those that fit on calibration images,
+the least wrong."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class LadderMethod(Method):
     The coarser settings of its family follow on the ladder, and `Pooled` ends it."""
 
     def families(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Sequence[Sequence[Rung]]:
-        """Families of settings; `allowance.bits` is what a stream may have, overheads paid."""
+        """Names families of settings, each from the finest to the coarsest; `allowance.bits` is what a stream may have,
+        overheads paid."""
         raise NotImplementedError
 
     @override
@@ -64,7 +66,7 @@ def _lengths(rung: Rung, sample: Tensor) -> Tensor:
 
 
 def _from_first_fitting(rungs: Sequence[Rung], sample: Tensor, bits: int) -> Sequence[Rung]:
-    """The rungs from the first on that fits with the margin; none where none does."""
+    """Keeps the rungs from the first on that fits with the margin; none where none does."""
     for number, rung in enumerate(rungs):
         # With two images over the limit the quantile is over it, whatever the others' lengths are.
         over = MARGIN * _lengths(rung, sample[:_PROBED]).double() > bits
@@ -74,7 +76,8 @@ def _from_first_fitting(rungs: Sequence[Rung], sample: Tensor, bits: int) -> Seq
 
 
 def _coarsest(fmap: FeatureMap, families: Sequence[Sequence[Rung]], sample: Tensor, bits: int) -> Rung:
-    """The coarsest setting that fits for most images, where none fits for all."""
+    """Chooses the coarsest setting that fits for most images, where none fits for all. Raises Unsupported where none
+    does."""
     shares = {rungs[-1]: float((_lengths(rungs[-1], sample) <= bits).double().mean()) for rungs in families if rungs}
     best = max(shares, key=shares.__getitem__, default=None)
     if best is None or shares[best] <= 0.5:

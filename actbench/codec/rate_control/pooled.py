@@ -16,7 +16,8 @@ from actbench.feature_map import FeatureMap
 
 
 class Pooled(Rung):
-    """The map averaged over squares of `side`×`side` positions, each value in a code of fixed length: it always fits.
+    """A rung that stores the map averaged over squares of `side`×`side` positions, each value in a code of fixed
+    length: it always fits.
 
     `C·⌈H/side⌉·⌈W/side⌉·width` bits; side 1 is the map itself.
     """
@@ -24,13 +25,14 @@ class Pooled(Rung):
     def __init__(self, fmap: FeatureMap, side: int, quantizer: UniformQuantizer) -> None:
         super().__init__()
         self.shape = (fmap.channels, *_pooled_size(fmap, side))
-        self.full = (fmap.height, fmap.width)
+        self.size = (fmap.height, fmap.width)
         self.side = side
         self.quantizer = quantizer
 
     @classmethod
     def fitting(cls, fmap: FeatureMap, sample: Tensor, allowance: Allowance) -> Pooled:
-        """With the smallest squares for which the narrowest width fits, and the widest width that fits with them."""
+        """Makes the rung with the smallest squares for which the narrowest width fits, and the widest width that fits
+        with them. Raises Unsupported where not even one value a channel fits."""
         for side in range(1, max(fmap.height, fmap.width) + 1):
             height, width = _pooled_size(fmap, side)
             fitting = [w for w in allowance.widths if fmap.channels * height * width * w <= allowance.bits]
@@ -52,8 +54,8 @@ class Pooled(Rung):
         count = self.shape[0] * self.shape[1] * self.shape[2]
         codes = from_bits(stream.bits.reshape(len(stream.lengths), count, self.quantizer.width), self.quantizer.width)
         values = self.quantizer.decode(codes.float()).to(self.quantizer.high.dtype)
-        whole = functional.interpolate(values.unflatten(1, self.shape), scale_factor=self.side, mode="nearest")
-        return whole[:, :, : self.full[0], : self.full[1]]
+        repeated = functional.interpolate(values.unflatten(1, self.shape), scale_factor=self.side, mode="nearest")
+        return repeated[:, :, : self.size[0], : self.size[1]]
 
 
 def _pooled_size(fmap: FeatureMap, side: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The network of `shapes`: small, and with everything that a codec meets in larger residual networks.
+"""Network of `shapes`: small, and with everything that a codec meets in larger residual networks.
 
 A pooled stem; bottleneck blocks of 1×1 and 3×3 convolutions and basic blocks of 3×3 ones (He et al. 2016), with
 identity skips, and with strided 1×1 convolutions where the size changes.
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """`ReLU(branch(x) + skip(x))`"""
+    """Residual block: `ReLU(branch(x) + skip(x))`."""
 
     def __init__(self, branch: nn.Module, skip: nn.Module) -> None:
         super().__init__()
@@ -19,12 +19,12 @@ class Residual(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, C_in, H, W) → (batch, C, H/stride, W/stride)"""
+        """Computes (batch, C_in, H, W) → (batch, C, H/stride, W/stride)."""
         return self.relu(self.branch(x) + self.skip(x))  # type: ignore[no-any-return]
 
 
 class ResidualNetwork(nn.Module):
-    """3×64×64 → ten classes; the largest feature maps are 48×32×32."""
+    """Residual network for 3×64×64 → ten classes; the largest feature maps are 48×32×32."""
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ResidualNetwork(nn.Module):
         self.classifier = nn.Linear(128, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, 3, H, W) → (batch, classes)"""
+        """Computes (batch, 3, H, W) → (batch, classes)."""
         features = self.stage3(self.stage2(self.stage1(self.stem(x))))
         return self.classifier(features.mean((2, 3)))  # type: ignore[no-any-return]
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions; where the size changes, the shortcut subsamples and pads channels (option A)."""
+    """Block of two 3×3 convolutions; where the size changes, the shortcut subsamples and pads channels (option A)."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Block(nn.Module):
         self.padding = (channels - channels_in) // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, C_in, H, W) → (batch, C, H/stride, W/stride)"""
+        """Computes (batch, C_in, H, W) → (batch, C, H/stride, W/stride)."""
         branch = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
         return self.relu2(branch + self._shortcut(x))  # type: ignore[no-any-return]
 
@@ -32,7 +32,7 @@ class Block(nn.Module):
 
 
 class ResNetCifar(nn.Module):
-    """3×32×32 → 10 classes: three stages of 16, 32 and 64 channels, `blocks` blocks each (3 make ResNet-20)."""
+    """ResNet for 3×32×32 → 10 classes: stages of 16, 32 and 64 channels, `blocks` blocks each (3 make ResNet-20)."""
 
     def __init__(self, blocks: int = 3, classes: int = 10) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class ResNetCifar(nn.Module):
         self.linear = nn.Linear(64, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, 3, 32, 32) → (batch, classes)"""
+        """Computes (batch, 3, 32, 32) → (batch, classes)."""
         features = self.layer3(self.layer2(self.layer1(self.relu(self.bn1(self.conv1(x))))))
         return self.linear(features.mean((2, 3)))  # type: ignore[no-any-return]
 
