@@ -15,7 +15,7 @@ from actbench.info import MethodInfo, Option, WorkloadInfo, load_target
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MethodInfo",
@@ -32,7 +32,7 @@ __all__ = [
 def load_results(path: str | Path) -> DataFrame:
     """The records of a results folder, or of a published leaderboard, as a tidy data frame: a row a cell.
 
-    Its columns are explained in `actbench.leaderboard.flat.COLUMNS`. Raises UserError where there are no records.
+    Its columns are explained in `actbench.records.columns.COLUMNS`. Raises UserError where there are no records.
     """
     frame: DataFrame = load_target("actbench.leaderboard.frame:load_results")(path)
     return frame

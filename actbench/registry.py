@@ -107,15 +107,15 @@ def load_plugins(files: Iterable[Path] = ()) -> Registry:
 
 
 def _installed() -> list[EntryPoint]:
-    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    installed = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     allowed = os.environ.get(RESTRICT)
     if allowed is None:
-        return found
+        return installed
     names = {name.strip() for name in allowed.split(",") if name.strip()}
-    missing = sorted(names - {entry.name for entry in found})
+    missing = sorted(names - {entry.name for entry in installed})
     if missing:
         raise UserError(f"{RESTRICT} names {missing[0]!r}, which is not installed")
-    return [entry for entry in found if entry.name in names]
+    return [entry for entry in installed if entry.name in names]
 
 
 def _report_of(entry: EntryPoint) -> PluginReport:
@@ -163,22 +163,22 @@ def _collect(registry: Registry, manager: pluggy.PluginManager, plugin: Any, rep
         "register_workloads": (WorkloadInfo, registry.workloads),
         "register_executors": (ExecutorInfo, registry.executors),
     }
-    found: dict[str, dict[str, Any]] = {hook: {} for hook in known}
+    registered: dict[str, dict[str, Any]] = {hook: {} for hook in known}
     for hook, (kind, table) in known.items():
         caller = manager.subset_hook_caller(hook, remove_plugins=others)
-        caller(register=_registrar(kind, table, found[hook]))
+        caller(register=_registrar(kind, table, registered[hook]))
     for hook, (_, table) in known.items():  # all of what it provides, or nothing
-        table.update(found[hook])
-        report.provides += found[hook]
+        table.update(registered[hook])
+        report.provides += registered[hook]
 
 
-def _registrar(kind: type[Any], taken: dict[str, Any], found: dict[str, Any]) -> Callable[[Any], None]:
+def _registrar(kind: type[Any], taken: dict[str, Any], registered: dict[str, Any]) -> Callable[[Any], None]:
     def register(info: Any) -> None:
         if not isinstance(info, kind):
             raise TypeError(f"registered {type(info).__name__}, not {kind.__name__}")
-        if info.name in taken or info.name in found:
+        if info.name in taken or info.name in registered:
             raise ValueError(f"{info.name!r} is registered already; rename it")
-        found[info.name] = info
+        registered[info.name] = info
 
     return register
 

@@ -44,9 +44,9 @@ def check(
             reason = f": {outcome.reason}" if outcome.reason else ""
             console.print(f"{outcome.number:>2} {outcome.name:<20} [{style}]{outcome.status}[/]{escape(reason)}")
 
-    found = conduct(Subject(info.name, options, plugin or ()), CHECKS, ended)
+    result = conduct(Subject(info.name, options, plugin or ()), CHECKS, ended)
     if out is not None:
-        write_conformance(found, out / FOLDER / f"{info.name}.json")
-    console.print_json(found.model_dump_json()) if as_json else console.print(f"{info.name}: {found.summary}")
-    if not found.passed:
+        write_conformance(result, out / FOLDER / f"{info.name}.json")
+    console.print_json(result.model_dump_json()) if as_json else console.print(f"{info.name}: {result.summary}")
+    if not result.passed:
         raise typer.Exit(1)

@@ -26,21 +26,23 @@ def compare(
     """What got better or worse from one set of records to another, beyond the intervals."""
     from actbench.leaderboard.compare import compare as compare_records
 
-    found = compare_records(_load(before), _load(after))
+    comparison = compare_records(_load(before), _load(after))
     if as_json:
-        print(json.dumps(asdict(found), indent=1))
+        print(json.dumps(asdict(comparison), indent=1))
         return
     table = new_table()
     for column in ("cell", "measure", "before", "after", ""):
         table.add_column(column, no_wrap=True)
-    for change in found.changes:
+    for change in comparison.changes:
         style = "green" if change.verdict == "better" else "red"
         row = (change.cell, change.measure, change.before, change.after)
         table.add_row(*map(escape, row), f"[{style}]{change.verdict}")
-    if found.changes:
+    if comparison.changes:
         print_whole(table)
-    sides = f"{len(found.only_before)} only before, {len(found.only_after)} only after"
-    Console().print(f"{found.compared} cells compared, {len(found.changes)} changes; {sides}", highlight=False)
+    sides = f"{len(comparison.only_before)} only before, {len(comparison.only_after)} only after"
+    Console().print(
+        f"{comparison.compared} cells compared, {len(comparison.changes)} changes; {sides}", highlight=False
+    )
 
 
 def _load(path: Path) -> list[Record]:

@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def methods(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the methods that can be run."""
-    found = load_plugins(plugin or ()).methods.values()
+    infos = load_plugins(plugin or ()).methods.values()
     columns = ["method", "title", "tracks", "footprint", "learnable", "options", "version"]
     rows = (
         [
@@ -34,21 +34,21 @@ def methods(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
             ", ".join(f"{option.name}={option.default}" for option in info.options),
             info.version,
         ]
-        for info in found
+        for info in infos
     )
-    _show(as_json, [asdict(info) for info in found], columns, rows)
+    _show(as_json, [asdict(info) for info in infos], columns, rows)
 
 
 def workloads(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the workloads."""
-    found = load_plugins(plugin or ()).workloads.values()
-    rows = ([info.name, info.title, info.metric, ", ".join(f"--{need}" for need in info.requires)] for info in found)
-    _show(as_json, [asdict(info) for info in found], ["workload", "title", "metric", "needs"], rows)
+    infos = load_plugins(plugin or ()).workloads.values()
+    rows = ([info.name, info.title, info.metric, ", ".join(f"--{need}" for need in info.requires)] for info in infos)
+    _show(as_json, [asdict(info) for info in infos], ["workload", "title", "metric", "needs"], rows)
 
 
 def plugins(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the plugins, what each provides, and why one could not be loaded."""
-    found = load_plugins(plugin or ()).plugins
+    reports = load_plugins(plugin or ()).plugins
     columns = ["plugin", "from", "version", "provides", "error, notes"]
     rows = (
         [
@@ -58,9 +58,9 @@ def plugins(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
             ", ".join(report.provides),
             "; ".join(filter(None, [report.error, *report.notes])),
         ]
-        for report in found
+        for report in reports
     )
-    _show(as_json, [asdict(report) for report in found], columns, rows)
+    _show(as_json, [asdict(report) for report in reports], columns, rows)
 
 
 def _show(as_json: bool, data: list[dict[str, Any]], columns: list[str], rows: Iterable[list[str]]) -> None:

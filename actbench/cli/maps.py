@@ -69,17 +69,17 @@ def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> Workl
 
 def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> dict[str, Any]:
     """The report of a network, in bits an image. `rank` is at the widest code that the budget allows."""
-    found = network.maps if convention == "conv-inputs" else network.activations
-    if not found:
+    counted = network.maps if convention == "conv-inputs" else network.activations
+    if not counted:
         raise UserError("the model has no feature map: no convolution reads the output of another layer")
-    rows = [_row(fmap, found, budget) for fmap in found]
-    traffic, stored = sum(fmap.bits for fmap in found), sum(row["stored_bits"] for row in rows)
+    rows = [_row(fmap, counted, budget) for fmap in counted]
+    traffic, stored = sum(fmap.bits for fmap in counted), sum(row["stored_bits"] for row in rows)
     largest = max((fmap.elements for fmap in network.activations), default=0)
     return {
         "ceiling": str(budget.ceiling),
         "bits": str(budget.bits),
-        "limit": budget.ceiling.limit(found),
-        "peak": max(fmap.bits for fmap in found),
+        "limit": budget.ceiling.limit(counted),
+        "peak": max(fmap.bits for fmap in counted),
         "traffic": traffic,
         "stored_peak": max(row["stored_bits"] for row in rows),
         "stored_traffic": stored,
@@ -150,8 +150,8 @@ def _parse_shape(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _row(fmap: FeatureMap, found: tuple[FeatureMap, ...], budget: Budget) -> dict[str, Any]:
-    allowance = budget.allowance(fmap, found)
+def _row(fmap: FeatureMap, counted: tuple[FeatureMap, ...], budget: Budget) -> dict[str, Any]:
+    allowance = budget.allowance(fmap, counted)
     width = budget.bits.high
     rank = fmap.channels if allowance.leaves_alone(fmap) else allowance.rank(fmap.positions, width)
     return {

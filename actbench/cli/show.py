@@ -25,22 +25,22 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a record: what was run, what came out, map by map, and where."""
-    found = read_record(record)
+    loaded = read_record(record)
     if as_json:
-        print(found.model_dump_json(indent=1, context={"plain": True}))
+        print(loaded.model_dump_json(indent=1, context={"plain": True}))
         return
     from actbench.cli.results import print_table
 
-    print_table([found])
+    print_table([loaded])
     console = Console()
-    for title, values in _sections(found).items():
+    for title, values in _sections(loaded).items():
         console.print(f"\n[bold]{title}")
         for name, value in values.items():
             console.print(escape(f"  {name}: {value}"), highlight=False, soft_wrap=True)
-    if found.measurements.footprint:
+    if loaded.measurements.footprint:
         console.print("\n[bold]feature maps")
-        print_whole(_maps(found.measurements))
-    if training := found.measurements.training:
+        print_whole(_maps(loaded.measurements))
+    if training := loaded.measurements.training:
         console.print("\n[bold]kept for backward")
         print_whole(_savers(training))
         console.print("\n[bold]gradients on a fixed batch")

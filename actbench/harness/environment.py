@@ -44,13 +44,13 @@ def _has_cuda() -> bool:
 
 def versions() -> dict[str, str]:
     """Of actbench, Python and the packages that numbers depend on."""
-    found = {"actbench": __version__, "python": platform.python_version()}
+    installed = {"actbench": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def machine(device: str) -> dict[str, OptionValue]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict
 from statistics import median
 from typing import cast
 
@@ -25,7 +24,6 @@ from actbench.measure.memory import measure_peak
 from actbench.network.tap import Tap
 from actbench.recipe import PROTOCOL_RECIPE
 from actbench.records.parts.training import Training as TrainingPart
-from actbench.records.parts.training import WeightGradient
 from actbench.recovery.train import train
 from actbench.settings import Training
 from actbench.spec import CellSpec
@@ -164,7 +162,7 @@ def _measure_step(step: _Step, module: nn.Module, codecs: Mapping[str, Codec], *
         saved_by_module=saved,
         choices={name: codec.describe() for name, codec in codecs.items()},
         step=timing,
-        gradients=[WeightGradient(**asdict(error)) for error in gradient_errors(module, step.vanilla, step.loss)],
+        gradients=gradient_errors(module, step.vanilla, step.loss),
         losses=[],
     )
 

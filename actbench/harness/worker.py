@@ -90,9 +90,9 @@ def _limit_memory() -> None:
 
 def _claim_standard_output() -> IO[bytes]:
     """Keeps standard output for answers: a plugin's print, even from C, must not be taken for one."""
-    own = os.dup(sys.stdout.fileno())
+    answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return os.fdopen(own, "wb")
+    return os.fdopen(answers, "wb")
 
 
 def _listen(stream: IO[bytes]) -> SimpleQueue[dict[str, Any]]:

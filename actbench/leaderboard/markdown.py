@@ -30,10 +30,10 @@ def index_page(counts: Mapping[str, int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def workload_page(name: str, found: Sequence[Board]) -> str:
+def workload_page(name: str, shown_boards: Sequence[Board]) -> str:
     """All boards of a workload."""
-    parts = [f"# {escape(name)}", RANKS, *map(_legend, dict.fromkeys(board.track for board in found))]
-    for board in found:
+    parts = [f"# {escape(name)}", RANKS, *map(_legend, dict.fromkeys(board.track for board in shown_boards))]
+    for board in shown_boards:
         parts += [f"## {escape(board.key.title)}", _table(board), _seeds(board), _curves(board), _reasons(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -49,18 +49,18 @@ def _table(board: Board) -> str:
 
 def _seeds(board: Board) -> str:
     """One line for all seeds of a method at a ceiling."""
-    found = over_seeds(board.rows)
-    if not found:
+    summaries = over_seeds(board.rows)
+    if not summaries:
         return ""
     rows = [
         [
-            own.name,
-            own.ceiling or "–",
-            str(own.seeds),
-            f"{own.quality:.2f} ± {own.quality_half:.2f}",
-            f"{own.difference:+.2f} ± {own.difference_half:.2f}",
+            summary.name,
+            summary.ceiling or "–",
+            str(summary.seeds),
+            f"{summary.quality:.2f} ± {summary.quality_half:.2f}",
+            f"{summary.difference:+.2f} ± {summary.difference_half:.2f}",
         ]
-        for own in found
+        for summary in summaries
     ]
     return "Over seeds, with 95 % intervals of the means:\n\n" + grid(
         ["method", "ceiling", "seeds", "quality", "Δ"], rows

@@ -71,10 +71,10 @@ def _write_pages(
     conformance: Mapping[str, Conformance],
 ) -> None:
     site, by_workload = Site(), _by_workload(records)
-    found = {name: boards(measured, anchor, verifications) for name, measured in by_workload.items()}
+    boards_of = {name: boards(measured, anchor, verifications) for name, measured in by_workload.items()}
     for name, measured in by_workload.items():
-        _write_workload(folder / "boards" / place(name), name, measured, found[name], verifications, site)
-    everything = [board for of_workload in found.values() for board in of_workload]
+        _write_workload(folder / "boards" / place(name), name, measured, boards_of[name], verifications, site)
+    everything = [board for of_workload in boards_of.values() for board in of_workload]
     names = sorted({record.cell.method.name for record in records})
     for name in names:
         page = site.method(name, methods.get(name), everything, conformance.get(name))
@@ -98,15 +98,15 @@ def _write_workload(
     folder: Path,
     name: str,
     records: Sequence[Record],
-    found: Sequence[Board],
+    shown_boards: Sequence[Board],
     verifications: Mapping[str, Verification],
     site: Site,
 ) -> None:
     rows = [flat(record) for record in records]
-    _write(folder / "README.md", workload_page(name, found))
+    _write(folder / "README.md", workload_page(name, shown_boards))
     _write(folder / "rows.json", json.dumps(rows, indent=1, allow_nan=False) + "\n")
     _write(folder / "rows.csv", _csv(rows))
-    _write(folder / "index.html", site.workload(name, found))
+    _write(folder / "index.html", site.workload(name, shown_boards))
     for record in records:
         verification = verifications.get(digest(record)) if verifications else None
         page = Path(record.file_name).with_suffix(".html")

@@ -33,9 +33,9 @@ def over_seeds(rows: Sequence[Row]) -> list[OverSeeds]:
             method = row.record.cell.method
             key = (method.name, method.version, str(sorted(method.options.items())), row.ceiling)
             grouped.setdefault(key, []).append(row)
-    groups = [own for own in grouped.values() if len(own) > 1]
-    names = row_names([own[0].record for own in groups], seeds=False)
-    return [_summary(name, own) for name, own in zip(names, groups, strict=True)]
+    groups = [seeded for seeded in grouped.values() if len(seeded) > 1]
+    names = row_names([seeded[0].record for seeded in groups], seeds=False)
+    return [_summary(name, seeded) for name, seeded in zip(names, groups, strict=True)]
 
 
 def _summary(name: str, rows: Sequence[Row]) -> OverSeeds:

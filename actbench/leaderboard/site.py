@@ -47,18 +47,18 @@ class Site:
         names = [(name, place(name)) for name in methods]
         return self._render("index.html", cards=cards, methods=names, root=".")
 
-    def workload(self, name: str, found: Sequence[Board]) -> str:
+    def workload(self, name: str, shown_boards: Sequence[Board]) -> str:
         """All boards of a workload."""
         reference = {"bits": REFERENCE_BITS, "loss": REFERENCE_LOSS}
-        boards = [_board(board) for board in found]
+        boards = [_board(board) for board in shown_boards]
         return self._render("workload.html", name=name, boards=boards, ranks=RANKS, reference=reference, root="../..")
 
     def method(
-        self, name: str, info: MethodInfo | None, found: Sequence[Board], conformance: Conformance | None = None
+        self, name: str, info: MethodInfo | None, shown_boards: Sequence[Board], conformance: Conformance | None = None
     ) -> str:
         """One method: what it says of itself, where it is installed, what its checks found, and its rows."""
         boards = []
-        for board in found:
+        for board in shown_boards:
             rows = [row for row in board.rows if row.record.cell.method.name == name]
             page = {"workload": board.key.workload, "folder": f"boards/{place(board.key.workload)}"}
             boards += [_table(board, rows) | page] if rows else []
@@ -83,8 +83,8 @@ class Site:
         from plotly.offline import get_plotlyjs
 
         folder = resources.files("actbench.leaderboard") / "templates"
-        own = {name: (folder / name).read_text("utf-8") for name in ("style.css", "board.js")}
-        return own | {"plotly.min.js": get_plotlyjs()}
+        texts = {name: (folder / name).read_text("utf-8") for name in ("style.css", "board.js")}
+        return texts | {"plotly.min.js": get_plotlyjs()}
 
     def _render(self, template: str, **values: Any) -> str:
         return self._templates.get_template(template).render(**values)

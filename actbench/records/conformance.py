@@ -53,11 +53,11 @@ def write_conformance(conformance: Conformance, path: Path) -> None:
 
 def load_conformance(folder: Path) -> dict[str, Conformance]:
     """By method, what stands in `checks/` of a results folder or a leaderboard. Raises UserError for a damaged file."""
-    found = {}
+    by_method = {}
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:
             conformance = Conformance.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise UserError(f"{path} is no valid result of `actbench check`: remove it, or check again") from error
-        found[conformance.method] = conformance
-    return found
+        by_method[conformance.method] = conformance
+    return by_method

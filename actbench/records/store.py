@@ -47,14 +47,14 @@ class Store:
 
     def add_missing(self, records: Iterable[Record]) -> Iterator[tuple[Path, Record]]:
         """Adds each of many records, as `add_once` does; where each is."""
-        there: dict[str, list[Path]] = {}
+        present: dict[str, list[Path]] = {}
         for path in sorted(_records_below(self.folder), key=attempt):
-            there.setdefault(_key(path), []).append(path)
+            present.setdefault(_key(path), []).append(path)
         for record in records:
-            yield self._once(record, there.get(record.key, []))[0], record
+            yield self._once(record, present.get(record.key, []))[0], record
 
-    def _once(self, record: Record, there: Sequence[Path]) -> tuple[Path, bool]:
-        for path in there:
+    def _once(self, record: Record, present: Sequence[Path]) -> tuple[Path, bool]:
+        for path in present:
             if read_record(path) == record.model_copy(update={"attempt": attempt(path)}):
                 return path, False
         return self.add(record)[0], True

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class GradientError:
-    """Error of one weight's gradient: the cosine of its angle to the exact gradient, and the error's norm relative to
-    that of the exact gradient."""
-
-    name: str
-    cosine: float
-    relative_error: float
+from actbench.records.parts.training import WeightGradient
 
 
 def gradient_errors(
     compressed: nn.Module, vanilla: nn.Module, run: Callable[[nn.Module], Tensor]
-) -> list[GradientError]:
+) -> list[WeightGradient]:
     """Compares the gradients of two modules' weights; both have the same parameters in the same order. `run` gives the
     loss of a module on a fixed batch."""
     approximate, exact = _gradients(compressed, run), _gradients(vanilla, run)
@@ -42,7 +33,8 @@ def _gradients(module: nn.Module, run: Callable[[nn.Module], Tensor]) -> dict[st
     return dict(zip(named, gradients, strict=True))
 
 
-def _error(name: str, approximation: Tensor, exact: Tensor) -> GradientError:
+def _error(name: str, approximation: Tensor, exact: Tensor) -> WeightGradient:
     approximation, exact = approximation.double().flatten(), exact.double().flatten()
     cosine = float(functional.cosine_similarity(approximation, exact, dim=0))
-    return GradientError(name, cosine, float((approximation - exact).norm() / exact.norm().clamp_min(1e-30)))
+    relative = float((approximation - exact).norm() / exact.norm().clamp_min(1e-30))
+    return WeightGradient(name=name, cosine=cosine, relative_error=relative)
