@@ -50,7 +50,8 @@ def publish(
     never changed or removed, and of each cell the newest attempt is shown. `anchor`: the baseline's name. `methods`:
     those that are installed. `verifications`: by the digest of the record. `conformance`: by the name of the method."""
     store = Store(folder)
-    for path, record in store.add_missing(sorted(records, key=lambda record: (record.cell.workload.name, record.key))):
+    ordered = sorted(records, key=lambda record: (record.cell.workload.name, record.key))
+    for path, record in zip(store.add_missing(ordered), ordered, strict=True):
         if (verification := verifications.get(digest(record)) if verifications else None) is not None:
             write_verification(path, verification)
     shown = load_records(folder)

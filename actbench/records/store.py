@@ -35,40 +35,46 @@ class Store:
 
     def add(self, record: Record) -> tuple[Path, Record]:
         """Writes a record under the next free attempt. The file is on disk, whole, when this returns."""
-        try:
-            return self._add(record)
-        except OSError as error:
-            raise UserError(f"cannot write a record into {self.folder}: {error.strerror or error}") from error
+        return self._write(record, self.attempts(record.cell.workload.name, record.key))
 
     def add_once(self, record: Record) -> tuple[Path, bool]:
-        """Writes a record under the next free attempt, unless one of its cell has the same content: where it is, and
-        whether it is new."""
-        return self._once(record, self.attempts(record.cell.workload.name, record.key))
+        """Writes a record as `add` does, unless one of its cell has the same content: where it is, and whether it is
+        new."""
+        return self._write_once(record, self.attempts(record.cell.workload.name, record.key))
 
-    def add_missing(self, records: Iterable[Record]) -> Iterator[tuple[Path, Record]]:
-        """Adds each of many records, as `add_once` does; where each is."""
+    def add_missing(self, records: Iterable[Record]) -> list[Path]:
+        """Adds each of many records, as `add_once` does, and waits once until all are on disk: where each is."""
         present: dict[str, list[Path]] = {}
         for path in sorted(_records_below(self.folder), key=attempt):
             present.setdefault(_key(path), []).append(path)
+        paths = []
         for record in records:
-            yield self._once(record, present.get(record.key, []))[0], record
+            attempts = present.setdefault(record.key, [])
+            path, is_new = self._write_once(record, attempts, durable=False)
+            attempts += [path] if is_new else []
+            paths.append(path)
+        os.sync()
+        return paths
 
-    def _once(self, record: Record, present: Sequence[Path]) -> tuple[Path, bool]:
+    def _write_once(self, record: Record, present: Sequence[Path], *, durable: bool = True) -> tuple[Path, bool]:
         for path in present:
             if read_record(path) == record.model_copy(update={"attempt": attempt(path)}):
                 return path, False
-        return self.add(record)[0], True
+        return self._write(record, present, durable=durable)[0], True
 
-    def _add(self, record: Record) -> tuple[Path, Record]:
-        workload = record.cell.workload.name
-        (self.folder / place(workload)).mkdir(parents=True, exist_ok=True)
-        number = 1 + max(map(attempt, self.attempts(workload, record.key)), default=0)
-        while True:
-            numbered = record.model_copy(update={"attempt": number})
-            path = self.folder / place(workload) / numbered.file_name
-            if write_once(path, numbered.model_dump_json()):
-                return path, numbered
-            number += 1
+    def _write(self, record: Record, present: Sequence[Path], *, durable: bool = True) -> tuple[Path, Record]:
+        folder = self.folder / place(record.cell.workload.name)
+        number = 1 + max(map(attempt, present), default=0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                numbered = record.model_copy(update={"attempt": number})
+                path = folder / numbered.file_name
+                if write_once(path, numbered.model_dump_json(), durable=durable):
+                    return path, numbered
+                number += 1
+        except OSError as error:
+            raise UserError(f"cannot write a record into {self.folder}: {error.strerror or error}") from error
 
     def attempts(self, workload: str, key: str) -> list[Path]:
         """The records of a cell, the newest last."""
@@ -147,10 +153,11 @@ def attempt(path: Path) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def write_once(path: Path, text: str) -> bool:
-    """Writes a file, whole, unless there is one; whether it did. A link, unlike a rename, never replaces a file."""
+def write_once(path: Path, text: str, *, durable: bool = True) -> bool:
+    """Writes a file, whole, unless there is one; whether it did. A link, unlike a rename, never replaces a file.
+    Without `durable` it may not be on disk yet when this returns."""
     try:
-        with _written(path, text) as temporary:
+        with _written(path, text, durable=durable) as temporary:
             os.link(temporary, path)
     except FileExistsError:
         return False
@@ -168,14 +175,15 @@ def write_over(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _written(path: Path, text: str) -> Iterator[str]:
+def _written(path: Path, text: str, *, durable: bool = True) -> Iterator[str]:
     """A file beside `path` with all of the text, on disk; gone in the end, unless it has got another name."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         yield temporary
     finally:

@@ -52,6 +52,14 @@ def test_show_loads_no_torch(tmp_path: Path) -> None:
     assert "loaded: []" in done.stderr
 
 
+def test_the_maps_of_a_workload_are_those_that_are_measured(tmp_path: Path) -> None:
+    done = actbench("maps", "--workload", "shapes", "--ceiling", "8x", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["peak"] == 8 * report["limit"] == 1_572_864
+    assert report["maps"][0]["name"] == "stage1.0.branch.0.0"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

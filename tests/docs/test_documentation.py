@@ -91,7 +91,7 @@ def test_the_tutorial_from_nothing_to_a_published_row(tmp_path: Path) -> None:
     page = (tmp_path / "leaderboards" / "methods" / "mean-residual.html").read_text()
     assert "✓ " in page, "the badge"
     assert page.count(">record</a>") == 2
-    board = (tmp_path / "leaderboards" / "shapes" / "README.md").read_text()
+    board = (tmp_path / "leaderboards" / "boards" / "shapes" / "README.md").read_text()
     assert re.search(r"\| \d+ \| mean-residual \| 4x \|", board)
 
 

@@ -92,6 +92,49 @@ def test_what_is_published_can_be_read_again(tmp_path: Path) -> None:
     assert "| 1 | wavelet | 4x | 89.80 ± 1.00 |" in text
 
 
+def test_no_record_is_dropped_that_is_not_replaced(tmp_path: Path) -> None:
+    """Neither of a workload that is published anew, nor of another one, nor an earlier attempt of the same cell."""
+    others = record("other")
+    publish([*RECORDS, others], tmp_path, "quantize")
+    before = {path: path.read_bytes() for path in (tmp_path / "records").rglob("*.json")}
+    assert len(before) == len(RECORDS) + 1
+    newer = record("wavelet", "8x", 86.0)
+    publish([newer, record("wavelet", "2x", 90.0)], tmp_path, "quantize")
+    publish([newer], tmp_path, "quantize")
+    after = {path: path.read_bytes() for path in (tmp_path / "records").rglob("*.json")}
+    assert after.items() > before.items()
+    assert len(after) == len(before) + 2, "one of a new cell, one newer attempt, and nothing for what was there already"
+    shown = {kept.file_name: kept for kept in load_records(tmp_path)}
+    assert f"{newer.key}-2.json" in shown
+    assert f"{newer.key}-1.json" not in shown
+    assert (tmp_path / "boards" / "toy" / "records" / f"{others.key}-1.html").exists()
+
+
+def test_publishing_where_the_records_are_keeps_every_attempt(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for value in (80.0, 81.0, 82.0):
+        store.add(record("wavelet", value=value))
+    command = [sys.executable, "-m", "actbench", "publish", "--results", str(tmp_path), "--out", str(tmp_path)]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "1 records of 1 workloads" in done.stdout
+    assert len(list((tmp_path / "records" / "toy").iterdir())) == 3
+    assert "82.00" in (tmp_path / "boards" / "toy" / "README.md").read_text()
+
+
+def test_a_workload_that_is_called_as_a_folder_of_ours(tmp_path: Path) -> None:
+    def named(workload: str) -> Record:
+        spec = CellSpec(WorkloadSpec(workload, {}), MethodSpec("m", "1", {}), record("m").cell.budget)
+        return record("m").model_copy(update={"key": spec.key, "spec": spec.canonical()})
+
+    names = ["records", "methods", "checks", "boards"]
+    publish([named(name) for name in names], tmp_path, "quantize")
+    publish([named(name) for name in names], tmp_path, "quantize")
+    assert len(load_records(tmp_path)) == 4
+    assert sorted(path.name for path in (tmp_path / "boards").iterdir()) == sorted(names)
+
+
 def test_text_from_records_stays_text(tmp_path: Path) -> None:
     hostile = [
         *RECORDS,

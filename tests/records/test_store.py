@@ -70,6 +70,14 @@ def test_the_newest_attempt_of_each_cell(store: Store, make_record: Make, cell: 
     assert store.latest("cifar10", cells[0].key) is None
 
 
+def test_many_at_once_and_none_twice(store: Store, make_record: Make, cell: CellSpec) -> None:
+    first, again = make_record(reason="first"), make_record(reason="again")
+    assert [path.name[20:] for path in store.add_missing([first, again, first])] == ["-1.json", "-2.json", "-1.json"]
+    assert [path.name[20:] for path in store.add_missing([again])] == ["-2.json"]
+    assert store.add_once(first) == (store.folder / "shapes" / f"{cell.key}-1.json", False)
+    assert len(files(store)) == 2
+
+
 def test_an_empty_store(store: Store, cell: CellSpec) -> None:
     assert newest_files(store.folder) == []
     assert store.latest("shapes", cell.key) is None

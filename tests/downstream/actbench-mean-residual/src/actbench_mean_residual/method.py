@@ -1,7 +1,6 @@
 """`mean-residual`: each channel's mean, and what is left of every value in a few bits."""
 
-from actbench.codec import Codec, Method, Payload, Unsupported
-from actbench.codec import floating, unsigned
+from actbench.codec import Codec, Method, Payload, Unsupported, floating, unsigned
 
 
 class MeanResidualCodec(Codec):

@@ -1,0 +1,77 @@
+"""Columns: each described once, and the same for tables, files and comparisons."""
+
+from dataclasses import replace
+
+import pytest
+
+from actbench.info import Track
+from actbench.records.column import NOTHING, Column, kibibytes, ratio, scaled, signed_number
+from actbench.records.columns import COLUMNS, IN_TABLES, column, field_names, flat, legend, table_columns
+from actbench.records.record import Record
+from tests.leaderboard.made_up import RECORDS, record
+
+
+def test_every_column_says_what_it_is() -> None:
+    names = [shown.name for shown in COLUMNS]
+    assert len(names) == len(set(names))
+    for shown in COLUMNS:
+        assert shown.title
+        assert shown.help
+
+
+@pytest.mark.parametrize("track", list(IN_TABLES))
+def test_what_tables_show_has_a_direction_and_a_legend(track: Track) -> None:
+    shown = table_columns(track)
+    assert all(one.better in ("more", "less") for one in shown)
+    assert [line.partition(": ")[0] for line in legend(track)] == [one.title for one in shown]
+
+
+def test_what_is_compared_is_a_number_with_a_direction() -> None:
+    compared = [shown for shown in COLUMNS if shown.repeats is not None]
+    assert {shown.name for shown in compared} >= {"quality", "peak_bits", "traffic_bits", "macs", "latency_ratio"}
+    for shown in compared:
+        assert shown.better is not None
+        assert (shown.interval is not None) == (shown.repeats != "exact")
+
+
+def test_a_flat_row_has_every_field() -> None:
+    for measured in RECORDS:
+        assert list(flat(measured)) == field_names()
+    row = flat(record("wavelet", "4x", 89.8, 250, options={"levels": 3}))
+    assert (row["method"], row["options"], row["ceiling"], row["quality"]) == ("wavelet", "levels=3", "4x", 89.8)
+    assert (row["quality_low"], row["quality_high"]) == (pytest.approx(88.8), pytest.approx(90.8))
+    assert (row["peak_ratio"], row["peak_bits"], row["latency_ratio"]) == (1024 / 250, 250, None)
+    assert flat(record("none", "1x"))["ceiling"] == ""
+
+
+def test_the_text_of_a_value() -> None:
+    measured = record("wavelet", "4x", 89.8, 250)
+    assert column("quality").text(measured) == "89.80 ± 1.00"
+    assert column("difference").text(measured) == "-0.20 ± 0.50"
+    assert column("peak_ratio").text(measured) == "4.10x"
+    assert column("latency_ratio").text(measured) == NOTHING
+    assert column("seed").text(measured) == "0"
+    assert [signed_number(1.5), ratio(8), scaled(62_801_152), scaled(999), kibibytes(1 << 20)] == [
+        "+1.50",
+        "8.00x",
+        "62.8 M",
+        "999",
+        "1,024 KiB",
+    ]
+
+
+def test_a_column_of_what_holds_its_source() -> None:
+    length = Column[str]("length", "length", "of a text", len, better="less", interval=lambda text: (0, len(text)))
+    held: Column[list[str]] = length.of(lambda texts: texts[0] if texts else None)
+    assert (held.value(["abc"]), held.value([])) == (3, None)
+    assert (held.bounds(["abc"]), held.bounds([])) == ((0, 3), None)
+    assert replace(held, value=length.value, interval=length.interval) == length  # type: ignore[arg-type]
+
+
+def test_a_copy_with_another_spec_is_another_cell() -> None:
+    one, other = record("a"), record("b")
+    assert one.cell.method.name == "a"
+    copied = one.model_copy(update={"key": other.key, "spec": other.spec})
+    assert copied.cell == other.cell
+    assert one.cell.method.name == "a"
+    assert isinstance(copied, Record)

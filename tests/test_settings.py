@@ -1,0 +1,80 @@
+"""Settings of a track: said once, and the same on the command line, in a cell's key, in titles and in tables."""
+
+import shlex
+from typing import Any
+
+import pytest
+
+from actbench.errors import UserError
+from actbench.records.columns import column
+from actbench.settings import TRACKS, Inference, Settings, Training, settings_from_canonical, settings_of
+
+SETTINGS = [
+    Inference(),
+    Inference(200),
+    Inference(200, "paper"),
+    Training(100),
+    Training(100, 4, "recomputed"),
+]
+DEFAULTS: dict[str, Any] = {"--recover": 0, "--recipe": "protocol", "--last": None, "--normalisation": "quantised"}
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.title)
+def test_the_arguments_give_the_settings_again(settings: Settings) -> None:
+    words = settings.arguments()
+    chosen = dict(zip(words[::2], words[1::2], strict=True))
+    track = chosen.pop("--track", "inference")
+    whole = {name: int(value) if value.isdecimal() else value for name, value in chosen.items()}
+    assert settings_of(track, DEFAULTS | whole) == settings  # type: ignore[arg-type]
+    assert shlex.join(words) == " ".join(words)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.title)
+def test_the_canonical_form_gives_the_settings_again(settings: Settings) -> None:
+    assert settings_from_canonical(settings.canonical()) == settings
+
+
+def test_what_is_at_its_default_goes_without_saying() -> None:
+    assert Inference().canonical() == {"track": "inference", "division": "closed", "recover": 0}
+    assert Training(100).canonical() == {"track": "training", "division": "open", "recover": 100}
+    assert Training(100, 4).canonical()["last"] == 4
+
+
+def test_titles_are_for_people() -> None:
+    assert [settings.title for settings in SETTINGS] == [
+        "inference, closed",
+        "inference, open (200 steps)",
+        "inference, open (200 steps), papers' recipes",
+        "training, all layers (100 steps)",
+        "training, last 4 layers (100 steps), normalisations recomputed",
+    ]
+
+
+def test_whose_rows_a_setting_changes() -> None:
+    assert Inference(200, "paper").of_role("method") == Inference(200, "paper")
+    assert Inference(200, "paper").of_role("baseline") == Inference(200)
+    assert Training(9, 4, "exact").of_role("baseline") == Training(9, 4, "exact")
+    assert Training(9, 4, "exact").of_role("reference") == Training(9, 4)
+
+
+@pytest.mark.parametrize(
+    ("track", "chosen", "says"),
+    [
+        ("inference", {"--last": 2}, "--last goes with --track training"),
+        ("inference", {"--normalisation": "exact"}, "--normalisation goes with --track training"),
+        ("training", {"--recover": 3, "--recipe": "paper"}, "--recipe goes with --track inference"),
+        ("training", {}, "give a number of steps"),
+        ("inference", {"--recipe": "paper"}, "give a number of steps"),
+    ],
+)
+def test_what_does_not_go_together(track: Any, chosen: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        settings_of(track, DEFAULTS | chosen)
+
+
+@pytest.mark.parametrize("kind", TRACKS.values())
+def test_every_setting_is_worded_and_has_a_column(kind: type[Settings]) -> None:
+    for wording in kind.wordings().values():
+        assert wording.argument.startswith("--")
+        assert wording.help.endswith(".")
+        assert column(wording.column).help.endswith(".")
