@@ -109,3 +109,10 @@ def test_every_page_is_in_the_navigation() -> None:
     listed = (DOCS.parent / "mkdocs.yml").read_text()
     for page in DOCS.rglob("*.md"):
         assert f" {page.relative_to(DOCS).as_posix()}\n" in listed
+
+
+def test_the_seams_name_tests_that_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "architecture.md").read_text())
+    assert len(named) >= 20
+    for path, test in named:
+        assert f"def {test}(" in (DOCS.parent / path).read_text(), f"{path}::{test}"
