@@ -20,7 +20,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads a map: `operation` is `conv`, `linear` or the name of a function such as `add`."""
+    """A layer or function that reads a map: `operation` is `conv`, `linear` or the name of a function such as `add`."""
 
     name: str
     operation: str

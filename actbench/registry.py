@@ -195,7 +195,7 @@ def _load_file(file: Path) -> Any:
 
 
 def _module_name(file: Path) -> str:
-    """`actbench_plugin_<stem>`, with a number where another file of that name was there first."""
+    """The module's name: `actbench_plugin_<stem>`, with a number where another file of that name was there first."""
     name = base = "actbench_plugin_" + re.sub(r"\W", "_", file.stem)
     number = 1
     while name in sys.modules and sys.modules[name].__file__ != str(file):

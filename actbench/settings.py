@@ -54,7 +54,7 @@ class TrackSettings:
 
     @property
     def division(self) -> Division:
-        """`open` where the network is trained once codecs are in place."""
+        """The division: `open` where the network is trained once codecs are in place."""
         return "open" if self.training_steps else "closed"
 
     @property
@@ -93,7 +93,7 @@ class TrackSettings:
         return cls(**{name: data[said.key] for name, said in cls.wordings().items() if said.key in data})
 
     def _worded(self) -> list[tuple[Wording, Any, bool]]:
-        """Of each setting what is said of it, its value, and whether that is not the default."""
+        """For each setting what is said of it, its value, and whether that is not the default."""
         values = [(part, getattr(self, part.name)) for part in fields(self)]
         return [(_wording(part), value, value != part.default) for part, value in values]
 

@@ -200,7 +200,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_options(given: Sequence[str], registry: Registry) -> dict[str, dict[str, OptionValue]]:
-    """`METHOD.NAME=VALUE` to values of the options' types."""
+    """Reads `METHOD.NAME=VALUE` as values of the options' types."""
     parsed: dict[str, dict[str, OptionValue]] = {}
     for text in given:
         target, equals, value = text.partition("=")

@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "torchvision", "numpy")
 
 
 def choose_device(wanted: WantedDevice) -> Device:
-    """`auto` takes a GPU where there is one. Raises UserError for `cuda` without one."""
+    """The device that is meant: `auto` takes a GPU where there is one. Raises UserError for `cuda` without one."""
     if wanted == "cpu":
         return "cpu"
     if _has_cuda():
@@ -43,7 +43,7 @@ def _has_cuda() -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Of actbench, Python and the packages that numbers depend on."""
+    """Versions of actbench, Python and the packages that numbers depend on."""
     installed = {"actbench": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -20,7 +20,7 @@ LOSS_IMAGES = 128
 
 
 class PlanningNetwork:
-    """See `actbench.codec.method.Network`."""
+    """The network as `actbench.codec.method.Network` describes it; it can be observed, too."""
 
     def __init__(self, network: TracedNetwork, workload: Workload, calibration: ImageSet, device: torch.device) -> None:
         self._network = network

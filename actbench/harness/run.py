@@ -19,7 +19,7 @@ from actbench.spec import CellSpec
 
 
 class RunObserver:
-    """Who watches a run; does nothing unless overridden."""
+    """An observer of a run that does nothing unless overridden."""
 
     def started(self, cell: CellSpec) -> None:
         """A cell begins."""

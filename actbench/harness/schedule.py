@@ -114,7 +114,7 @@ def _methods(request: RunRequest, registry: Registry) -> list[tuple[MethodInfo, 
 
 
 def _asked(request: RunRequest, registry: Registry) -> list[MethodInfo]:
-    """`all` are those of the track."""
+    """The methods that were named; `all` are those of the track."""
     if request.methods == ("all",):
         return [info for info in registry.methods.values() if request.settings.track in info.tracks]
     return [registry.method(name) for name in request.methods]

@@ -82,7 +82,7 @@ class _Step:
         self.images, self.targets = pixels.to(bench.device), targets.to(bench.device)
 
     def loss(self, module: nn.Module) -> Tensor:
-        """Of the batch."""
+        """The workload's loss of the batch."""
         return self.workload.loss(module(self.images), self.targets)
 
     def run(self, module: nn.Module) -> None:
@@ -168,7 +168,7 @@ def _measure_step(step: _Step, module: nn.Module, codecs: Mapping[str, Codec], *
 
 
 def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
-    """Of the trained layers' inputs on the fixed batch, as the papers count: what else is saved is not in it."""
+    """Bytes of the trained layers' inputs on the fixed batch, as the papers count: what else is saved is not in it."""
     bits, untouched = 0, {name: copy.deepcopy(codec) for name, codec in codecs.items()}
     with torch.no_grad():
         maps = Tap(step.task.view).sides(step.images)
@@ -209,7 +209,7 @@ def _scores(bench: Workbench, module: nn.Module, progress: Progress) -> Tensor:
 def _reference_scores(
     bench: Workbench, task: TrainingTask, cell: CellSpec, settings: Training, progress: Progress
 ) -> Tensor:
-    """(images, K) of the network trained in the same way without compression; trained once for each seed."""
+    """Scores (images, K) of the network trained in the same way without compression, once for each seed."""
 
     def trained() -> Tensor:
         module = task.vanilla()

@@ -58,7 +58,7 @@ class Workbench:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Of every feature map, on the calibration images."""
+        """Statistics of every feature map, on the calibration images."""
         return Statistics(self.network, self.calibration.images(slice(None)).to(self.device))
 
     @cached_property
@@ -73,13 +73,13 @@ class Workbench:
 
     @cached_property
     def transfer_statistics(self) -> Statistics:
-        """Of every feature map, on some training images of the training track."""
+        """Statistics of every feature map, on some training images of the training track."""
         images = self.transfer[0].permuted(seed=0).images(slice(0, CALIBRATION_IMAGES))
         return Statistics(self.network, images.to(self.device))
 
     @cached_property
     def reference_scores(self) -> Tensor:
-        """(images, K) fp64: the metric's statistics of the fp32 network."""
+        """The metric's statistics of the fp32 network, (images, K) fp64."""
         return self.scores(self.network.module)
 
     @cached_property
@@ -109,12 +109,12 @@ class Workbench:
 
     @cached_property
     def image(self) -> Tensor:
-        """(1, C, H, W): the first evaluation image."""
+        """The first evaluation image, (1, C, H, W)."""
         return self.evaluation.images(slice(0, 1)).to(self.device)
 
     @cached_property
     def latency_images(self) -> Tensor:
-        """(LATENCY_BATCH, C, H, W), images repeated where there are too few."""
+        """Evaluation images (LATENCY_BATCH, C, H, W), repeated where there are too few."""
         index = torch.arange(LATENCY_BATCH) % len(self.evaluation)
         return self.evaluation.images(index).to(self.device)
 
@@ -128,7 +128,7 @@ class Workbench:
         return measure_peak(run, self.device)
 
     def trained_reference(self, how: Hashable, train: Callable[[], Tensor]) -> Tensor:
-        """(images, K): scores of the uncompressed network trained in some way, computed once for each."""
+        """Scores (images, K) of the uncompressed network trained in some way, computed once for each."""
         if how not in self._trained_references:
             self._trained_references[how] = train()
         return self._trained_references[how]
@@ -144,7 +144,7 @@ class Workbench:
         progress: Callable[[int, int], None] = lambda done, total: None,
         evaluation: ImageSet | None = None,
     ) -> Tensor:
-        """(images, K) fp64: the metric's statistics of every evaluation image, or of others. Raises InvalidCodec where
+        """The metric's statistics (images, K) fp64 of every evaluation image, or of others. Raises InvalidCodec where
         an output is not finite."""
         evaluation = evaluation or self.evaluation
         most = _EVALUATION_VALUES // max((fmap.elements for fmap in self.network.maps), default=1)

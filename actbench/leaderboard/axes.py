@@ -20,7 +20,7 @@ class Axis:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """The column's title and what it is."""
         return f"{self.column.title}: {self.column.help}"
 
     @property
@@ -30,7 +30,7 @@ class Axis:
 
 
 def axes(track: Track) -> tuple[Axis, ...]:
-    """Of a track; the first is shown first."""
+    """The axes of a track; the first is shown first."""
     if track == "training":
         others = map(Axis, map(column, ("saved_ratio", "peak_step_ratio", "step_ratio")))
         return (Axis(column("payload_ratio"), "traffic"), *others)

@@ -46,7 +46,7 @@ class BoardKey:
 
     @property
     def title(self) -> str:
-        """For people: `w8a2-8, inference, open (200 steps)`."""
+        """The key for people: `w8a2-8, inference, open (200 steps)`."""
         device = "" if self.device == "cpu" else self.device
         images = "" if self.limit is None else f"{self.limit} images"
         return ", ".join(filter(None, [self.bits, self.settings.title, device, images]))
@@ -70,7 +70,7 @@ class Row:
 
     @property
     def ceiling(self) -> str:
-        """As it was asked for; empty for the reference."""
+        """The ceiling as it was asked for; empty for the reference."""
         return "" if self.is_reference else str(self.record.cell.budget.ceiling)
 
     @property
@@ -105,7 +105,7 @@ class Board:
 
     @property
     def track(self) -> Track:
-        """Of all its rows."""
+        """The track of all its rows."""
         return self.key.settings.track
 
     @cached_property
@@ -124,12 +124,12 @@ class Board:
 
     @cached_property
     def hypervolumes(self) -> Mapping[str, float]:
-        """Of each method, in octaves below fp32 times points of quality above a loss of REFERENCE_LOSS."""
+        """The hypervolume of each method, in octaves below fp32 times points of quality above a loss of REFERENCE_LOSS."""
         return {name: hypervolume(points, REFERENCE_LOSS) for name, points in self.curves.items()}
 
     @cached_property
     def bd_rates(self) -> Mapping[str, float | str]:
-        """Of each method against the anchor, in per cent of the bits, or the reason why there is none."""
+        """The BD-rate of each method against the anchor, in per cent of the bits, or the reason why there is none."""
         anchor = self.curves.get(self.anchor, ())
         return {name: bd_rate(anchor, points) for name, points in self.curves.items() if name != self.anchor}
 

@@ -23,7 +23,7 @@ _VERIFIED = Column[Row](
 
 
 def columns(track: Track) -> tuple[Column[Row], ...]:
-    """Of the boards of a track."""
+    """The columns of the boards of a track."""
     measured = [*table_columns(track), column("status")]
     return (*_PLACE, *(shown.of(lambda row: row.record) for shown in measured), _VERIFIED)
 

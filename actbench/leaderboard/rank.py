@@ -8,7 +8,7 @@ from actbench.records.record import Record
 
 
 def shared_ranks(records: Sequence[Record]) -> list[int]:
-    """For each record its rank by quality, larger being better: 1 for the best, and for all whose 95 % interval reaches
+    """The rank of each record by quality, larger being better: 1 for the best, and for all whose 95 % interval reaches
     the best one's value; the next is the best of the rest, with a rank that counts all before it, and so on."""
     qualities = [record.measurements.quality for record in records]
     values = [quality.value if quality else float("-inf") for quality in qualities]

@@ -55,7 +55,7 @@ class Meter:
             self._fallbacks[name] = self._fallbacks.get(name, 0) + int(fallen.sum())
 
     def bits(self, fmap: FeatureMap) -> Tensor:
-        """(images,) int64: the bits stored for a map; a map without a codec is stored in fp32."""
+        """The bits stored for a map, (images,) int64; a map without a codec is stored in fp32."""
         return torch.cat(self._bits[fmap.name]) if fmap.name in self._bits else torch.tensor([fmap.bits])
 
     def fallbacks(self, fmap: FeatureMap) -> int | None:

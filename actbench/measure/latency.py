@@ -142,7 +142,7 @@ class Clock:
         self.stop()
 
     def seconds(self) -> float:
-        """Of all spans so far; waits for a GPU to finish them."""
+        """Seconds of all spans so far; waits for a GPU to finish them."""
         return sum(_seconds(begin, end) for begin, end in self._spans)
 
 

@@ -94,7 +94,7 @@ def peak_live_bytes(run: Callable[[], object]) -> int:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """When the collector would free a reference cycle depends on what ran before; here none is freed by it."""
+    """Keeps the collector from freeing reference cycles: when it would depends on what ran before."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -72,7 +72,7 @@ def _fp64(statistics: Tensor) -> Tensor:
 
 
 def _resample_counts(images: int, resamples: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """(rows, images) fp64, `resamples` rows in all: how often each image is drawn, `images` draws a row. Times the
+    """Yields how often each image is drawn, (rows, images) fp64, `resamples` rows in all of `images` draws. Times the
     statistics this gives their sums over each resample, and costs no copy of them."""
     rows = max(1, _CHUNK // images)
     for start in range(0, resamples, rows):

@@ -30,12 +30,12 @@ def signed_number(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """`8.00x`"""
+    """A ratio as text: `8.00x`."""
     return f"{value:.2f}x"
 
 
 def scaled(value: int) -> str:
-    """`62.8 M`"""
+    """A large number as text: `62.8 M`."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if value >= size:
             return f"{value / size:.1f} {unit}"

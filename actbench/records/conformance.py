@@ -41,7 +41,7 @@ class Conformance(Part):
 
     @property
     def summary(self) -> str:
-        """`20 passed, 1 skipped`"""
+        """The counts as text: `20 passed, 1 skipped`."""
         counts = Counter(check.status for check in self.checks)
         return ", ".join(f"{counts[status]} {status}" for status in ("failed", "passed", "skipped") if counts[status])
 
@@ -52,7 +52,7 @@ def write_conformance(conformance: Conformance, path: Path) -> None:
 
 
 def load_conformance(folder: Path) -> dict[str, Conformance]:
-    """By method, what stands in `checks/` of a results folder or a leaderboard. Raises UserError for a damaged file."""
+    """Results by method: what stands in `checks/` of a results folder or a leaderboard. Raises UserError for a damaged file."""
     by_method = {}
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:

@@ -49,7 +49,7 @@ def _unpacked(value: Any) -> Any:
 
 
 def _packed(values: Sequence[float], info: SerializationInfo) -> Any:
-    """`model_dump_json(context={"plain": True})` leaves lists of numbers."""
+    """Packs for JSON; `model_dump_json(context={"plain": True})` leaves lists of numbers."""
     return list(values) if info.context and info.context.get("plain") else pack(values)
 
 

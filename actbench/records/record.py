@@ -22,7 +22,7 @@ Status = Literal["ok", "over_ceiling", "unsupported", "oom", "timeout", "crash",
 
 
 class Environment(Part):
-    """Where it was measured."""
+    """Where a cell was measured."""
 
     versions: dict[str, str]
     machine: dict[str, OptionValue]

@@ -28,7 +28,7 @@ class CheckResult(Part):
 
 
 class Verification(Part):
-    """`record`: the digest of the record that was repeated. `when`: UTC. `environment`: where."""
+    """What a repetition found. `record`: the digest of the record that was repeated. `when`: UTC. `environment`: where."""
 
     format: Literal[2] = 2
     record: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -50,7 +50,7 @@ def digest(record: Record) -> str:
 
 
 def beside(record: Path) -> Path:
-    """Where the verification of a record's file is kept."""
+    """The place where the verification of a record's file is kept."""
     return record.with_suffix(SUFFIX)
 
 
@@ -78,6 +78,6 @@ def read_verification(record_path: Path, record: Record) -> Verification | None:
 
 
 def _of_format_1(data: dict[str, Any], record_path: Path, record: Record) -> dict[str, Any]:
-    """In today's format: of the same record, where it was of the one that is in the file."""
+    """A mark in today's format: of the same record, where it was of the one that is in the file."""
     same = data.get("record") == digest_of_format_1(pydantic_core.from_json(record_path.read_bytes()))
     return data | {"format": 2} | ({"record": digest(record)} if same else {})

@@ -40,7 +40,7 @@ class Local:
     of it after a cell that the next one could."""
 
     def run(self, preparation: Preparation, cells: Sequence[CellSpec], listener: Listener, timeout: float) -> None:
-        """See `Executor.run`."""
+        """Runs every cell, as `Executor.run` says."""
         worker: _Process | None = None
         try:
             for cell in cells:

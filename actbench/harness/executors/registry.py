@@ -10,5 +10,5 @@ from actbench.info import ExecutorInfo
 
 @hookimpl
 def register_executors(register: Callable[[ExecutorInfo], None]) -> None:
-    """`local`: one warm process on this machine."""
+    """Registers `local`: one warm process on this machine."""
     register(ExecutorInfo("local", "One warm worker process on this machine", "actbench.harness.executors.local:Local"))

@@ -15,7 +15,7 @@ class Part(BaseModel):
 
 
 def first_error(error: ValidationError) -> str:
-    """In one line, the first field that is not as it has to be, and why."""
+    """The first field that is not as it has to be, and why, in one line."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"])) or "the whole"
     return " ".join(f"{where}: {first['msg']}".split())
