@@ -124,7 +124,7 @@ class Board:
 
     @cached_property
     def hypervolumes(self) -> Mapping[str, float]:
-        """The hypervolume of each method, in octaves below fp32 times points of quality above a loss of REFERENCE_LOSS."""
+        """The hypervolume of each method, in octaves below fp32 × points of quality above a loss of REFERENCE_LOSS."""
         return {name: hypervolume(points, REFERENCE_LOSS) for name, points in self.curves.items()}
 
     @cached_property

@@ -52,7 +52,7 @@ def write_conformance(conformance: Conformance, path: Path) -> None:
 
 
 def load_conformance(folder: Path) -> dict[str, Conformance]:
-    """Results by method: what stands in `checks/` of a results folder or a leaderboard. Raises UserError for a damaged file."""
+    """Results by method, of `checks/` in a results folder or a leaderboard. Raises UserError for a damaged file."""
     by_method = {}
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:

@@ -28,7 +28,7 @@ class CheckResult(Part):
 
 
 class Verification(Part):
-    """What a repetition found. `record`: the digest of the record that was repeated. `when`: UTC. `environment`: where."""
+    """What a repetition found. `record`: the digest of what was repeated. `when`: UTC. `environment`: where."""
 
     format: Literal[2] = 2
     record: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

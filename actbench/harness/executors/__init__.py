@@ -29,7 +29,8 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Listener:
-    """Functions that are told of a run: a cell starts, a step of it is under way, it ended. `ended` is called the moment it did."""
+    """Functions that are told of a run: a cell starts, a step of it is under way, it ended.
+    `ended` is called the moment it did."""
 
     started: Callable[[CellSpec], None]
     step: Callable[[str, int, int], None]
