@@ -6,7 +6,7 @@ to each image. What is not in a field does not reach `decode`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -57,6 +57,15 @@ class Field:
         """Number of images."""
         return len(self.values if self.lengths is None else self.lengths)
 
+    def select(self, images: Sequence[int]) -> Field:
+        """The field of some of the images, by their indices."""
+        chosen = list(images)
+        if self.lengths is None:
+            return Field(self.values[chosen], self.bits, self.kind, None, self.side)
+        parts = self.values.split(self.lengths.tolist())
+        values = torch.cat([self.values[:0], *(parts[image] for image in chosen)])
+        return Field(values, self.bits, self.kind, self.lengths[chosen], self.side)
+
     def bits_per_image(self) -> Tensor:
         """Counts the bits of this field for each image → (batch,) int64; a length costs 32 bits."""
         if self.lengths is not None:
@@ -96,6 +105,9 @@ class Payload:
     __slots__ = ("fields",)
 
     def __init__(self, **fields: Field) -> None:
+        foreign = [name for name, field in fields.items() if type(field) is not Field]
+        if foreign:
+            raise InvalidCodec(f"{foreign[0]} is no Field: what else it holds would not be counted")
         batches = {field.batch for field in fields.values()}
         if len(batches) > 1:
             raise InvalidCodec(f"fields of one payload hold different numbers of images: {sorted(batches)}")
@@ -114,6 +126,10 @@ class Payload:
         if lengths is None:
             raise KeyError(f"field {name!r} has a fixed number of values an image")
         return lengths
+
+    def select(self, images: Sequence[int]) -> Payload:
+        """What is stored of some of the images, by their indices."""
+        return Payload(**{name: field.select(images) for name, field in self.fields.items()})
 
     @property
     def batch(self) -> int:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from actbench.codec.method import Method, Plan
 from actbench.errors import InvalidCodec, Unsupported
+from actbench.harness.isolation.decoder import CHECKED_IMAGES, Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
 from actbench.harness.workbench import LATENCY_BATCH, Workbench
@@ -33,9 +34,6 @@ from actbench.spec import CellSpec
 
 _NO_MEMORY = "can't allocate memory"
 """How torch's allocator on the CPU says it, in a RuntimeError."""
-
-CHECKED_IMAGES = 4
-"""Images whose payloads are packed, unpacked and decoded."""
 
 
 def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress) -> Outcome:
@@ -71,12 +69,15 @@ def _measure(
     spliced, plan = _compress(bench, cell, settings, info, progress, measured)
     outcome.warnings += plan.notes
     progress("deploy", 0, 0)
-    deployed = deploy(spliced, cell.budget.bits.weights, bench.image)
-    progress("check", 0, 0)
-    images = bench.evaluation.images(slice(0, CHECKED_IMAGES)).to(bench.device)
-    check_payloads(deployed, images, images.flip((2, 3)))
-    with Meter(deployed) as meter:
-        scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
+    deployed = deploy(spliced, cell.budget.bits.weights, bench.example)
+    # From here on, and not before, evaluation images are seen.
+    with fresh_decoder(deployed.codecs(), bench.device) as decode:
+        progress("check", 0, 0)
+        images = bench.evaluation.images(slice(0, CHECKED_IMAGES)).to(bench.device)
+        check_payloads(deployed, images, images.flip((2, 3)))
+        with Meter(deployed) as meter, Sampled(deployed, -(-len(bench.evaluation) // bench.batch_size())) as sampled:
+            scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
+        sampled.check(decode)
     limit = None if cell.is_reference else cell.budget.ceiling.limit(bench.network.maps)
     measured.footprint = measure_footprint(bench.network, spliced.codecs(), meter, limit, bench.reference_live_peak)
     measured.quality = bench.quality(scores, bench.reference_scores)
@@ -84,7 +85,7 @@ def _measure(
     measured.compute = _compute(bench, cell, spliced, deployed, meter)
     measured.parameters = _parameters(bench, spliced, deployed)
     measured.latency = _latency(bench, deployed)
-    measured.memory = memory(bench.peak(deployed), bench.reference_peak)
+    measured.memory = memory(bench.peak(deployed, bench.image), bench.reference_peak)
     _judge(cell, info, measured.footprint, outcome)
 
 
@@ -99,7 +100,7 @@ def _compress(
     """The network with the method's codecs in place, recovered where the division allows it."""
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
-    plan = method.plan(bench.planning, bench.statistics, cell.budget)
+    plan = method.plan(bench.planning(bench.network), bench.statistics, cell.budget)
     _check_plan(bench, plan)
     spliced = splice(bench.network, plan.codecs)
     spliced.module.to(bench.device).eval()

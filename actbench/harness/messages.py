@@ -11,7 +11,8 @@ from typing import IO, Any
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a worker needs to know before its first cell. `threads`: as torch chooses for None."""
+    """What a worker needs to know before its first cell. `threads`: as torch chooses for None. `memory`: bytes that a
+    cell may take, for None most of what is free."""
 
     workload: str
     device: str
@@ -20,6 +21,7 @@ class Preparation:
     limit: int | None = None
     plugin_files: tuple[Path, ...] = ()
     threads: int | None = None
+    memory: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; paths absolute."""
@@ -31,6 +33,7 @@ class Preparation:
             "limit": self.limit,
             "plugin_files": [str(path.absolute()) for path in self.plugin_files],
             "threads": self.threads,
+            "memory": self.memory,
         }
 
     @classmethod
@@ -44,6 +47,7 @@ class Preparation:
             data["limit"],
             tuple(map(Path, data["plugin_files"])),
             data["threads"],
+            data["memory"],
         )
 
 

@@ -13,7 +13,8 @@ from actbench.feature_map import FeatureMap
 from actbench.network.calibration import observe
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
-from actbench.workloads.base import ImageSet, Workload
+from actbench.recovery.objectives import Loss
+from actbench.workloads.base import ImageSet
 
 LOSS_IMAGES = 128
 """Calibration images on which a plan may be tried out."""
@@ -22,9 +23,9 @@ LOSS_IMAGES = 128
 class PlanningNetwork:
     """The network as `actbench.codec.method.Network` describes it; it can be observed, too."""
 
-    def __init__(self, network: TracedNetwork, workload: Workload, calibration: ImageSet, device: torch.device) -> None:
+    def __init__(self, network: TracedNetwork, loss: Loss, calibration: ImageSet, device: torch.device) -> None:
         self._network = network
-        self._workload = workload
+        self._loss = loss
         self._calibration = calibration
         self._device = device
 
@@ -43,7 +44,7 @@ class PlanningNetwork:
         images = self._calibration.images(slice(0, LOSS_IMAGES)).to(self._device)
         targets = self._calibration.targets[:LOSS_IMAGES].to(self._device)
         with torch.no_grad():
-            return float(self._workload.loss(module(images), targets))
+            return float(self._loss(module(images), targets))
 
     def observe(self, fmap: FeatureMap, codecs: Mapping[str, Codec], images: int) -> MapStatistics:
         """Statistics of a map as it is with codecs in place, on the first calibration images."""

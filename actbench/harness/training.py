@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from statistics import median
 from typing import cast
 
@@ -14,7 +14,6 @@ from actbench.codec.codec import Codec
 from actbench.codec.method import Method
 from actbench.codec.protocols import TrainingForm
 from actbench.errors import InvalidCodec, Unsupported
-from actbench.harness.network_view import PlanningNetwork
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
@@ -62,10 +61,10 @@ def measure_training(
     taken = _measure_step(step, first, codecs, payloads=not isinstance(method, TrainingForm))
     limit = None if cell.is_reference else cell.budget.ceiling.limit(task.maps) * len(step.images) // 8
     trained = form()
-    losses = _train(bench, trained, cell, settings, progress)
+    losses = _train(bench, trained, cell.seed, settings, progress)
     measured = taken.model_copy(update={"limit_bytes": limit, "losses": losses})
     outcome.measurements.training = measured
-    reference = _reference_scores(bench, task, cell, settings, progress)
+    reference = reference_scores(bench, settings, cell.seed, progress)
     outcome.measurements.quality = bench.quality(_scores(bench, trained, progress), reference)
     if limit is not None and measured.payload_bytes is not None and measured.payload_bytes > limit:
         outcome.status = "over_ceiling"
@@ -78,7 +77,7 @@ class _Step:
     def __init__(self, bench: Workbench, task: TrainingTask) -> None:
         self.workload, self.device, self.task = bench.workload, bench.device, task
         self.vanilla = task.vanilla()
-        pixels, targets = next(bench.transfer[0].shuffled(PROTOCOL_RECIPE.batch, _FIXED_SEED))
+        pixels, targets = next(bench.transfer_training.shuffled(PROTOCOL_RECIPE.batch, _FIXED_SEED))
         self.images, self.targets = pixels.to(bench.device), targets.to(bench.device)
 
     def loss(self, module: nn.Module) -> Tensor:
@@ -127,7 +126,7 @@ def largest_batch(limit: int, batch: int, peak: int, half_peak: int) -> int:
 def _codecs(bench: Workbench, cell: CellSpec, method: Method, task: TrainingTask) -> Mapping[str, Codec]:
     if cell.is_reference:
         return {}
-    network = PlanningNetwork(task.view, bench.workload, bench.calibration, bench.device)
+    network = bench.planning(task.view)
     codecs = method.plan_saving(network, bench.transfer_statistics, cell.budget).codecs
     for name, codec in codecs.items():
         codec.to(bench.device)
@@ -189,11 +188,11 @@ def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
     return -(-bits // 8)
 
 
-def _train(bench: Workbench, module: nn.Module, cell: CellSpec, settings: Training, progress: Progress) -> list[float]:
+def _train(bench: Workbench, module: nn.Module, seed: int, settings: Training, progress: Progress) -> list[float]:
     return train(
         [parameter for parameter in module.parameters() if parameter.requires_grad],
         lambda images, targets: bench.workload.loss(module(images), targets),
-        bench.transfer[0].shuffled(PROTOCOL_RECIPE.batch, cell.seed),
+        bench.transfer_training.shuffled(PROTOCOL_RECIPE.batch, seed),
         settings.steps,
         PROTOCOL_RECIPE,
         bench.device,
@@ -203,17 +202,22 @@ def _train(bench: Workbench, module: nn.Module, cell: CellSpec, settings: Traini
 
 def _scores(bench: Workbench, module: nn.Module, progress: Progress) -> Tensor:
     module.eval()
-    return bench.scores(module, lambda done, total: progress("evaluate", done, total), bench.transfer[1])
+    return bench.scores(module, lambda done, total: progress("evaluate", done, total), bench.transfer_evaluation)
 
 
-def _reference_scores(
-    bench: Workbench, task: TrainingTask, cell: CellSpec, settings: Training, progress: Progress
+def reference_scores(
+    bench: Workbench, settings: Training, seed: int, progress: Progress = lambda step, done, total: None
 ) -> Tensor:
     """Scores (images, K) of the network trained in the same way without compression, once for each seed."""
 
     def trained() -> Tensor:
-        module = task.vanilla()
-        _train(bench, module, cell, settings, progress)
+        module = TrainingTask.of(bench.network, settings.last).vanilla()
+        _train(bench, module, seed, settings, progress)
         return _scores(bench, module, progress)
 
-    return bench.trained_reference((settings.last, settings.steps, cell.seed), trained)
+    return bench.trained_reference(reference_key(settings, seed), trained)
+
+
+def reference_key(settings: Training, seed: int) -> Hashable:
+    """What the uncompressed network's training depends on."""
+    return settings.last, settings.steps, seed

@@ -5,7 +5,9 @@ Each is computed the first time that a cell needs it, and once.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -39,7 +41,9 @@ class Workbench:
         self.workload = workload
         self.info = info
         self.device = device
-        self._trained_references: dict[Hashable, Tensor] = {}
+        self._handed_over: Callable[[], ImageSet] | None = None
+        self.trained_references: dict[Hashable, Tensor] = {}
+        """Scores of the uncompressed network after training, by what is trained, steps and seed."""
 
     @cached_property
     def network(self) -> TracedNetwork:
@@ -48,8 +52,8 @@ class Workbench:
 
     @cached_property
     def evaluation(self) -> ImageSet:
-        """The evaluation images."""
-        return self.workload.evaluation_set()
+        """The evaluation images. Who measures a cell apart hands them over once the cell is planned."""
+        return self._handed_over() if self._handed_over else self.workload.evaluation_set()
 
     @cached_property
     def calibration(self) -> ImageSet:
@@ -61,20 +65,26 @@ class Workbench:
         """Statistics of every feature map, on the calibration images."""
         return Statistics(self.network, self.calibration.images(slice(None)).to(self.device))
 
-    @cached_property
-    def planning(self) -> PlanningNetwork:
-        """The network as methods see it."""
-        return PlanningNetwork(self.network, self.workload, self.calibration, self.device)
+    def planning(self, network: TracedNetwork) -> PlanningNetwork:
+        """A copy of a network, as a method sees it while it plans: what the method does to it, it does to the copy."""
+        loss = self.workload.loss
+        copied = replace(network, module=copy.deepcopy(network.module))
+        return PlanningNetwork(copied, lambda outputs, targets: loss(outputs, targets), self.calibration, self.device)
 
     @cached_property
-    def transfer(self) -> tuple[ImageSet, ImageSet]:
-        """Training and evaluation images of the training track."""
-        return self.workload.transfer_sets()
+    def transfer_training(self) -> ImageSet:
+        """The training images of the training track."""
+        return self.workload.transfer_sets()[0]
+
+    @cached_property
+    def transfer_evaluation(self) -> ImageSet:
+        """The evaluation images of the training track, handed over as those of the inference track are."""
+        return self._handed_over() if self._handed_over else self.workload.transfer_sets()[1]
 
     @cached_property
     def transfer_statistics(self) -> Statistics:
         """Statistics of every feature map, on some training images of the training track."""
-        images = self.transfer[0].permuted(seed=0).images(slice(0, CALIBRATION_IMAGES))
+        images = self.transfer_training.permuted(seed=0).images(slice(0, CALIBRATION_IMAGES))
         return Statistics(self.network, images.to(self.device))
 
     @cached_property
@@ -85,12 +95,12 @@ class Workbench:
     @cached_property
     def reference(self) -> Spliced:
         """The fp32 network in its deployed form, without codecs: the baseline of latency, memory and compute."""
-        return deploy(splice(self.network, {}), 32, self.image)
+        return deploy(splice(self.network, {}), 32, self.example)
 
     @cached_property
     def reference_counts(self) -> NodeCounts:
         """MACs of the fp32 network."""
-        return count(self.reference.module, self.image)
+        return count(self.reference.module, self.example)
 
     @cached_property
     def reference_bit_operations(self) -> int:
@@ -100,12 +110,17 @@ class Workbench:
     @cached_property
     def reference_peak(self) -> Peak:
         """Memory of one image through the fp32 network."""
-        return self.peak(self.reference)
+        return self.peak(self.reference, self.example)
 
     @cached_property
     def reference_live_peak(self) -> int:
         """Bits alive at once in the fp32 network."""
         return live_peak(self.network, {fmap.name: fmap.bits for fmap in self.network.maps})
+
+    @cached_property
+    def example(self) -> Tensor:
+        """A calibration image, (1, C, H, W): for what does not depend on an image's values."""
+        return self.calibration.images(slice(0, 1)).to(self.device)
 
     @cached_property
     def image(self) -> Tensor:
@@ -118,20 +133,35 @@ class Workbench:
         index = torch.arange(LATENCY_BATCH) % len(self.evaluation)
         return self.evaluation.images(index).to(self.device)
 
-    def peak(self, spliced: Spliced) -> Peak:
-        """Peak memory while one image passes through."""
+    def hand_over(self, evaluation: Callable[[], ImageSet]) -> None:
+        """Has evaluation images come from elsewhere, for either track, when they are first asked for."""
+        self._handed_over = evaluation
+
+    def warm_up(self) -> None:
+        """Computes what all cells of the inference track share, but for what needs evaluation images."""
+        for name in self.network.maps[:1]:
+            assert self.statistics[name.name]
+        assert (self.reference_bit_operations, self.reference_peak, self.reference_live_peak) is not None
+
+    def peak(self, spliced: Spliced, image: Tensor) -> Peak:
+        """Peak memory while one image (1, C, H, W) passes through."""
 
         def run() -> object:
             with torch.no_grad():
-                return spliced.module(self.image)
+                return spliced.module(image)
 
         return measure_peak(run, self.device)
 
     def trained_reference(self, how: Hashable, train: Callable[[], Tensor]) -> Tensor:
         """Scores (images, K) of the uncompressed network trained in some way, computed once for each."""
-        if how not in self._trained_references:
-            self._trained_references[how] = train()
-        return self._trained_references[how]
+        if how not in self.trained_references:
+            self.trained_references[how] = train()
+        return self.trained_references[how]
+
+    def batch_size(self) -> int:
+        """Images in a batch that is evaluated."""
+        most = _EVALUATION_VALUES // max((fmap.elements for fmap in self.network.maps), default=1)
+        return max(1, min(most, _EVALUATION_BATCH))
 
     def quality(self, scores: Tensor, reference: Tensor) -> Quality:
         """The record's part, from (images, K) statistics of a network and of the reference."""
@@ -147,10 +177,9 @@ class Workbench:
         """The metric's statistics (images, K) fp64 of every evaluation image, or of others. Raises InvalidCodec where
         an output is not finite."""
         evaluation = evaluation or self.evaluation
-        most = _EVALUATION_VALUES // max((fmap.elements for fmap in self.network.maps), default=1)
         scores: list[Tensor] = []
         with torch.no_grad():
-            for images, targets in evaluation.batches(max(1, min(most, _EVALUATION_BATCH))):
+            for images, targets in evaluation.batches(self.batch_size()):
                 outputs = module(images.to(self.device)).float().cpu()
                 if not torch.isfinite(outputs).all():
                     raise InvalidCodec("the network's output is not finite")

@@ -1,91 +1,178 @@
-"""The worker: a process that loads a workload once and measures cells, one after the other, until it is told to stop.
+"""The worker: a process that loads a workload once and has cells measured, one after the other, until it is told to
+stop.
 
 `python -m actbench.harness.worker` reads messages from standard input and answers on what was standard output when
-it started; whatever else prints goes to standard error. It ends when its parent does.
+it started; whatever else prints goes to standard error. It ends when its parent does, with all that was started.
+
+On a CPU each cell is measured in a process that is forked from this one, which never runs a method's code, nor holds
+evaluation images: those are in a file in memory, and a cell's process is given it when its method has planned. This
+process computes on one thread alone: a forked process could not use threads that were started before it. On a GPU, or
+where processes cannot be forked, cells are measured here, and whoever starts workers starts one for each method.
 """
 
 from __future__ import annotations
 
 import os
-import resource
+import signal
 import sys
-import threading
-from queue import SimpleQueue
 from time import monotonic
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from actbench.errors import UserError
+from actbench.harness.isolation.processes import MARK, die_with_parent, end_marked
 from actbench.harness.messages import Preparation, receive, send
 
-_PROGRESS_INTERVAL = 0.1
+if TYPE_CHECKING:
+    from actbench.harness.outcome import Progress
+    from actbench.harness.workbench import Workbench
+    from actbench.info import MethodInfo
+    from actbench.spec import CellSpec
 
-_SHARE_OF_MEMORY = 0.9
-"""Of the machine's: more than this no worker gets, so that what leaks fails itself, and not the machine."""
+_PROGRESS_INTERVAL = 0.1
 
 
 def main() -> None:
     """Serves one parent."""
+    die_with_parent(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: _end())
     answers = _claim_standard_output()
-    messages = _listen(sys.stdin.buffer)
+    first = sys.stdin.buffer.readline()
+    if not first:
+        return
     try:
-        worker = _Worker(Preparation.from_json(messages.get()["prepare"]), answers)
+        worker = _Worker(Preparation.from_json(receive(first)["prepare"]), answers)
     except UserError as error:
         send(answers, event="refused", message=str(error))
         return
     send(answers, event="ready", environment=worker.environment())
-    while "cell" in (message := messages.get()):
-        worker.run(message["cell"])
+    for line in iter(sys.stdin.buffer.readline, b""):
+        message = receive(line)
+        if "cell" not in message:
+            break
+        worker.run(message["cell"], message["timeout"])
+    _end()
 
 
 class _Worker:
     def __init__(self, preparation: Preparation, answers: IO[bytes]) -> None:
         import torch
 
-        from actbench.harness.workbench import Workbench
-        from actbench.info import load_target
         from actbench.registry import load_plugins
-        from actbench.workloads.base import WorkloadSettings
 
         self._answers = answers
-        if preparation.device == "cpu":  # a GPU's driver reserves addresses without using them
-            _limit_memory()
-        if preparation.threads is not None:
-            torch.set_num_threads(preparation.threads)
+        self._preparation = preparation
+        self._threads = preparation.threads or torch.get_num_threads()
+        self._forks = forks(preparation.device)
+        torch.set_num_threads(1 if self._forks else self._threads)
         self._registry = load_plugins(preparation.plugin_files)
         self._device = torch.device(preparation.device)
-        info = self._registry.workload(preparation.workload)
-        settings = WorkloadSettings(preparation.data, preparation.weights, preparation.limit)
-        self._bench = Workbench(load_target(info.target)(settings), info, self._device)
-        # Loaded now, so that a damaged checkpoint or missing images end the run before its first cell.
-        assert self._bench.network
-        assert len(self._bench.evaluation)
+        self._bench = self._load()
+        self._evaluation: dict[str, int] = {}
+        self._tell: Progress = lambda step, done, total: send(answers, event="step", step=step, done=done, total=total)
         self._last = 0.0
 
     def environment(self) -> dict[str, Any]:
         from actbench.harness.environment import machine, revision, versions
 
-        return {"versions": versions(), "machine": machine(self._device.type), "revision": revision()}
+        described = machine(self._device.type) | {"threads": self._threads}
+        return {"versions": versions(), "machine": described, "revision": revision()}
 
-    def run(self, canonical: dict[str, Any]) -> None:
-        from actbench.harness.inference import run_cell
+    def run(self, canonical: dict[str, Any], timeout: float) -> None:
         from actbench.spec import CellSpec
 
         cell = CellSpec.from_canonical(canonical)
-        outcome = run_cell(self._bench, cell, self._registry.method(cell.method.name), self._progress)
-        send(self._answers, event="result", outcome=outcome.to_json())
+        info = self._registry.method(cell.method.name)
+        outcome = self._apart(cell, info, timeout) if self._forks else self._here(cell, info)
+        send(self._answers, event="result", outcome=outcome)
+
+    def _load(self) -> Workbench:
+        """The workload and its network, now, so that a damaged checkpoint ends the run before its first cell. Raises
+        UserError with the reason, whatever the workload raises."""
+        from actbench.harness.isolation.apart import one_line
+        from actbench.harness.workbench import Workbench
+        from actbench.info import load_target
+        from actbench.workloads.base import WorkloadSettings
+
+        preparation = self._preparation
+        info = self._registry.workload(preparation.workload)
+        settings = WorkloadSettings(preparation.data, preparation.weights, preparation.limit)
+        try:
+            bench = Workbench(load_target(info.target)(settings), info, self._device)
+            assert bench.network
+            return bench
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise UserError(f"workload {info.name} cannot be loaded: {one_line(error)}") from error
+
+    def _here(self, cell: CellSpec, info: MethodInfo) -> dict[str, Any]:
+        from actbench.harness.inference import run_cell
+
+        return run_cell(self._bench, cell, info, self._progress).to_json()
+
+    def _apart(self, cell: CellSpec, info: MethodInfo, timeout: float) -> dict[str, Any]:
+        from actbench.harness.isolation.cell_process import CellProcess
+
+        deadline = monotonic() + timeout
+        images = self._images(cell)
+        close = (self._answers.fileno(), *self._evaluation.values())
+        process = CellProcess(lambda channel: self._measure(cell, info, channel), close)
+
+        def told(message: dict[str, Any]) -> None:
+            if message.get("event") == "planned":
+                process.channel.send_file(images)
+            elif message.get("event") == "step":
+                self._tell(str(message["step"]), int(message["done"]), int(message["total"]))
+
+        try:
+            return process.outcome(timeout, deadline, told, sys.stdin.fileno())
+        except BrokenPipeError:
+            _end()
+            raise
+        finally:
+            process.end(os.environ.get(MARK, ""))
+
+    def _measure(self, cell: CellSpec, info: MethodInfo, channel: Any) -> dict[str, Any]:
+        """In the cell's own process."""
+        import torch
+
+        from actbench.harness.inference import run_cell
+        from actbench.harness.isolation.limits import forbid_files, limit_memory
+        from actbench.harness.isolation.tensors import read_images
+
+        limit_memory(self._preparation.memory)
+        torch.set_num_threads(self._threads)
+
+        def evaluation() -> Any:
+            forbid_files()
+            channel.send(event="planned")
+            return read_images(channel.receive_file())
+
+        self._bench.hand_over(evaluation)
+        self._tell = lambda step, done, total: channel.send(event="step", step=step, done=done, total=total)
+        return run_cell(self._bench, cell, info, self._progress).to_json()
+
+    def _images(self, cell: CellSpec) -> int:
+        """The file with the evaluation images of the cell's track; what all its cells share is computed with it."""
+        from actbench.harness.warming import evaluation_of, warm_up
+
+        track = cell.settings.track
+        if track not in self._evaluation:
+            self._evaluation[track] = evaluation_of(self._bench, track, self._threads)
+        warm_up(self._bench, cell, self._threads)
+        return self._evaluation[track]
 
     def _progress(self, step: str, done: int, total: int) -> None:
         now = monotonic()
         if not total or done == total or now - self._last > _PROGRESS_INTERVAL:
             self._last = now
-            send(self._answers, event="step", step=step, done=done, total=total)
+            self._tell(step, done, total)
 
 
-def _limit_memory() -> None:
-    """Allocations beyond the limit fail with an error that says so."""
-    most = int(_SHARE_OF_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+def forks(device: str) -> bool:
+    """Whether cells are measured in forked processes: not where a GPU's driver forbids it, nor outside Linux, where
+    system libraries do."""
+    return device == "cpu" and sys.platform == "linux"
 
 
 def _claim_standard_output() -> IO[bytes]:
@@ -95,17 +182,10 @@ def _claim_standard_output() -> IO[bytes]:
     return os.fdopen(answers, "wb")
 
 
-def _listen(stream: IO[bytes]) -> SimpleQueue[dict[str, Any]]:
-    """Reads messages in a thread of its own, and ends the process at once when the parent is gone."""
-    messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
-
-    def read() -> None:
-        for line in stream:
-            messages.put(receive(line))
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    return messages
+def _end() -> None:
+    """Ends everything that was started here, and then this process."""
+    end_marked(os.environ.get(MARK, ""))
+    os._exit(0)
 
 
 if __name__ == "__main__":

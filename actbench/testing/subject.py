@@ -143,7 +143,7 @@ class Subject:
         """Makes a new plan, as the harness makes it. Raises Unsupported where the method says so."""
         torch.manual_seed(0)
         calibration = self.workload.calibration_set()
-        network = PlanningNetwork(self.network, self.workload, calibration, torch.device("cpu"))
+        network = PlanningNetwork(self.network, self.workload.loss, calibration, torch.device("cpu"))
         statistics = Statistics(self.network, calibration.images(slice(None)))
         method = self.method()
         make = method.plan_saving if (self.saves if saving is None else saving) else method.plan

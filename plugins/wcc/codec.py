@@ -59,8 +59,8 @@ class WaveletCodec(Codec):
         if not pointwise or convolution.padding != (0, 0) or self.selection == "channel":
             return None
         kept, weight = self._kept(payload), convolution.weight
-        convolved = functional.conv1d(kept, weight[:, :, :, 0].to(kept.dtype))
-        result = self._restore(convolved, payload).to(weight.dtype)
+        kept = functional.conv1d(kept, weight[:, :, :, 0].to(kept.dtype))  # one name: what was kept is freed
+        result = self._restore(kept, payload).to(weight.dtype)
         return result if convolution.bias is None else result + convolution.bias[:, None, None]
 
     def describe(self) -> dict[str, OptionValue]:

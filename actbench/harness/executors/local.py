@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,13 +19,19 @@ from typing import IO, TYPE_CHECKING, Any
 
 from actbench.errors import UserError
 from actbench.harness.executors import CellResult, Listener
+from actbench.harness.isolation.processes import MARK, end_marked
 from actbench.harness.messages import Preparation, receive, send
+from actbench.harness.worker import forks
 from actbench.spec import CellSpec
 
 if TYPE_CHECKING:
     from actbench.records.record import Status
 
 _LOG_TAIL = 2000
+
+_GRACE = 10.0
+"""Seconds for which a worker may keep its answer after a cell's time is up; then it is lost itself."""
+
 
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 """For glibc: what a worker frees stays with it for what comes next, as it does on a GPU; asking the system for fresh
@@ -42,10 +49,14 @@ class Local:
     def run(self, preparation: Preparation, cells: Sequence[CellSpec], listener: Listener, timeout: float) -> None:
         """Runs every cell, as `Executor.run` says."""
         worker: _Process | None = None
+        method = ""
         try:
             for cell in cells:
                 listener.started(cell)
-                worker = worker or _Process()
+                if worker is not None and not forks(preparation.device) and cell.method.name != method:
+                    worker.kill()
+                    worker = None
+                worker, method = worker or _Process(), cell.method.name
                 result = _run_cell(worker, preparation, cell, listener, timeout)
                 if not worker.alive or result.status == "oom" or worker.memory_share > _MOST_OF_MEMORY:
                     worker.kill()
@@ -94,13 +105,14 @@ class _Process:
 
     def __init__(self) -> None:
         self.environment: dict[str, Any] | None = None
+        self._mark = secrets.token_hex(16)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "actbench.harness.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**_KEEP_MEMORY, **os.environ},
+            env={**_KEEP_MEMORY, **os.environ, MARK: self._mark},
             start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
         )
         self._lines: SimpleQueue[bytes] = SimpleQueue()
@@ -130,18 +142,19 @@ class _Process:
 
     def measure(self, cell: CellSpec, listener: Listener, timeout: float) -> dict[str, Any]:
         """The outcome of one cell."""
-        deadline = monotonic() + timeout
-        self._send(cell=cell.canonical())
+        deadline = monotonic() + timeout + _GRACE
+        self._send(cell=cell.canonical(), timeout=timeout)
         while (message := self._receive(deadline))["event"] == "step":
             listener.step(message["step"], message["done"], message["total"])
         outcome: dict[str, Any] = message["outcome"]
         return outcome
 
     def kill(self) -> None:
-        """Ends it and everything that it started."""
+        """Ends it and everything that it started, in whichever session."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        end_marked(self._mark)
         self._log.close()
 
     def _send(self, **message: Any) -> None:

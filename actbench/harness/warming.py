@@ -1,0 +1,46 @@
+"""What all cells of a workload share, computed before the first of them and kept for the others."""
+
+from __future__ import annotations
+
+import torch
+
+from actbench.harness.isolation import tensors
+from actbench.harness.isolation.apart import computed_apart
+from actbench.harness.training import reference_key, reference_scores
+from actbench.harness.workbench import Workbench
+from actbench.info import Track
+from actbench.settings import Training
+from actbench.spec import CellSpec
+
+
+def evaluation_of(bench: Workbench, track: Track, threads: int) -> int:
+    """A file in memory with the evaluation images of a track, and on the inference track with the reference's scores,
+    which the workbench keeps. Raises UserError where the images cannot be had."""
+
+    def work(result: int) -> None:
+        torch.set_num_threads(threads)
+        if track == "training":
+            tensors.write_images(result, bench.transfer_evaluation)
+        else:
+            tensors.write_images(result, bench.evaluation, scores=bench.reference_scores)
+
+    result = computed_apart(work, f"evaluation images of {bench.info.name}")
+    if track == "inference":
+        bench.reference_scores = tensors.read(result, "scores")
+    return result
+
+
+def warm_up(bench: Workbench, cell: CellSpec, threads: int) -> None:
+    """Has the workbench compute what a cell shares with others, where it has not yet."""
+    if not isinstance(cell.settings, Training):
+        bench.warm_up()
+        return
+    assert bench.transfer_statistics[bench.network.maps[0].name]
+    settings, key = cell.settings, reference_key(cell.settings, cell.seed)
+    if key not in bench.trained_references:
+
+        def work(result: int) -> None:
+            torch.set_num_threads(threads)
+            tensors.write(result, {"scores": reference_scores(bench, settings, cell.seed)})
+
+        bench.trained_references[key] = tensors.read(computed_apart(work, "the network trained as it is"), "scores")
