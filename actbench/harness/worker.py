@@ -18,7 +18,7 @@ import sys
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
-from actbench.errors import UserError
+from actbench.errors import Unsupported, UserError
 from actbench.harness.isolation.processes import MARK, die_with_parent, end_marked
 from actbench.harness.messages import Preparation, receive, send
 
@@ -49,7 +49,11 @@ def main() -> None:
         message = receive(line)
         if "cell" not in message:
             break
-        worker.run(message["cell"], message["timeout"])
+        try:
+            worker.run(message["cell"], message["timeout"])
+        except UserError as error:
+            send(answers, event="refused", message=str(error))
+            break
     _end()
 
 
@@ -112,9 +116,13 @@ class _Worker:
 
     def _apart(self, cell: CellSpec, info: MethodInfo, timeout: float) -> dict[str, Any]:
         from actbench.harness.isolation.cell_process import CellProcess
+        from actbench.harness.outcome import Outcome
 
         deadline = monotonic() + timeout
-        images = self._images(cell)
+        try:
+            images = self._images(cell)
+        except Unsupported as error:
+            return Outcome("unsupported", str(error)).to_json()
         close = (self._answers.fileno(), *self._evaluation.values())
         process = CellProcess(lambda channel: self._measure(cell, info, channel), close)
 

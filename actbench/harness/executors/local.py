@@ -146,6 +146,8 @@ class _Process:
         self._send(cell=cell.canonical(), timeout=timeout)
         while (message := self._receive(deadline))["event"] == "step":
             listener.step(message["step"], message["done"], message["total"])
+        if message["event"] == "refused":
+            raise UserError(message["message"])
         outcome: dict[str, Any] = message["outcome"]
         return outcome
 

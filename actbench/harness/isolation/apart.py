@@ -8,15 +8,16 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from actbench.errors import UserError
+from actbench.errors import Unsupported, UserError
 from actbench.harness.isolation.tensors import memory_file
 
-_FAILED = 1
+_FAILED, _UNSUPPORTED = 1, 2
 
 
 def computed_apart(work: Callable[[int], None], what: str) -> int:
     """Has `work` fill a file in memory, in a forked process, and gives the file. What it needed on the way is gone with
-    that process: threads, caches, images. Raises UserError with the reason where it fails."""
+    that process: threads, caches, images. Raises UserError with the reason where it fails, and Unsupported where it
+    raises that."""
     result, reasons = memory_file(what), memory_file("reasons")
     process = os.fork()
     if process == 0:
@@ -24,7 +25,8 @@ def computed_apart(work: Callable[[int], None], what: str) -> int:
     _, status = os.waitpid(process, 0)
     try:
         if status:
-            raise UserError(_reason(reasons) or f"{what}: the process that computes it ended with status {status}")
+            kind = Unsupported if os.waitstatus_to_exitcode(status) == _UNSUPPORTED else UserError
+            raise kind(_reason(reasons) or f"{what}: the process that computes it ended with status {status}")
     finally:
         os.close(reasons)
     return result
@@ -42,6 +44,9 @@ def _work(work: Callable[[int], None], result: int, reasons: int) -> NoReturn:
     try:
         work(result)
         code = 0
+    except Unsupported as error:
+        code = _UNSUPPORTED
+        os.write(reasons, str(error).encode())
     except UserError as error:
         os.write(reasons, str(error).encode())
     except BaseException as error:
