@@ -111,8 +111,12 @@ class _Worker:
 
     def _here(self, cell: CellSpec, info: MethodInfo) -> dict[str, Any]:
         from actbench.harness.inference import run_cell
+        from actbench.harness.isolation.torch_state import torch_state_kept
 
-        return run_cell(self._bench, cell, info, self._progress).to_json()
+        with torch_state_kept() as changed:
+            outcome = run_cell(self._bench, cell, info, self._progress)
+        outcome.warnings += [f"the method changed torch's {name}" for name in changed]
+        return outcome.to_json()
 
     def _apart(self, cell: CellSpec, info: MethodInfo, timeout: float) -> dict[str, Any]:
         from actbench.harness.isolation.cell_process import CellProcess
