@@ -30,10 +30,15 @@ def test_everything_is_as_it_was_and_named() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_also_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError), torch_state_kept():
+def changes_and_fails() -> None:
+    with torch_state_kept():
         torch.set_default_dtype(torch.float64)
         raise ZeroDivisionError
+
+
+def test_also_after_an_error() -> None:
+    with pytest.raises(ZeroDivisionError):
+        changes_and_fails()
     assert torch.get_default_dtype() == torch.float32
 
 
