@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.harness.environment import WantedDevice, choose_device
+from actbench.harness.load import busy_line
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
 from actbench.info import OptionValue, Track
 from actbench.recipe import RecipeName
@@ -77,13 +79,13 @@ def run(
         options=parse_options(option or [], registry),
         variants=_variants(suite, registry),
     )
-    store = Store(results)
+    target, store = registry.executor(executor).target, Store(results)
     scheduled = schedule(cells_of(request, registry), registry, store, retry == "failed")
     if dry_run:
         _show_schedule(scheduled, as_json)
         return
     try:
-        _carry_out(request, registry, executor, scheduled, store, timeout, plugin or [])
+        _carry_out(request, registry, target, scheduled, store, timeout, plugin or [])
     except KeyboardInterrupt:
         _show_results(scheduled, store, as_json)
         raise
@@ -95,7 +97,7 @@ def run(
 def _carry_out(
     request: RunRequest,
     registry: Registry,
-    executor: str,
+    executor_target: str,
     scheduled: Sequence[ScheduledCell],
     store: Store,
     timeout: float,
@@ -109,7 +111,9 @@ def _carry_out(
     preparation = Preparation(
         request.workload, request.device, request.data, request.weights, request.limit, tuple(plugin_files)
     )
-    engine = registry.load(registry.executor(executor).target)()
+    if left and (busy := busy_line()):
+        print(busy, file=sys.stderr)
+    engine = registry.load(executor_target)()
     with ProgressBar(len(left), Console(stderr=True)) as bar:
         carry_out(scheduled, preparation, engine, store, bar, timeout)
 
