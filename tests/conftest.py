@@ -29,6 +29,7 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _a_cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACTBENCH_PLUGIN_SECONDS", "100")  # some plugins of tests import torch
         patch.setenv("ACTBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -98,13 +98,12 @@ def _end_of(process: int) -> str:
     """How a process ended that gave no answer."""
     deadline = monotonic() + _LAST_BREATH
     while monotonic() < deadline:
-        ended = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is None:
-            sleep(0.01)
-        elif ended.si_code == os.CLD_EXITED:
-            return f"ended its process with exit code {ended.si_status} while it was imported"
-        else:
-            return f"its process was killed by {signal_name(ended.si_status)} while it was imported"
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            how = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal_name(-code)}"
+            return f"its process {how} while it was imported"
+        sleep(0.01)
     return "closed the pipe that its registrations go through"
 
 
@@ -112,9 +111,10 @@ def _kill(process: int) -> None:
     """Ends a process and all that it started in its session."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process, signal.SIGKILL)
-    with suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
+    with suppress(ChildProcessError):  # its end may be known already
+        if os.waitpid(process, os.WNOHANG) == (0, 0):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
 
 
 def _claim_standard_output() -> int:

@@ -74,7 +74,7 @@ HOSTILE = {
     ),
     "threads-that-go-on": ("for _ in range(9): threading.Thread(target=time.sleep, args=[1000]).start()" + FINE, ""),
     "hangs-at-exit": ("atexit.register(time.sleep, 1000)" + FINE, ""),
-    "patches-builtins": ("builtins.len = builtins.isinstance = None" + FINE, "ended its process"),
+    "patches-builtins": ("builtins.len = builtins.isinstance = None" + FINE, "its process ended"),
     "patches-print-and-open": ("builtins.print = builtins.open = builtins.dict = None" + FINE, ""),
     "patches-json": ("json.dumps = json.loads = lambda *given, **more: '[]'" + FINE, ""),
     "patches-os": ("os.write = os._exit = lambda *given: 5" + FINE, ""),
