@@ -7,7 +7,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,14 @@ def _names(text: str) -> list[str]:
 
 
 def _source_of(entry: EntryPoint) -> PluginSource:
-    distribution = entry.dist
-    if distribution is None:
+    if entry.dist is None:
         return PluginSource(entry.name, entry.value, entry.value)
-    return PluginSource(entry.name, distribution.name, entry.value, distribution.version)
+    name, version = _name_and_version(entry.dist)
+    return PluginSource(entry.name, name, entry.value, version)
+
+
+@lru_cache
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """What a distribution is called. Its metadata are read once for all of its entry points."""
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]

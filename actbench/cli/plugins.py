@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from actbench.errors import UserError
-from actbench.listing import list_plugins
 from actbench.plugin_sources import installed_names, switch_off
-from actbench.registry import Registry
+
+if TYPE_CHECKING:
+    from actbench.registry import Registry
 
 _NO = "no:"
 
 
 def registered(files: Sequence[Path] | None) -> Registry:
     """All that plugins provide. What could not be listed is not imported by workers either, which it could stop."""
+    from actbench.listing.plugins import list_plugins
+
     registry = list_plugins(files or ())
     if registry.broken:
         switch_off(registry.broken)

@@ -19,7 +19,6 @@ from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.harness.environment import WantedDevice, choose_device
-from actbench.harness.load import busy_line
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
 from actbench.info import OptionValue, Track
 from actbench.recipe import RecipeName
@@ -104,6 +103,7 @@ def _carry_out(
     plugin_files: Sequence[Path],
 ) -> None:
     from actbench.cli.progress import ProgressBar
+    from actbench.harness.load import busy_line
     from actbench.harness.messages import Preparation
     from actbench.harness.run import carry_out
 

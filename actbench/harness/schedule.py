@@ -9,7 +9,7 @@ from pathlib import Path
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
 from actbench.info import MethodInfo, OptionValue
-from actbench.listing import identify
+from actbench.listing.identify import identify
 from actbench.records.store import FAILED, Store, read_status
 from actbench.registry import Registry
 from actbench.settings import Inference, Settings

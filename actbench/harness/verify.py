@@ -11,7 +11,7 @@ from actbench.harness.executors import Executor
 from actbench.harness.messages import Preparation
 from actbench.harness.run import RunObserver, carry_out
 from actbench.harness.schedule import ScheduledCell, unsupported_reason
-from actbench.listing import identify
+from actbench.listing.identify import identify
 from actbench.records.column import Column
 from actbench.records.columns import COLUMNS
 from actbench.records.record import Record

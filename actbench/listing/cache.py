@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actbench import __version__
+from actbench.hookspecs import API_VERSION
 from actbench.listing.form import LONGEST_ANSWER, from_json, to_json
 from actbench.plugin_sources import PluginSource
 from actbench.registry import Registration
@@ -62,7 +63,7 @@ class Cache:
                 code = self._state_of_package(source.module.partition(":")[0].partition(".")[0])
         except (OSError, ValueError, ImportError, AttributeError):
             return None
-        return _digest(__version__, source.version, code)
+        return _digest(__version__, str(API_VERSION), source.version, code)
 
 
 def _folder() -> Path | None:

@@ -9,9 +9,8 @@ from typing import Any
 from actbench.errors import UserError
 from actbench.fields import check_text, one_line
 from actbench.info import WorkloadInfo, load_target
-from actbench.listing.process import carry_out
 
-_OURS = "actbench."
+_OURS = "actbench.workloads."
 
 
 def identify(info: WorkloadInfo, data: Path | None, weights: Path | None, files: Sequence[Path]) -> dict[str, str]:
@@ -19,6 +18,8 @@ def identify(info: WorkloadInfo, data: Path | None, weights: Path | None, files:
     A plugin's function runs in the listing process, for as long as it takes."""
     if info.identify.startswith(_OURS):
         return dict(load_target(info.identify)(data, weights))
+    from actbench.listing.process import carry_out
+
     paths = {"data": data, "weights": weights}
     task = {
         "kind": "identify",

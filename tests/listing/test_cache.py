@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from actbench.listing import list_plugins, plugins
+from actbench.listing import plugins
+from actbench.listing.plugins import list_plugins
 from actbench.registry import load_plugins
 
 PLUGIN = """

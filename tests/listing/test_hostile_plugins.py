@@ -101,11 +101,19 @@ def running(pid: int) -> bool:
 
 def test_a_file_in_the_working_folder_stands_in_for_nothing(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise RuntimeError")
-    code = (
-        "import sys; sys.path.remove(''); from actbench.listing import list_plugins\nprint(len(list_plugins().methods))"
+    lines = (
+        "import sys",
+        "sys.path.remove('')",
+        "from actbench.listing.plugins import list_plugins",
+        "print(len(list_plugins().methods))",
     )
     environment = {**os.environ, "ACTBENCH_CACHE": ""}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+        [sys.executable, "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
     )
     assert int(done.stdout) > 2, done.stderr

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from actbench.errors import UserError
-from actbench.listing import identify, list_plugins
+from actbench.listing.identify import identify
+from actbench.listing.plugins import list_plugins
 
 PLUGIN = """
 import os, sys, time
