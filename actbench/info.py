@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from actbench.errors import UserError
+from actbench.fields import (
+    NAME,
+    check_flag,
+    check_list,
+    check_name,
+    check_target,
+    check_text,
+    check_value,
+    check_word,
+)
 
 OptionValue = bool | int | float | str
 Track = Literal["inference", "training"]
 Guarantee = Literal["static", "data-dependent"]
 Role = Literal["method", "baseline", "reference"]
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-"""What a method, a workload or an executor may be called."""
-
-_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+__all__ = [
+    "NAME",
+    "ExecutorInfo",
+    "Guarantee",
+    "MethodInfo",
+    "Option",
+    "OptionValue",
+    "Role",
+    "Track",
+    "WorkloadInfo",
+    "load_target",
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,14 @@ class Option:
     default: OptionValue
     help: str
     choices: tuple[OptionValue, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_text("name of an option", self.name)
+        check_text(f"help of option {self.name}", self.help)
+        check_value(f"default of option {self.name}", self.default)
+        check_list(f"choices of option {self.name}", self.choices, object)
+        for choice in self.choices:
+            check_value(f"choice of option {self.name}", choice)
 
     def parse(self, text: str) -> OptionValue:
         """The value that `text` stands for. Raises UserError where it has the wrong type or is no choice."""
@@ -85,7 +110,14 @@ class MethodInfo:
     options: tuple[Option, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_registration(self.name, self.target)
+        _check_registration(self.name, self.target, self.title, self.version, self.paper, self.recipe)
+        check_list("tracks", self.tracks, str)
+        for track in self.tracks:
+            check_word("track", track, get_args(Track))
+        check_word("guarantee", self.guarantee, get_args(Guarantee))
+        check_word("role", self.role, get_args(Role))
+        check_flag("learnable", self.learnable)
+        check_list("options", self.options, Option)
 
     def resolve(self, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
         """All options, the defaults filled in. Raises UserError for an unknown one, or a value that is none of its."""
@@ -112,7 +144,11 @@ class WorkloadInfo:
     requires: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        _check_registration(self.name, self.target)
+        _check_registration(self.name, self.target, self.title, self.metric, self.unit)
+        check_target(self.identify)
+        check_list("requires", self.requires, str)
+        for need in self.requires:
+            check_text("requires", need)
 
 
 @dataclass(frozen=True)
@@ -124,7 +160,7 @@ class ExecutorInfo:
     target: str
 
     def __post_init__(self) -> None:
-        _check_registration(self.name, self.target)
+        _check_registration(self.name, self.target, self.title)
 
 
 def load_target(target: str) -> Any:
@@ -133,8 +169,8 @@ def load_target(target: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _check_registration(name: str, target: str) -> None:
-    if not NAME.fullmatch(name):
-        raise ValueError(f"name {name!r}: use lower-case letters, digits and hyphens, 64 at most")
-    if not _TARGET.fullmatch(target):
-        raise ValueError(f'target {target!r}: write "package.module:Class"')
+def _check_registration(name: str, target: str, *texts: str) -> None:
+    check_name(name)
+    check_target(target)
+    for text in texts:
+        check_text(f"text of {name}", text)

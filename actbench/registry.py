@@ -1,17 +1,12 @@
-"""The plugin manager: finds plugins, keeps a broken one from stopping anybody, and lists what they provide."""
+"""The plugin manager: loads plugins, keeps a broken one from stopping anybody, and lists what they provide."""
 
 from __future__ import annotations
 
-import os
-import re
-import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -19,21 +14,27 @@ import pluggy
 
 from actbench import hookspecs
 from actbench.errors import UserError
-from actbench.info import ExecutorInfo, MethodInfo, WorkloadInfo
+from actbench.fields import one_line
+from actbench.info import ExecutorInfo, MethodInfo, WorkloadInfo, load_target
+from actbench.plugin_sources import GROUP, RESTRICT, PluginSource, load_file, plugin_modules, plugin_sources
 
-GROUP = "actbench"
-"""The entry-point group, the same for the reference methods and for third parties."""
-
-RESTRICT = "ACTBENCH_PLUGINS"
-"""Environment variable: names of the entry points to load, separated by commas; all where it is not set."""
+__all__ = [
+    "GROUP",
+    "RESTRICT",
+    "PluginReport",
+    "Registration",
+    "Registry",
+    "attempt",
+    "load_from",
+    "load_plugins",
+    "one_line_of",
+]
 
 API_ATTRIBUTE = "actbench_api"
 """A plugin's attribute: the version of the API that it was written for."""
 
-BUILT_IN = ("actbench.workloads.registry", "actbench.harness.executors.registry")
-
-
-_LONGEST_ERROR = 500
+_MOST_REGISTERED = 1000
+"""Methods, workloads or executors of one plugin."""
 
 
 class _Named(Protocol):
@@ -58,13 +59,41 @@ class PluginReport:
 
 
 @dataclass
+class Registration:
+    """What one plugin registers. `notes`: what it should change before it stops working."""
+
+    methods: list[MethodInfo] = field(default_factory=list)
+    workloads: list[WorkloadInfo] = field(default_factory=list)
+    executors: list[ExecutorInfo] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Registry:
-    """Everything that the loaded plugins provide, by name."""
+    """Everything that plugins provide, by name. `files`: plugins that were given as files; `broken`: the keys of the
+    sources of which nothing was taken in."""
 
     methods: dict[str, MethodInfo] = field(default_factory=dict)
     workloads: dict[str, WorkloadInfo] = field(default_factory=dict)
     executors: dict[str, ExecutorInfo] = field(default_factory=dict)
     plugins: list[PluginReport] = field(default_factory=list)
+    files: tuple[Path, ...] = ()
+    broken: list[str] = field(default_factory=list)
+
+    def take(self, source: PluginSource, outcome: Registration | str) -> None:
+        """Takes in all that a plugin registers, or nothing of it; an outcome that is a text says why it is nothing."""
+        report = PluginReport(source.name, source.origin, source.version)
+        self.plugins.append(report)
+        if isinstance(outcome, Registration):
+            report.notes += outcome.notes
+            outcome = self._add(outcome, report)
+        if outcome:
+            report.error = outcome
+            self.broken.append(source.key)
+
+    def load(self, target: str) -> Any:
+        """Imports what a target points at, in this process: code of a plugin runs."""
+        return load_from(self.files, target)
 
     def method(self, name: str) -> MethodInfo:
         """The method of this name. Raises UserError, with the nearest name, where there is none."""
@@ -87,61 +116,84 @@ class Registry:
         failed = f" (plugins that failed to load: {', '.join(broken)})" if broken else ""
         raise UserError(f"no {kind} {name!r}: {hint}`actbench {kind}s` lists them{failed}")
 
+    def _add(self, registration: Registration, report: PluginReport) -> str:
+        """Adds everything and returns nothing, or says why it adds nothing."""
+        tables: list[tuple[dict[str, Any], list[Any]]] = [
+            (self.methods, registration.methods),
+            (self.workloads, registration.workloads),
+            (self.executors, registration.executors),
+        ]
+        for table, infos in tables:
+            names = [info.name for info in infos]
+            for place, name in enumerate(names):
+                if name in table or name in names[:place]:
+                    return f"ValueError: {name!r} is registered already; rename it"
+        for table, infos in tables:
+            table.update({info.name: info for info in infos})
+            report.provides += [info.name for info in infos]
+        return ""
+
 
 def load_plugins(files: Iterable[Path] = ()) -> Registry:
-    """All plugins: the built-in ones, those installed under the entry-point group, and one-off `files`."""
-    registry = Registry()
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    for name in BUILT_IN:
-        _add(registry, manager, PluginReport(name, "built-in"), EntryPoint(name, name, GROUP).load)
-    for entry in _installed():
-        _add(registry, manager, _report_of(entry), entry.load)
-    for file in files:
-        if not file.is_file():
-            raise UserError(f"plugin file {str(file)!r} does not exist")
-        if file.suffix != ".py":
-            raise UserError(f"plugin file {str(file)!r} is not a Python file: give one that ends in .py")
-        _add(registry, manager, PluginReport(file.stem, str(file)), partial(_load_file, file))
+    """All plugins, imported in this process: for workers and the conformance kit, which run their code anyway. The
+    command line lists them with `actbench.listing`."""
+    registry = Registry(files=tuple(files))
+    for source in plugin_sources(registry.files):
+        registry.take(source, attempt(source))
     return registry
 
 
-def _installed() -> list[EntryPoint]:
-    installed = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-    allowed = os.environ.get(RESTRICT)
-    if allowed is None:
-        return installed
-    names = {name.strip() for name in allowed.split(",") if name.strip()}
-    missing = sorted(names - {entry.name for entry in installed})
-    if missing:
-        raise UserError(f"{RESTRICT} names {missing[0]!r}, which is not installed")
-    return [entry for entry in installed if entry.name in names]
+def load_from(files: Iterable[Path], target: str) -> Any:
+    """What a target points at, which may be in one of the plugin files."""
+    module = target.partition(":")[0]
+    for name, file in plugin_modules(files).items():
+        if name == module:
+            return getattr(load_file(file, name), target.partition(":")[2])
+    return load_target(target)
 
 
-def _report_of(entry: EntryPoint) -> PluginReport:
-    distribution = entry.dist
-    if distribution is None:
-        return PluginReport(entry.name, entry.value)
-    return PluginReport(entry.name, distribution.name, distribution.version)
-
-
-def _add(registry: Registry, manager: pluggy.PluginManager, report: PluginReport, load: Callable[[], Any]) -> None:
-    """Loads one plugin and takes in what it registers; whatever goes wrong is written into its report."""
-    registry.plugins.append(report)
-    plugin = None
+def attempt(source: PluginSource) -> Registration | str:
+    """Imports a plugin and returns what it registers, or in one line why it registers nothing."""
     try:
-        plugin = load()
-        _check_version(plugin)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            manager.register(plugin, name=f"{report.name} ({report.source})")
-        report.notes += dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
-        manager.check_pending()
-        _collect(registry, manager, plugin, report)
-    except (Exception, SystemExit) as error:
-        report.error = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_ERROR]
-        if plugin is not None and manager.is_registered(plugin):
-            manager.unregister(plugin)
+        return _load(source)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever code of others raises: SystemExit, and classes of its own
+        return one_line_of(error)
+
+
+def one_line_of(error: BaseException) -> str:
+    """Type and message of an error, in one line without characters that a terminal would obey."""
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    return one_line(f"{type(error).__name__}: {said}")
+
+
+def _load(source: PluginSource) -> Registration:
+    plugin = source.load()
+    _check_version(plugin)
+    manager = pluggy.PluginManager(GROUP)  # one for each plugin: none meets another
+    manager.add_hookspecs(hookspecs)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        manager.register(plugin)
+    manager.check_pending()
+    notes = dict.fromkeys(one_line(str(warning.message)) for warning in caught)
+    registration = Registration(notes=list(notes))
+    manager.hook.register_methods(register=partial(_register, MethodInfo, registration.methods))
+    manager.hook.register_workloads(register=partial(_register, WorkloadInfo, registration.workloads))
+    manager.hook.register_executors(register=partial(_register, ExecutorInfo, registration.executors))
+    return registration
+
+
+def _register(kind: type[Any], registered: list[Any], info: Any) -> None:
+    if not isinstance(info, kind):
+        raise TypeError(f"registered {type(info).__name__}, not {kind.__name__}")
+    if len(registered) == _MOST_REGISTERED:
+        raise ValueError(f"registers more than {_MOST_REGISTERED} of {kind.__name__}")
+    registered.append(info)
 
 
 def _check_version(plugin: Any) -> None:
@@ -154,51 +206,3 @@ def _check_version(plugin: Any) -> None:
             f"made for version {declared} of actbench's plugin API, and this actbench has {hookspecs.API_VERSION}: "
             f"install {mend}"
         )
-
-
-def _collect(registry: Registry, manager: pluggy.PluginManager, plugin: Any, report: PluginReport) -> None:
-    others = [other for other in manager.get_plugins() if other is not plugin]
-    known: dict[str, tuple[type[Any], dict[str, Any]]] = {
-        "register_methods": (MethodInfo, registry.methods),
-        "register_workloads": (WorkloadInfo, registry.workloads),
-        "register_executors": (ExecutorInfo, registry.executors),
-    }
-    registered: dict[str, dict[str, Any]] = {hook: {} for hook in known}
-    for hook, (kind, table) in known.items():
-        caller = manager.subset_hook_caller(hook, remove_plugins=others)
-        caller(register=_registrar(kind, table, registered[hook]))
-    for hook, (_, table) in known.items():  # all of what it provides, or nothing
-        table.update(registered[hook])
-        report.provides += registered[hook]
-
-
-def _registrar(kind: type[Any], taken: dict[str, Any], registered: dict[str, Any]) -> Callable[[Any], None]:
-    def register(info: Any) -> None:
-        if not isinstance(info, kind):
-            raise TypeError(f"registered {type(info).__name__}, not {kind.__name__}")
-        if info.name in taken or info.name in registered:
-            raise ValueError(f"{info.name!r} is registered already; rename it")
-        registered[info.name] = info
-
-    return register
-
-
-def _load_file(file: Path) -> Any:
-    name = _module_name(file)
-    spec = spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # a lazy target f"{__name__}:Class" is found there
-    spec.loader.exec_module(module)
-    return module
-
-
-def _module_name(file: Path) -> str:
-    """The module's name: `actbench_plugin_<stem>`, with a number where another file of that name was there first."""
-    name = base = "actbench_plugin_" + re.sub(r"\W", "_", file.stem)
-    number = 1
-    while name in sys.modules and sys.modules[name].__file__ != str(file):
-        number += 1
-        name = f"{base}_{number}"
-    return name

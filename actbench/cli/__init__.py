@@ -9,6 +9,7 @@ import typer
 
 from actbench import __version__
 from actbench.cli import check, compare, listing, maps, publish, run, scaffold, show, submit, verify
+from actbench.cli.plugins import PluginSwitch
 from actbench.errors import UserError
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -32,6 +33,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    plugin: PluginSwitch = None,
     debug: bool = typer.Option(False, "--debug", help="Show where an error comes from."),
 ) -> None:
     pass

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from actbench.cli.listing import AsJson, PluginFiles
+from actbench.cli.plugins import registered
 from actbench.cli.run import parse_options
-from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from actbench.records.conformance import CheckOutcome
@@ -29,7 +29,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check that a method holds to the rules: each check is explained in docs/conformance.md."""
-    registry = load_plugins(plugin or ())
+    registry = registered(plugin)
     info = registry.method(method)
     options = parse_options(option or [], registry).get(info.name, {})
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole
-from actbench.registry import load_plugins
 
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file with a plugin; may be repeated.")
@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def methods(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the methods that can be run."""
-    infos = load_plugins(plugin or ()).methods.values()
+    infos = registered(plugin).methods.values()
     columns = ["method", "title", "tracks", "footprint", "learnable", "options", "version"]
     rows = (
         [
@@ -41,14 +41,14 @@ def methods(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
 
 def workloads(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the workloads."""
-    infos = load_plugins(plugin or ()).workloads.values()
+    infos = registered(plugin).workloads.values()
     rows = ([info.name, info.title, info.metric, ", ".join(f"--{need}" for need in info.requires)] for info in infos)
     _show(as_json, [asdict(info) for info in infos], ["workload", "title", "metric", "needs"], rows)
 
 
 def plugins(plugin: PluginFiles = None, as_json: AsJson = False) -> None:
     """List the plugins, what each provides, and why one could not be loaded."""
-    reports = load_plugins(plugin or ()).plugins
+    reports = registered(plugin).plugins
     columns = ["plugin", "from", "version", "provides", "error, notes"]
     rows = (
         [

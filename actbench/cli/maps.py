@@ -13,11 +13,10 @@ from rich.markup import escape
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.cli.listing import AsJson, PluginFiles
+from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap
-from actbench.info import load_target
-from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,8 +62,8 @@ def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> Workl
     """A workload without its data, of which a network needs none."""
     from actbench.workloads.base import WorkloadSettings
 
-    info = load_plugins(plugins).workload(name)
-    return load_target(info.target)(WorkloadSettings(weights=weights))  # type: ignore[no-any-return]
+    registry = registered(plugins)
+    return registry.load(registry.workload(name).target)(WorkloadSettings(weights=weights))  # type: ignore[no-any-return]
 
 
 def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +15,15 @@ from rich.markup import escape
 
 from actbench.budget import Bits, Ceiling
 from actbench.cli.listing import AsJson, PluginFiles
+from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
 from actbench.harness.environment import WantedDevice, choose_device
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
-from actbench.info import ExecutorInfo, OptionValue, Track, load_target
+from actbench.info import OptionValue, Track
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_record
-from actbench.registry import Registry, load_plugins
+from actbench.registry import Registry
 from actbench.settings import Inference, Normalisation, TrackSettings, Training, settings_of
 
 Retry = Literal["failed"]
@@ -60,7 +62,7 @@ def run(
     """Run methods on a workload. What has a record already is not run again."""
     if methods is None and suite is None:
         raise UserError("name what to run with --methods, separated by commas, or --suite")
-    registry = load_plugins(plugin or ())
+    registry = registered(plugin)
     chosen = {"--recover": recover, "--recipe": recipe, "--last": _last(last), "--normalisation": normalisation}
     request = RunRequest(
         workload=workload,
@@ -76,13 +78,13 @@ def run(
         options=parse_options(option or [], registry),
         variants=_variants(suite, registry),
     )
-    engine, store = registry.executor(executor), Store(results)
+    target, store = registry.executor(executor).target, Store(results)
     scheduled = schedule(cells_of(request, registry), registry, store, retry == "failed")
     if dry_run:
         _show_schedule(scheduled, as_json)
         return
     try:
-        _carry_out(request, engine, scheduled, store, timeout, plugin or [])
+        _carry_out(request, registry, target, scheduled, store, timeout, plugin or [])
     except KeyboardInterrupt:
         _show_results(scheduled, store, as_json)
         raise
@@ -93,13 +95,15 @@ def run(
 
 def _carry_out(
     request: RunRequest,
-    executor: ExecutorInfo,
+    registry: Registry,
+    executor_target: str,
     scheduled: Sequence[ScheduledCell],
     store: Store,
     timeout: float,
     plugin_files: Sequence[Path],
 ) -> None:
     from actbench.cli.progress import ProgressBar
+    from actbench.harness.load import busy_line
     from actbench.harness.messages import Preparation
     from actbench.harness.run import carry_out
 
@@ -107,7 +111,9 @@ def _carry_out(
     preparation = Preparation(
         request.workload, request.device, request.data, request.weights, request.limit, tuple(plugin_files)
     )
-    engine = load_target(executor.target)()
+    if left and (busy := busy_line()):
+        print(busy, file=sys.stderr)
+    engine = registry.load(executor_target)()
     with ProgressBar(len(left), Console(stderr=True)) as bar:
         carry_out(scheduled, preparation, engine, store, bar, timeout)
 

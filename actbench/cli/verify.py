@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from actbench.cli.listing import PluginFiles
+from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole
 from actbench.errors import UserError
-from actbench.info import load_target
 from actbench.records.store import read_record, record_files
-from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from actbench.harness.verify import Check
@@ -42,7 +41,7 @@ def verify(
     paths = record_files(records)
     published = [read_record(path) for path in paths]
     places = {id(record): path for record, path in zip(published, paths, strict=True)}
-    registry = load_plugins(plugin or ())
+    registry = registered(plugin)
     failed = []
 
     def report(record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
@@ -55,7 +54,7 @@ def verify(
         for record in published:
             report(record, check_environment(record, registry, data, weights), None)
     else:
-        engine = load_target(registry.executor(executor).target)()
+        engine = registry.load(registry.executor(executor).target)()
         repeat_records(published, registry, engine, Sources(data, weights, tuple(plugin or ())), timeout, report)
     if len(paths) > 1:
         _say(f"{len(paths) - len(failed)} of {len(paths)} records hold")

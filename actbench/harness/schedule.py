@@ -8,7 +8,8 @@ from pathlib import Path
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
-from actbench.info import MethodInfo, OptionValue, WorkloadInfo, load_target
+from actbench.info import MethodInfo, OptionValue
+from actbench.listing.identify import identify
 from actbench.records.store import FAILED, Store, read_status
 from actbench.registry import Registry
 from actbench.settings import Inference, Settings
@@ -54,7 +55,8 @@ class ScheduledCell:
 def cells_of(request: RunRequest, registry: Registry) -> list[CellSpec]:
     """All cells of a request, baselines first; the reference once a seed, the others at every ceiling and bits."""
     info = registry.workload(request.workload)
-    workload = WorkloadSpec(info.name, identify(info, request), request.limit)
+    digests = identify(info, request.data, request.weights, registry.files)
+    workload = WorkloadSpec(info.name, digests, request.limit)
     cells = []
     for method, options in _methods(request, registry):
         spec = MethodSpec(method.name, method.version, method.resolve(options))
@@ -89,12 +91,6 @@ def unsupported_reason(cell: CellSpec, registry: Registry) -> str:
     if isinstance(settings, Inference) and settings.recipe == "paper" and not info.recipe:
         return f"no published recipe of {info.name} is known: leave out --recipe paper"
     return ""
-
-
-def identify(info: WorkloadInfo, request: RunRequest) -> dict[str, str]:
-    """The digests of a workload's parts. Raises UserError where one is missing."""
-    digests: dict[str, str] = load_target(info.identify)(request.data, request.weights)
-    return digests
 
 
 def _methods(request: RunRequest, registry: Registry) -> list[tuple[MethodInfo, Mapping[str, OptionValue]]]:

@@ -11,7 +11,7 @@ from actbench.harness.executors import Executor
 from actbench.harness.messages import Preparation
 from actbench.harness.run import RunObserver, carry_out
 from actbench.harness.schedule import ScheduledCell, unsupported_reason
-from actbench.info import load_target
+from actbench.listing.identify import identify
 from actbench.records.column import Column
 from actbench.records.columns import COLUMNS
 from actbench.records.record import Record
@@ -51,7 +51,7 @@ def check_environment(record: Record, registry: Registry, data: Path | None, wei
     UserError where the workload or the method is not there at all."""
     spec = record.cell
     workload, method = registry.workload(spec.workload.name), registry.method(spec.method.name)
-    digests: dict[str, str] = load_target(workload.identify)(data, weights)
+    digests = identify(workload, data, weights, registry.files)
     checks = [
         _equal("protocol", str(spec.protocol), str(PROTOCOL)),
         _equal(f"version of {method.name}", spec.method.version, method.version),

@@ -110,8 +110,8 @@ def test_a_damaged_checkpoint_is_one_line_and_no_record(tmp_path: Path) -> None:
     broken.write_bytes(b"\x10\0\0\0\0\0\0\0not a header at all")
     done = actbench("run", "--methods", "none", "--weights", str(broken), cwd=tmp_path)
     assert done.returncode == 2
-    assert "cannot read checkpoint" in done.stderr
-    assert done.stderr.count("\n") == 1
+    (said,) = (line for line in done.stderr.splitlines() if not line.startswith("machine busy"))
+    assert "cannot read checkpoint" in said
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     evil.write_bytes(pickle.dumps(Evil()))
     done = actbench("run", "--methods", "none", "--weights", str(evil), cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
+    assert len([line for line in done.stderr.splitlines() if not line.startswith("machine busy")]) == 1
     assert not (tmp_path / "ran").exists()
 
 
