@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _PROGRESS_INTERVAL = 0.1
 
+_BUSY = 0.2
+"""The share of the machine that others may use without a word."""
+
 
 def main() -> None:
     """Serves one parent."""
@@ -61,14 +64,14 @@ class _Worker:
     def __init__(self, preparation: Preparation, answers: IO[bytes]) -> None:
         import torch
 
-        from actbench.registry import load_plugins
+        from actbench.listing.plugins import list_plugins
 
         self._answers = answers
         self._preparation = preparation
         self._threads = preparation.threads or torch.get_num_threads()
         self._forks = forks(preparation.device)
         torch.set_num_threads(1 if self._forks else self._threads)
-        self._registry = load_plugins(preparation.plugin_files)
+        self._registry = list_plugins(preparation.plugin_files)  # no method's code is run here
         self._device = torch.device(preparation.device)
         self._bench = self._load()
         self._evaluation: dict[str, int] = {}
@@ -82,11 +85,17 @@ class _Worker:
         return {"versions": versions(), "machine": described, "revision": revision()}
 
     def run(self, canonical: dict[str, Any], timeout: float) -> None:
+        from actbench.harness.load import watch
         from actbench.spec import CellSpec
 
         cell = CellSpec.from_canonical(canonical)
-        info = self._registry.method(cell.method.name)
+        info, watched = self._registry.method(cell.method.name), watch()
         outcome = self._apart(cell, info, timeout) if self._forks else self._here(cell, info)
+        others = watched.stop()["others"]
+        if others is not None and others > _BUSY:
+            outcome["warnings"].append(
+                f"others used {others:.0%} of the machine meanwhile: times are of a busy machine"
+            )
         send(self._answers, event="result", outcome=outcome)
 
     def _load(self) -> Workbench:
@@ -94,14 +103,13 @@ class _Worker:
         UserError with the reason, whatever the workload raises."""
         from actbench.harness.isolation.apart import one_line
         from actbench.harness.workbench import Workbench
-        from actbench.info import load_target
         from actbench.workloads.base import WorkloadSettings
 
         preparation = self._preparation
         info = self._registry.workload(preparation.workload)
         settings = WorkloadSettings(preparation.data, preparation.weights, preparation.limit)
         try:
-            bench = Workbench(load_target(info.target)(settings), info, self._device)
+            bench = Workbench(self._registry.load(info.target)(settings), info, self._device)
             assert bench.network
             return bench
         except UserError:
@@ -113,6 +121,7 @@ class _Worker:
         from actbench.harness.inference import run_cell
         from actbench.harness.isolation.torch_state import torch_state_kept
 
+        self._registry.load(info.target)
         with torch_state_kept() as changed:
             outcome = run_cell(self._bench, cell, info, self._progress)
         outcome.warnings += [f"the method changed torch's {name}" for name in changed]
@@ -152,6 +161,7 @@ class _Worker:
         from actbench.harness.isolation.limits import forbid_files, limit_memory
         from actbench.harness.isolation.tensors import read_images
 
+        self._registry.load(info.target)
         limit_memory(self._preparation.memory)
         torch.set_num_threads(self._threads)
 
