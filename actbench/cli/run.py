@@ -82,7 +82,7 @@ def run(
         _show_schedule(scheduled, as_json)
         return
     try:
-        _carry_out(request, engine, scheduled, store, timeout, plugin or [])
+        _carry_out(request, engine, scheduled, store, timeout, plugin or [], registry)
     except KeyboardInterrupt:
         _show_results(scheduled, store, as_json)
         raise
@@ -98,6 +98,7 @@ def _carry_out(
     store: Store,
     timeout: float,
     plugin_files: Sequence[Path],
+    registry: Registry,
 ) -> None:
     from actbench.cli.progress import ProgressBar
     from actbench.harness.messages import Preparation
@@ -109,7 +110,7 @@ def _carry_out(
     )
     engine = load_target(executor.target)()
     with ProgressBar(len(left), Console(stderr=True)) as bar:
-        carry_out(scheduled, preparation, engine, store, bar, timeout)
+        carry_out(scheduled, preparation, engine, store, bar, timeout, registry)
 
 
 def _show_schedule(scheduled: Sequence[ScheduledCell], as_json: bool) -> None:
