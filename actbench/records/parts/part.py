@@ -14,9 +14,9 @@ def _rising(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 Interval = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_rising)]
-OptionValue = bool | int | FiniteFloat | str
 
 _MOST = 1 << 63
+OptionValue = bool | Annotated[int, Field(ge=-_MOST, lt=_MOST)] | FiniteFloat | str
 Count = Annotated[int, Field(ge=0, lt=_MOST)]
 """A whole number that is not negative. Bounded: arithmetic with doubles must not overflow."""
 PositiveCount = Annotated[int, Field(gt=0, lt=_MOST)]
