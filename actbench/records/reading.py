@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pydantic_core
-
 _MOST_BYTES = 1 << 28
 """More than this no record has."""
 
 
 def read_json(path: Path) -> Any:
     """The values of a JSON file. Raises OSError where it cannot be read, ValueError where it is no JSON of ours."""
+    import pydantic_core
+
     if path.exists() and not path.is_file():
         raise ValueError("it is no regular file")  # to open a pipe would wait for somebody who writes
     if path.stat().st_size > _MOST_BYTES:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
 from actbench.records.places import place
+from actbench.records.reading import read_json
 
 if TYPE_CHECKING:
     from actbench.records.record import Record, Status
@@ -139,7 +139,6 @@ def read_record(path: Path) -> Record:
 
     from actbench.records.migrations import migrate
     from actbench.records.parts.part import first_error
-    from actbench.records.reading import read_json
     from actbench.records.record import Record
 
     try:
@@ -162,8 +161,8 @@ def _one_line(error: Exception) -> str:
 def read_status(path: Path) -> str:
     """The status of a record, without checking the rest of it. Raises UserError where there is none."""
     try:
-        return str(json.loads(path.read_bytes())["status"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(read_json(path)["status"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no valid record: remove it or restore it") from error
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from actbench.leaderboard.frame import load_verifications
 from actbench.records.packed import unpack
+from actbench.records.skipped import Skipped
+from actbench.spec import CellSpec
 
 HOSTILE = Path(__file__).with_name("hostile.py")
 ACTBENCH = [sys.executable, "-m", "actbench"]
@@ -136,8 +139,6 @@ def test_an_edited_record_is_not(published: Path, tmp_path: Path, change: Any, s
 
 def test_another_environment_is_named_and_nothing_is_run(published: Path, tmp_path: Path) -> None:
     def change(data: dict[str, Any]) -> None:
-        from actbench.spec import CellSpec
-
         data["spec"]["workload"]["digests"] = {"data": "other"}
         data["spec"]["method"]["version"] = "0"
         data["key"] = CellSpec.from_canonical(data["spec"]).key
@@ -146,6 +147,41 @@ def test_another_environment_is_named_and_nothing_is_run(published: Path, tmp_pa
         done = verify(edited(published, tmp_path, change), *more)
         assert done.returncode == 1
         assert "2 of 4 checks do not hold" in done.stdout
+
+
+def respecified(published: Path, folder: Path, **method: Any) -> Path:
+    def change(data: dict[str, Any]) -> None:
+        data["spec"]["method"] |= method
+        data["key"] = CellSpec.from_canonical(data["spec"]).key
+
+    return edited(published, folder, change)
+
+
+def test_an_option_that_the_method_does_not_have(published: Path, tmp_path: Path) -> None:
+    for more in ((), ("--environment-only",)):
+        done = verify(respecified(published, tmp_path, options={"magic": 9}), *more)
+        assert done.returncode == 2
+        assert "method quantize has no option 'magic'" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_another_source_is_named(published: Path, tmp_path: Path) -> None:
+    plugin = json.loads(published.read_text())["environment"]["plugin"]
+    assert plugin["package"] == "actbench"
+
+    def change(data: dict[str, Any]) -> None:
+        data["environment"]["plugin"]["source"] = "0" * 64
+
+    done = verify(edited(published, tmp_path, change), "--environment-only")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if "differs" in line]
+    assert line.split()[:3] == ["source", "of", "quantize"]
+    assert plugin["source"] in run("show", str(published)).stdout
+
+    def forget(data: dict[str, Any]) -> None:
+        del data["environment"]["plugin"]
+
+    assert verify(edited(published, tmp_path, forget), "--environment-only").returncode == 0
 
 
 def test_the_environment_alone(published: Path) -> None:
@@ -169,6 +205,8 @@ def test_a_folder_of_records_is_marked(published: Path, tmp_path: Path) -> None:
     assert "of 2 records hold" in done.stdout, done.stderr
     marks = list(folder.rglob("*.verified.json"))
     assert len(marks) == 2
+    skipped = Skipped()
+    assert len(load_verifications(folder, skipped)) == 2, skipped.reasons
     assert all(json.loads(mark.read_text())["environment"]["machine"]["cores"] for mark in marks)
     listed = run("show", str(published))
     assert listed.returncode == 0, "a mark is no record"

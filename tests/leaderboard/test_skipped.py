@@ -1,4 +1,4 @@
-"""Folders in which some files are damaged, foreign or forged: what is good is published, the rest is named and stays."""
+"""Folders in which files are damaged, foreign or forged: what is good is published, the rest is named, and stays."""
 
 import json
 import os
@@ -88,10 +88,9 @@ def test_the_first_twenty_are_named_and_the_others_counted(results: Path, tmp_pa
 
 def test_nothing_good_is_an_error(tmp_path: Path) -> None:
     damaged(tmp_path / "results", 2)
-    for arguments in (("publish", "--results"), ("compare", tmp_path / "results")):
-        done = command(
-            *arguments, tmp_path / "results", *(["--out", tmp_path / "o"] if arguments[0] == "publish" else [])
-        )
+    results = tmp_path / "results"
+    for arguments in (("publish", "--results", results, "--out", tmp_path / "board"), ("compare", results, results)):
+        done = command(*arguments)
         assert done.returncode == 2
         assert done.stderr.splitlines()[-1].startswith("actbench: no records in")
 
@@ -141,10 +140,7 @@ MARKS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "without a machine": (lambda data: data.update(environment=None), "no valid verification"),
     "of a later format": (lambda data: data.update(format=4), "no valid verification"),
     "with more": (lambda data: data.update(note="mine"), "no valid verification"),
-    "with a verdict that is no verdict": (
-        lambda data: data["checks"][0].update(holds="perhaps"),
-        "no valid verification",
-    ),
+    "with a verdict of its own": (lambda data: data["checks"][0].update(holds="perhaps"), "no valid verification"),
 }
 
 
@@ -196,9 +192,8 @@ def test_a_part_that_cannot_be_replaced_leaves_all_as_it_was(tmp_path: Path, mon
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     monkeypatch.undo()
     publish(RECORDS, tmp_path, "wavelet")
-    assert (tmp_path / "boards" / "toy" / "index.html").read_bytes() != before[
-        tmp_path / "boards" / "toy" / "index.html"
-    ]
+    page = tmp_path / "boards" / "toy" / "index.html"
+    assert page.read_bytes() != before[page]
 
 
 def test_what_was_left_behind_is_removed_after_an_hour(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from actbench.errors import UserError
+from actbench.info import MethodInfo, Option
 from actbench.leaderboard.frame import load_records, load_verifications
 from actbench.leaderboard.publish import publish
 from actbench.leaderboard.submit import lay_out
@@ -100,3 +101,24 @@ def test_a_damaged_verification_is_named(results: Path) -> None:
     assert "no valid verification" in skipped.reasons[0]
     with pytest.raises(UserError, match="no valid verification"):
         lay_out([results / "results"], results / "leaderboards")
+
+
+def test_an_option_that_the_method_does_not_have_is_named(results: Path) -> None:
+    path, _ = Store(results / "more").add(record("wavelet", options={"magic": 9}, environment=MACHINE))
+    info = MethodInfo("wavelet", "Wavelets", "a.b:C", "1", options=(Option("levels", 3, "how deep"),))
+    with pytest.raises(UserError, match=rf"{path.name}: method wavelet has no option 'magic'"):
+        lay_out([path], results / "leaderboards", {"wavelet": info})
+    wrong, _ = Store(results / "wrong").add(record("wavelet", options={"levels": "many"}, environment=MACHINE))
+    with pytest.raises(UserError, match="give a value of type int"):
+        lay_out([wrong], results / "leaderboards", {"wavelet": info})
+    assert list((results / "leaderboards").iterdir()) == []
+    assert len(lay_out([path], results / "leaderboards").added) == 1, "nobody knows options of what is not installed"
+
+
+@pytest.mark.parametrize("change", [{"record": "0" * 64}, {"checks": []}], ids=["foreign", "empty"])
+def test_a_mark_that_marks_nothing_is_refused(results: Path, change: dict[str, object]) -> None:
+    (path,) = (results / "results").rglob("*.verified.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match="marks nothing"):
+        lay_out([results / "results"], results / "leaderboards")
+    assert list((results / "leaderboards").iterdir()) == []

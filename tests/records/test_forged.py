@@ -162,7 +162,7 @@ def test_a_forged_record_of_training(change: Change, says: str, tmp_path: Path) 
 
 
 def test_a_score_that_is_no_mean_may_be_biased(tmp_path: Path) -> None:
-    """Bootstrapping a mean IoU of few images shifts it: its value may be beside its interval, by less than its width."""
+    """Bootstrapping a mean IoU of few images shifts it: the value may be beside the interval, within its width."""
     data = whole.inference()
     data["measurements"]["quality"] |= {"per_image": None, "interval": [51.0, 60.0]}
     assert read_record(whole.written(data, tmp_path)).status == "ok"
