@@ -53,9 +53,9 @@ def write_conformance(conformance: Conformance, path: Path) -> None:
     write_over(path, conformance.model_dump_json(indent=1))
 
 
-def load_conformance(folder: Path, skipped: Skipped) -> dict[str, Conformance]:
+def load_conformance(folder: Path, skipped: Skipped | None = None) -> dict[str, Conformance]:
     """Results by method, of `checks/` in a results folder or a leaderboard; a damaged file is taken down."""
-    by_method = {}
+    by_method, skipped = {}, skipped or Skipped()
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:
             conformance = Conformance.model_validate(read_json(path))

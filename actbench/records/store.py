@@ -109,13 +109,9 @@ def record_files(sources: Iterable[Path]) -> list[Path]:
     return files
 
 
-def newest_files(folder: Path) -> list[Path]:
-    """The newest record of each cell in a folder of results, or of a leaderboard, in a fixed order."""
-    return [attempts[-1] for attempts in cells_below(folder)]
-
-
 def cells_below(folder: Path) -> list[list[Path]]:
-    """The records of each cell in a folder, the newest last; cells in the order of their newest records' files."""
+    """The records of each cell in a folder of results, or of a leaderboard, the newest last; cells in the order of
+    their newest records' files."""
     cells: dict[str, list[Path]] = {}
     for path in sorted(_records_below(folder), key=lambda path: (attempt(path), str(path))):
         cells.setdefault(_key(path), []).append(path)

@@ -82,6 +82,8 @@ def read_verification(record_path: Path, record: Record) -> Verification | None:
         raise UserError(f"{path} is no valid verification: remove it, or verify the record again") from error
     if verification.record != digest(record):
         raise UserError(f"{path} marks nothing: it is of another record, or of this one before it was edited")
+    if not verification.environment.machine:
+        raise UserError(f"{path} marks nothing: it does not say where the record was repeated")
     missing = _checks_of(record, verification.format) - {check.name for check in verification.checks}
     if missing:
         raise UserError(f"{path} marks nothing: it lacks the check of {min(missing)!r}; verify the record again")

@@ -138,6 +138,7 @@ MARKS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "without the maps": (lambda data: without(data, "bits of each map"), "lacks the check of 'bits of each map'"),
     "of another method": (lambda data: data["checks"][-1].update(name="version of other"), "lacks the check"),
     "without a machine": (lambda data: data.update(environment=None), "no valid verification"),
+    "of a machine without a name": (lambda data: data["environment"].update(machine={}), "where the record"),
     "of a later format": (lambda data: data.update(format=4), "no valid verification"),
     "with more": (lambda data: data.update(note="mine"), "no valid verification"),
     "with a verdict of its own": (lambda data: data["checks"][0].update(holds="perhaps"), "no valid verification"),
@@ -173,6 +174,15 @@ def test_what_marks_nothing(change: Callable[[dict[str, Any]], Any], says: str, 
     assert says in skipped.reasons[0]
     assert len(skipped.reasons) == 1
     assert "✓" not in (tmp_path / "boards" / "toy" / "README.md").read_text()
+
+
+def test_a_damaged_result_of_the_conformance_kit(results: Path, tmp_path: Path) -> None:
+    (results / "checks").mkdir()
+    (results / "checks" / "wavelet.json").write_text('{"format": 1')
+    done = command("publish", "--results", results, "--out", tmp_path / "board")
+    assert done.returncode == 0, done.stderr
+    assert "wavelet.json is no valid result" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_part_that_cannot_be_replaced_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

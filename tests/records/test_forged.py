@@ -161,6 +161,14 @@ def test_a_forged_record_of_training(change: Change, says: str, tmp_path: Path) 
     refused(whole.training(), change, says, tmp_path)
 
 
+@pytest.mark.parametrize(("threads", "read"), [(2, 2), ("many", None), (0, None), (-1, None), (2.5, None)])
+def test_threads_that_no_machine_has_are_not_asked_for(threads: object, read: int | None, tmp_path: Path) -> None:
+    data = whole.at(whole.inference(), "environment", "machine", "threads", to=threads)
+    environment = read_record(whole.written(data, tmp_path)).environment
+    assert environment is not None
+    assert environment.threads == read
+
+
 def test_a_score_that_is_no_mean_may_be_biased(tmp_path: Path) -> None:
     """Bootstrapping a mean IoU of few images shifts it: the value may be beside the interval, within its width."""
     data = whole.inference()

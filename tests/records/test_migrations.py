@@ -32,7 +32,7 @@ def written_in_format_1(folder: Path, **layout: Any) -> Path:
         "record": hashlib.sha256(compact.encode()).hexdigest(),
         "when": "2025-02-03T00:00:00+00:00",
         "checks": [{"name": name, "published": "1", "repeated": "1", "holds": True} for name in CHECKS],
-        "environment": {"versions": {}, "machine": {}, "revision": None},
+        "environment": {"versions": {}, "machine": {"cpu": "one"}, "revision": None},
     }
     beside(path).write_text(json.dumps(mark))
     return path
