@@ -47,6 +47,13 @@ def compare(
 
 def _load(path: Path) -> list[Record]:
     from actbench.leaderboard.frame import load_records
+    from actbench.records.skipped import Skipped
     from actbench.records.store import read_record
 
-    return [read_record(path)] if path.is_file() else load_records(path)
+    if path.is_file():
+        return [read_record(path)]
+    skipped = Skipped()
+    try:
+        return load_records(path, skipped)
+    finally:
+        skipped.tell()

@@ -115,7 +115,7 @@ def _carry_out(
         print(busy, file=sys.stderr)
     engine = registry.load(executor_target)()
     with ProgressBar(len(left), Console(stderr=True)) as bar:
-        carry_out(scheduled, preparation, engine, store, bar, timeout)
+        carry_out(scheduled, preparation, engine, store, bar, timeout, registry)
 
 
 def _show_schedule(scheduled: Sequence[ScheduledCell], as_json: bool) -> None:

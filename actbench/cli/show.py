@@ -66,7 +66,12 @@ def _sections(record: Record) -> dict[str, dict[str, object]]:
         sections["measurements"] = measured
     if record.environment:
         environment = record.environment
-        sections["environment"] = {**environment.versions, **environment.machine, "revision": environment.revision}
+        sections["environment"] = {
+            **environment.versions,
+            **environment.machine,
+            "revision": environment.revision,
+            "plugin": environment.plugin or "not kept",
+        }
     if record.warnings:
         sections["warnings"] = {str(number): text for number, text in enumerate(record.warnings, 1)}
     return sections

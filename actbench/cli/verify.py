@@ -17,8 +17,8 @@ from actbench.errors import UserError
 from actbench.records.store import read_record, record_files
 
 if TYPE_CHECKING:
-    from actbench.harness.verify import Check
     from actbench.records.record import Record
+    from actbench.records.repetition import Check
 
 
 def verify(
@@ -47,7 +47,7 @@ def verify(
     def report(record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
         failed.extend([record] if not all(check.holds for check in checks) else [])
         _show(record, checks, alone=len(paths) == 1)
-        if save:
+        if save and repeated is not None:
             _save(places[id(record)], record, checks, repeated)
 
     if environment_only:
@@ -64,15 +64,16 @@ def verify(
         raise typer.Exit(1)
 
 
-def _save(path: Path, record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
+def _save(path: Path, record: Record, checks: Sequence[Check], repeated: Record) -> None:
     from dataclasses import asdict
     from datetime import datetime, timezone
 
+    from actbench.harness.environment import here
     from actbench.records.verification import CheckResult, Verification, digest, write_verification
 
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     results = [CheckResult(**asdict(check)) for check in checks]
-    where = repeated.environment if repeated else None
+    where = repeated.environment or here()
     write_verification(path, Verification(record=digest(record), when=now, checks=results, environment=where))
 
 

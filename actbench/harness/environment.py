@@ -8,12 +8,15 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from actbench import __version__
 from actbench.errors import UserError
 from actbench.info import OptionValue
 from actbench.spec import Device
+
+if TYPE_CHECKING:
+    from actbench.records.record import Environment
 
 WantedDevice = Literal["auto", "cpu", "cuda"]
 _PACKAGES = ("torch", "torchvision", "numpy")
@@ -53,18 +56,18 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def here() -> Environment:
+    """This machine, for a cell that needed no worker."""
+    from actbench.records.record import Environment
+
+    return Environment(versions=versions(), machine=_host(), revision=revision())
+
+
 def machine(device: str) -> dict[str, OptionValue]:
     """What it was measured on. Called in the worker, where torch is loaded."""
     import torch
 
-    described: dict[str, OptionValue] = {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count() or 0,
-        "threads": torch.get_num_threads(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "device": device,
-    }
+    described = {**_host(), "threads": torch.get_num_threads(), "device": device}
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
         described |= {"gpu": properties.name, "gpu_memory_bytes": properties.total_memory}
@@ -88,6 +91,15 @@ def _git(folder: Path, *arguments: str) -> str:
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
     )
     return done.stdout
+
+
+def _host() -> dict[str, OptionValue]:
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count() or 0,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
 
 
 def _cpu_model() -> str:

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from actbench.harness.executors import CellResult, Executor, Listener
 from actbench.harness.messages import Preparation
 from actbench.harness.schedule import ScheduledCell
+from actbench.harness.source import plugin_of
 from actbench.records.measurements import Measurements
 from actbench.records.parts.part import first_error
-from actbench.records.record import Environment, Record
+from actbench.records.record import Environment, Plugin, Record
 from actbench.records.store import Store
+from actbench.registry import Registry
 from actbench.spec import CellSpec
 
 
@@ -38,11 +40,16 @@ def carry_out(
     store: Store,
     observer: RunObserver,
     timeout: float,
+    registry: Registry,
 ) -> None:
     """Runs the cells that have no record; those that no method supports get theirs at once."""
+    plugins: dict[str, Plugin | None] = {}
 
     def ended(result: CellResult) -> None:
-        path, record = store.add(to_record(result))
+        name = result.cell.method.name
+        if name not in plugins:
+            plugins[name] = plugin_of(name, registry)
+        path, record = store.add(to_record(result, plugins[name]))
         observer.ended(record, path)
 
     to_run = []
@@ -56,24 +63,28 @@ def carry_out(
         executor.run(preparation, to_run, Listener(observer.started, observer.step, ended), timeout)
 
 
-def to_record(result: CellResult) -> Record:
+def to_record(result: CellResult, plugin: Plugin | None = None) -> Record:
     """A checked record. Measurements that do not have the form of one make the cell `invalid`: nothing is lost, and
-    nothing that is not a number gets into a table."""
+    nothing that is not a number gets into a table. `plugin`: what brought the method."""
     status, reason, measurements = result.status, result.reason, Measurements()
     try:
         measurements = Measurements.model_validate(result.measurements)
     except ValidationError as error:
         status, reason = "invalid", f"measured {first_error(error)}"
-    return Record.model_validate(
-        {
-            "key": result.cell.key,
-            "spec": result.cell.canonical(),
-            "status": status,
-            "reason": reason,
-            "started": result.started,
-            "seconds": result.seconds,
-            "measurements": measurements,
-            "environment": result.environment and Environment.model_validate(result.environment),
-            "warnings": result.warnings,
-        }
-    )
+    fields = {
+        "key": result.cell.key,
+        "spec": result.cell.canonical(),
+        "started": result.started,
+        "seconds": result.seconds,
+        "environment": _environment(result, plugin),
+        "warnings": result.warnings,
+    }
+    try:
+        return Record.model_validate(fields | {"status": status, "reason": reason, "measurements": measurements})
+    except ValidationError as error:
+        return Record.model_validate(fields | {"status": "invalid", "reason": f"measured {first_error(error)}"})
+
+
+def _environment(result: CellResult, plugin: Plugin | None) -> Environment | None:
+    """Where the worker says that it ran, and the plugin that the parent knows: the worker runs the plugin's code."""
+    return Environment.model_validate(result.environment | {"plugin": plugin}) if result.environment else None

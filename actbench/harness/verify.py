@@ -11,30 +11,16 @@ from actbench.harness.executors import Executor
 from actbench.harness.messages import Preparation
 from actbench.harness.run import RunObserver, carry_out
 from actbench.harness.schedule import ScheduledCell, unsupported_reason
+from actbench.harness.source import plugin_of
 from actbench.listing.identify import identify
-from actbench.records.column import Column
-from actbench.records.columns import COLUMNS
 from actbench.records.record import Record
+from actbench.records.repetition import INTERVAL, Check, compare_measurements, digest_of, source_of, version_of
 from actbench.records.store import Store
 from actbench.registry import Registry
 from actbench.spec import PROTOCOL
 
-COUNT_TOLERANCE = 0.001
-"""Relative, on another processor or torch than a record names: sums are rounded otherwise there, and a code here and
-there, or a choice between two that are nearly equal, with them. On the same ones counts are exact."""
-
-LATENCY_TOLERANCE = 2.0
-"""Ratios of time may differ by this factor: other machines, and others' work on the same one, change them."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that should be as published."""
-
-    name: str
-    published: str
-    repeated: str
-    holds: bool
+_INTERVAL_TOLERANCE = 1e-6
+_SHOWN_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -48,18 +34,28 @@ class Sources:
 
 def check_environment(record: Record, registry: Registry, data: Path | None, weights: Path | None) -> list[Check]:
     """Whether this machine has the protocol, the plugin and the workload's parts that the record was made with. Raises
-    UserError where the workload or the method is not there at all."""
+    UserError where the workload or the method is not there at all, or an option that the record names."""
     spec = record.cell
     workload, method = registry.workload(spec.workload.name), registry.method(spec.method.name)
     digests = identify(workload, data, weights, registry.files)
+    method.resolve(spec.method.options)
     checks = [
         _equal("protocol", str(spec.protocol), str(PROTOCOL)),
-        _equal(f"version of {method.name}", spec.method.version, method.version),
+        _equal(version_of(method.name), spec.method.version, method.version),
+        _check_source(record, registry),
     ]
     names = sorted({*spec.workload.digests, *digests})
     return checks + [
-        _equal(f"digest of {name}", spec.workload.digests.get(name, "–"), digests.get(name, "–")) for name in names
+        _equal(digest_of(name), spec.workload.digests.get(name, "–"), digests.get(name, "–")) for name in names
     ]
+
+
+def _check_source(record: Record, registry: Registry) -> Check:
+    """Whether the plugin's source is the one that the record names; a record of before that was kept names none."""
+    name = record.cell.method.name
+    plugins = (record.environment.plugin if record.environment else None, plugin_of(name, registry))
+    published, here = ("–" if plugin is None else plugin.source for plugin in plugins)
+    return Check(source_of(name), published[:_SHOWN_DIGITS], here[:_SHOWN_DIGITS], published in ("–", here))
 
 
 Report = Callable[[Record, list[Check], Record | None], None]
@@ -86,7 +82,7 @@ def _by_preparation(records: Sequence[Record], sources: Sources) -> dict[Prepara
     for record in records:
         workload, device = record.cell.workload, record.cell.device
         # Sums are rounded otherwise on another number of threads, and here and there a code with them.
-        threads = record.environment.machine.get("threads") if record.environment else None
+        threads = record.environment.threads if record.environment else None
         preparation = Preparation(
             workload.name,
             device,
@@ -94,7 +90,7 @@ def _by_preparation(records: Sequence[Record], sources: Sources) -> dict[Prepara
             sources.weights,
             workload.limit,
             sources.plugin_files,
-            int(threads) if threads else None,
+            threads,
         )
         grouped.setdefault(preparation, []).append(record)
     return grouped
@@ -111,7 +107,8 @@ def _repeat(
     waiting: dict[str, list[tuple[Record, list[Check]]]] = {}
     for record in records:
         checks = check_environment(record, registry, preparation.data, preparation.weights)
-        if all(check.holds for check in checks):
+        # Another source is said, and measured nevertheless: it may be another comment.
+        if all(check.holds for check in checks if check.name != source_of(record.cell.method.name)):
             waiting.setdefault(record.key, []).append((record, checks))
         else:
             report(record, checks, None)
@@ -119,49 +116,34 @@ def _repeat(
     class _Compare(RunObserver):
         def ended(self, record: Record, path: Path) -> None:
             for published, checks in waiting[record.key]:
-                report(published, checks + compare_measurements(published, record), record)
+                compared = [*compare_measurements(published, record), *check_interval(published)]
+                report(published, checks + compared, record)
 
     cells = [same_cell[0][0].cell for same_cell in waiting.values()]
     scheduled = [ScheduledCell(cell, reason=unsupported_reason(cell, registry)) for cell in cells]
     with tempfile.TemporaryDirectory() as folder:
-        carry_out(scheduled, preparation, executor, Store(Path(folder)), _Compare(), timeout)
+        carry_out(scheduled, preparation, executor, Store(Path(folder)), _Compare(), timeout, registry)
 
 
-def compare_measurements(published: Record, repeated: Record) -> list[Check]:
-    """Status exactly, counts exactly or within COUNT_TOLERANCE, values within the published interval, ratios of time
-    within LATENCY_TOLERANCE."""
-    within = 0.0 if _same_arithmetic(published, repeated) else COUNT_TOLERANCE
-    checks = [_compared(column, published, repeated, within) for column in COLUMNS if column.repeats is not None]
-    return [_equal("status", published.status, repeated.status), *(check for check in checks if check is not None)]
+def check_interval(record: Record) -> list[Check]:
+    """Whether the interval of the quality is the one that the record's own values of images give; nothing where the
+    value is not their mean."""
+    quality = record.measurements.quality
+    if quality is None or quality.per_image is None or quality.factor is None:
+        return []
+    import torch
+
+    from actbench.measure.quality import paired_bootstrap
+
+    values, factor = torch.tensor(quality.per_image, dtype=torch.float64)[:, None], quality.factor
+    again = paired_bootstrap(values, values, lambda means: factor * means[..., 0]).interval
+    holds = all(abs(one - other) <= _INTERVAL_TOLERANCE for one, other in zip(quality.interval, again, strict=True))
+    return [Check(INTERVAL, _text(quality.interval), _text(again), holds)]
 
 
-def _compared(column: Column[Record], published: Record, repeated: Record, within: float) -> Check | None:
-    first, second = (column.value(record) for record in (published, repeated))
-    if first is None and second is None:
-        return None
-    name, texts = column.title, (column.text(published), column.text(repeated))
-    if not isinstance(first, int | float) or not isinstance(second, int | float):
-        said = ["not measured" if value is None else "measured" for value in (first, second)]
-        return Check(name, said[0], said[1], holds=False)
-    if column.repeats == "exact":
-        return Check(name, *texts, holds=abs(first - second) <= within * max(first, second))
-    if column.repeats == "ratio":
-        return Check(name, *texts, holds=first / LATENCY_TOLERANCE <= second <= first * LATENCY_TOLERANCE)
-    low, high = column.bounds(published) or (first, first)
-    return Check(name, f"{first:.3f} [{low:.3f}, {high:.3f}]", f"{second:.3f}", holds=low <= second <= high)
+def _text(interval: tuple[float, float]) -> str:
+    return f"[{interval[0]:.6g}, {interval[1]:.6g}]"
 
 
 def _equal(name: str, published: str, repeated: str) -> Check:
     return Check(name, published, repeated, published == repeated)
-
-
-def _same_arithmetic(published: Record, repeated: Record) -> bool:
-    """Whether both were measured on the same kind of processor, by as many threads of the same torch."""
-    return _arithmetic(published) == _arithmetic(repeated)
-
-
-def _arithmetic(record: Record) -> tuple[object, ...] | None:
-    where = record.environment
-    return (
-        None if where is None else (where.versions.get("torch"), where.machine.get("cpu"), where.machine.get("threads"))
-    )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 
-from actbench.info import Track
+from actbench.info import MethodInfo, Track
 from actbench.leaderboard.curves import REFERENCE_LOSS, Point, bd_rate, hypervolume, pareto_front
 from actbench.leaderboard.rank import shared_ranks
 from actbench.records.names import row_names
 from actbench.records.record import Record
 from actbench.records.verification import Verification, digest
 from actbench.settings import Settings
-from actbench.spec import CellSpec, Device
+from actbench.spec import PROTOCOL, CellSpec, Device
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class BoardKey:
     `digests`: of the workload's parts. `limit`: evaluation images, None for all.
     """
 
+    protocol: int
     workload: str
     digests: str
     settings: Settings
@@ -37,7 +39,8 @@ class BoardKey:
         """The key of a cell's board."""
         workload = cell.workload
         digests = json.dumps(workload.digests, sort_keys=True)
-        return cls(workload.name, digests, cell.settings, str(cell.budget.bits), cell.device, workload.limit)
+        bits = str(cell.budget.bits)
+        return cls(cell.protocol, workload.name, digests, cell.settings, bits, cell.device, workload.limit)
 
     @property
     def of_reference(self) -> BoardKey:
@@ -49,24 +52,34 @@ class BoardKey:
         """The key for people: `w8a2-8, inference, open (200 steps)`."""
         device = "" if self.device == "cpu" else self.device
         images = "" if self.limit is None else f"{self.limit} images"
-        return ", ".join(filter(None, [self.bits, self.settings.title, device, images]))
+        protocol = "" if self.protocol == PROTOCOL else f"protocol {self.protocol}"
+        return ", ".join(filter(None, [self.bits, self.settings.title, device, images, protocol]))
 
     @property
     def order(self) -> tuple[object, ...]:
         """Boards stand in this order on a page."""
         settings = self.settings
-        return (self.workload, settings.track, settings.division, settings.training_steps, self.title, self.digests)
+        return (
+            self.workload,
+            settings.track,
+            settings.division,
+            settings.training_steps,
+            self.title,
+            self.digests,
+            self.protocol,
+        )
 
 
 @dataclass(frozen=True)
 class Row:
     """One record on a board. `rank`: among those that hold the same ceiling, None without one. `verification`: what its
-    repetition found, where there was one."""
+    repetition found, where there was one. `is_older`: whether the method that is installed is of a newer version."""
 
     record: Record
     name: str
     rank: int | None = None
     verification: Verification | None = None
+    is_older: bool = False
 
     @property
     def ceiling(self) -> str:
@@ -80,10 +93,12 @@ class Row:
 
     @property
     def mark(self) -> str:
-        """Whether a repetition found the same, and when; empty without one."""
-        if self.verification is None:
-            return ""
-        return ("✓ " if self.verification.holds else "differs ") + self.verification.when.partition("T")[0]
+        """Whether a repetition found the same, and when, and whether the version is an older one; empty without
+        either."""
+        found = ""
+        if self.verification is not None:
+            found = ("✓ " if self.verification.holds else "differs ") + self.verification.when.partition("T")[0]
+        return ", ".join(filter(None, [found, "older version" if self.is_older else ""]))
 
     @property
     def point(self) -> Point | None:
@@ -135,10 +150,13 @@ class Board:
 
 
 def boards(
-    records: Iterable[Record], anchor: str, verifications: Mapping[str, Verification] = MappingProxyType({})
+    records: Iterable[Record],
+    anchor: str,
+    verifications: Mapping[str, Verification] = MappingProxyType({}),
+    methods: Mapping[str, MethodInfo] = MappingProxyType({}),
 ) -> list[Board]:
     """All boards of some records, in a fixed order. `anchor`: the name of the baseline. `verifications`: by the digest
-    of the record."""
+    of the record. `methods`: those that are installed."""
     grouped: dict[BoardKey, list[Record]] = {}
     references: dict[BoardKey, list[Record]] = {}
     for record in records:
@@ -149,11 +167,14 @@ def boards(
             grouped.setdefault(key, []).append(record)
     ordered = sorted(grouped.items(), key=lambda item: item[0].order)
     return [
-        Board(key, _rows([*references.get(key.of_reference, []), *of], verifications), anchor) for key, of in ordered
+        Board(key, _rows([*references.get(key.of_reference, []), *of], verifications, methods), anchor)
+        for key, of in ordered
     ]
 
 
-def _rows(records: Sequence[Record], verifications: Mapping[str, Verification]) -> tuple[Row, ...]:
+def _rows(
+    records: Sequence[Record], verifications: Mapping[str, Verification], methods: Mapping[str, MethodInfo]
+) -> tuple[Row, ...]:
     names = row_names(records)
     rows = [Row(record, name) for record, name in zip(records, names, strict=True)]
     ranks: dict[int, int] = {}
@@ -164,8 +185,20 @@ def _rows(records: Sequence[Record], verifications: Mapping[str, Verification]) 
     for held in holding.values():
         ranks |= {id(row): rank for row, rank in zip(held, shared_ranks([r.record for r in held]), strict=True)}
     marks = {id(row): verifications.get(digest(row.record)) if verifications else None for row in rows}
-    ranked = [Row(row.record, row.name, ranks.get(id(row)), marks[id(row)]) for row in rows]
+    ranked = [
+        Row(row.record, row.name, ranks.get(id(row)), marks[id(row)], _is_older(row.record, methods)) for row in rows
+    ]
     return tuple(sorted(ranked, key=_order))
+
+
+def _is_older(record: Record, methods: Mapping[str, MethodInfo]) -> bool:
+    """Whether a newer version of the method is installed than the one that was measured."""
+    installed = methods.get(record.cell.method.name)
+    return installed is not None and _numbers(record.cell.method.version) < _numbers(installed.version)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"[0-9]{1,18}", version)]
 
 
 def _order(row: Row) -> tuple[object, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
 from actbench.records.columns import field_names, flat
 from actbench.records.record import Record
-from actbench.records.store import newest_files, read_record
+from actbench.records.skipped import Skipped
+from actbench.records.store import cells_below, read_record
 from actbench.records.verification import Verification, beside, read_verification
 
 if TYPE_CHECKING:
@@ -17,25 +19,49 @@ if TYPE_CHECKING:
 
 def load_results(path: str | Path) -> DataFrame:
     """One row for each cell of a results folder, or of a published leaderboard, with the columns of
-    `actbench.records.columns.COLUMNS`. Raises UserError where there are no records, or one is damaged."""
+    `actbench.records.columns.COLUMNS`. Damaged records are left out, and named on standard error. Raises UserError
+    where there are no others."""
     import pandas
 
-    frame: DataFrame = pandas.DataFrame([flat(record) for record in load_records(Path(path))], columns=field_names())
+    skipped = Skipped()
+    try:
+        rows = [flat(record) for record in load_records(Path(path), skipped)]
+    finally:
+        skipped.tell()
+    frame: DataFrame = pandas.DataFrame(rows, columns=field_names())
     return frame
 
 
-def load_records(path: Path) -> list[Record]:
-    """The newest attempt of each cell, in a fixed order. Raises UserError where there is none, or one is damaged."""
-    records = [read_record(file) for file in newest_files(path)]
+def load_records(path: Path, skipped: Skipped | None = None) -> list[Record]:
+    """The newest readable attempt of each cell, in a fixed order; what cannot be read is taken down. Raises UserError
+    where there is none."""
+    records = [record for _, record in readable(cells_below(path), skipped or Skipped())]
     if not records:
         raise UserError(f"no records in {path}: give a folder that `actbench run --results` or `publish` wrote")
     return records
 
 
-def load_verifications(path: Path) -> dict[str, Verification]:
-    """What stands beside the records of a folder, by the digest of the record. Raises UserError for a damaged one."""
-    verifications = {}
-    for file in newest_files(path):
-        if beside(file).exists() and (verification := read_verification(file, read_record(file))) is not None:
+def load_verifications(path: Path, skipped: Skipped | None = None) -> dict[str, Verification]:
+    """The marks beside the records of a folder, by the digest of the record; what marks nothing is taken down."""
+    verifications, skipped = {}, skipped or Skipped()
+    marked = [attempts for attempts in cells_below(path) if any(beside(file).exists() for file in attempts)]
+    for file, record in readable(marked, skipped):
+        try:
+            verification = read_verification(file, record)
+        except UserError as error:
+            skipped.add(error)
+            continue
+        if verification is not None:
             verifications[verification.record] = verification
     return verifications
+
+
+def readable(cells: Iterable[Sequence[Path]], skipped: Skipped) -> Iterator[tuple[Path, Record]]:
+    """Of the attempts of each cell the newest that can be read; what cannot be is taken down."""
+    for attempts in cells:
+        for path in reversed(attempts):
+            try:
+                yield path, read_record(path)
+                break
+            except UserError as error:
+                skipped.add(error)

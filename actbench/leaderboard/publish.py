@@ -8,16 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from actbench.info import MethodInfo
 from actbench.leaderboard.board import Board, boards
+from actbench.leaderboard.exchange import remove_leftovers, replaced_parts
 from actbench.leaderboard.frame import load_records, load_verifications
 from actbench.leaderboard.markdown import index_page, workload_page
 from actbench.leaderboard.site import Site
@@ -25,6 +23,7 @@ from actbench.records.columns import field_names, flat
 from actbench.records.conformance import FOLDER, Conformance, load_conformance, write_conformance
 from actbench.records.places import place
 from actbench.records.record import Record
+from actbench.records.skipped import Skipped
 from actbench.records.store import Store
 from actbench.records.verification import Verification, digest, write_verification
 
@@ -45,21 +44,25 @@ def publish(
     methods: Mapping[str, MethodInfo] = MappingProxyType({}),
     verifications: Mapping[str, Verification] = MappingProxyType({}),
     conformance: Mapping[str, Conformance] = MappingProxyType({}),
+    skipped: Skipped | None = None,
 ) -> Published:
     """Adds records to those that a folder has, and writes the pages of all of them anew; a record that is there is
     never changed or removed, and of each cell the newest attempt is shown. `anchor`: the baseline's name. `methods`:
-    those that are installed. `verifications`: by the digest of the record. `conformance`: by the name of the method."""
-    store = Store(folder)
+    those that are installed. `verifications`: by the digest of the record. `conformance`: by the name of the method.
+    What the folder has that is damaged is left as it is, out of the pages, and taken down in `skipped`."""
+    store, skipped = Store(folder), skipped or Skipped()
+    remove_leftovers(folder)
     ordered = sorted(records, key=lambda record: (record.cell.workload.name, record.key))
     for path, record in zip(store.add_missing(ordered), ordered, strict=True):
         if (verification := verifications.get(digest(record)) if verifications else None) is not None:
             write_verification(path, verification)
-    shown = load_records(folder)
-    marks = {**load_verifications(folder), **verifications}
+    shown = load_records(folder, skipped)
+    marks = {**load_verifications(folder, skipped), **verifications}
     for name in {record.cell.method.name for record in shown} & set(conformance):
         write_conformance(conformance[name], folder / FOLDER / f"{place(name)}.json")
-    with _replaced_parts(folder) as fresh:
-        _write_pages(fresh, shown, anchor, methods, marks, {**load_conformance(folder), **conformance})
+    checked = {**load_conformance(folder, skipped), **conformance}
+    with replaced_parts(folder) as fresh:
+        _write_pages(fresh, shown, anchor, methods, marks, checked)
     return Published(folder, len({record.cell.workload.name for record in shown}), len(shown))
 
 
@@ -72,7 +75,7 @@ def _write_pages(
     conformance: Mapping[str, Conformance],
 ) -> None:
     site, by_workload = Site(), _by_workload(records)
-    boards_of = {name: boards(measured, anchor, verifications) for name, measured in by_workload.items()}
+    boards_of = {name: boards(measured, anchor, verifications, methods) for name, measured in by_workload.items()}
     for name, measured in by_workload.items():
         _write_workload(folder / "boards" / place(name), name, measured, boards_of[name], verifications, site)
     everything = [board for of_workload in boards_of.values() for board in of_workload]
@@ -112,26 +115,6 @@ def _write_workload(
         verification = verifications.get(digest(record)) if verifications else None
         page = Path(record.file_name).with_suffix(".html")
         _write(folder / "records" / page, site.record(record, verification))
-
-
-@contextmanager
-def _replaced_parts(folder: Path) -> Iterator[Path]:
-    """An empty folder, of which each file and folder takes the place of the one of its name in `folder` once all are
-    written; what else is there stays."""
-    fresh = Path(tempfile.mkdtemp(dir=folder, prefix=".publish-"))
-    try:
-        yield fresh
-        for part in list(fresh.iterdir()):
-            _replace(part, folder / part.name, fresh)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _replace(part: Path, place: Path, aside: Path) -> None:
-    """Puts a file or a folder in the place of another, which goes aside."""
-    if place.is_dir():
-        place.rename(aside / f"{place.name}.old")
-    part.rename(place)
 
 
 def _csv(rows: Sequence[dict[str, object]]) -> str:

@@ -16,9 +16,7 @@ from actbench.feature_map import FeatureMap
 from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.splice import Spliced
 from actbench.network.trace import TracedNetwork
-from actbench.records.parts.footprint import Convention, Footprint, Spread, StoredMap
-
-_KEPT_SAMPLES = 20_000
+from actbench.records.parts.footprint import KEPT_SAMPLES, Convention, Footprint, Spread, StoredMap
 
 _ALONE_TOLERANCE = 0.02
 """The share of values that may differ between an image in a batch and the same image alone."""
@@ -113,7 +111,7 @@ def spread(bits: Tensor) -> Spread:
         mean=float(values.mean()),
         percentile_99=float(values.quantile(0.99)),
         maximum=int(bits.max()),
-        samples=None if constant or len(bits) > _KEPT_SAMPLES else bits.tolist(),
+        samples=None if constant or len(bits) > KEPT_SAMPLES else bits.tolist(),
     )
 
 

@@ -42,6 +42,7 @@ def _setting(name: str) -> Callable[[CellSpec], Value]:
 
 
 COLUMNS: tuple[Column[Record], ...] = (
+    _of_cell("protocol", "its version; rows of another one do not compare", lambda cell: cell.protocol),
     _of_cell("workload", "workload", lambda cell: cell.workload.name),
     _of_cell("method", "method", lambda cell: cell.method.name),
     _of_cell("version", "of the method's plugin", lambda cell: cell.method.version),

@@ -6,10 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from actbench.errors import UserError
 from actbench.records.parts.part import OptionValue, Part
+from actbench.records.reading import read_json
+from actbench.records.skipped import Skipped
 from actbench.records.store import write_over
 
 FOLDER = "checks"
@@ -51,13 +53,14 @@ def write_conformance(conformance: Conformance, path: Path) -> None:
     write_over(path, conformance.model_dump_json(indent=1))
 
 
-def load_conformance(folder: Path) -> dict[str, Conformance]:
-    """Results by method, of `checks/` in a results folder or a leaderboard. Raises UserError for a damaged file."""
-    by_method = {}
+def load_conformance(folder: Path, skipped: Skipped | None = None) -> dict[str, Conformance]:
+    """Results by method, of `checks/` in a results folder or a leaderboard; a damaged file is taken down."""
+    by_method, skipped = {}, skipped or Skipped()
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:
-            conformance = Conformance.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UserError(f"{path} is no valid result of `actbench check`: remove it, or check again") from error
+            conformance = Conformance.model_validate(read_json(path))
+        except (OSError, ValueError, RecursionError):
+            skipped.add(UserError(f"{path} is no valid result of `actbench check`: remove it, or check again"))
+            continue
         by_method[conformance.method] = conformance
     return by_method

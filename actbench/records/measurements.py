@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
+from typing_extensions import Self
 
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.footprint import Footprint
@@ -27,6 +28,13 @@ class Measurements(Part):
     parameters: Parameters | None = None
     latency: Latency | None = None
     memory: Memory | None = None
+
+    @model_validator(mode="after")
+    def _bits_are_of_the_images(self) -> Self:
+        if self.quality is not None and self.footprint is not None:
+            for spread in self.footprint.spreads:
+                spread.check_images(self.quality.images)
+        return self
 
     @property
     def bits_per_value(self) -> float | None:

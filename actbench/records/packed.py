@@ -18,7 +18,9 @@ from array import array
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, FiniteFloat, NonNegativeInt, PlainSerializer, SerializationInfo, WithJsonSchema
+from pydantic import BeforeValidator, FiniteFloat, PlainSerializer, SerializationInfo, WithJsonSchema
+
+from actbench.records.parts.part import Count, Positive
 
 _TYPES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "f64": "d"}
 _MOST = 1 << 26
@@ -62,7 +64,9 @@ _SCHEMA = {
 _SERIALIZER = PlainSerializer(_packed, when_used="json")
 Floats = Annotated[list[FiniteFloat], BeforeValidator(_unpacked), _SERIALIZER, WithJsonSchema(_SCHEMA)]
 """A field of numbers, packed in JSON."""
-Integers = Annotated[list[NonNegativeInt], BeforeValidator(_unpacked), _SERIALIZER, WithJsonSchema(_SCHEMA)]
+PositiveFloats = Annotated[list[Positive], BeforeValidator(_unpacked), _SERIALIZER, WithJsonSchema(_SCHEMA)]
+"""A field of numbers above zero, packed in JSON."""
+Integers = Annotated[list[Count], BeforeValidator(_unpacked), _SERIALIZER, WithJsonSchema(_SCHEMA)]
 """A field of whole numbers that are not negative, packed in JSON."""
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, model_validator
-from typing_extensions import override
+from pydantic import Field, PositiveInt, ValidationError, model_validator
+from typing_extensions import Self, override
 
 from actbench.errors import UserError
+from actbench.records.cell_form import check_form
+from actbench.records.judgement import judge
 from actbench.records.measurements import Measurements
-from actbench.records.parts.part import OptionValue, Part
+from actbench.records.parts.part import NonNegative, OptionValue, Part, first_error
 from actbench.spec import CellSpec
 
 FORMAT: Literal[2] = 2
@@ -21,12 +23,31 @@ Status = Literal["ok", "over_ceiling", "unsupported", "oom", "timeout", "crash",
 """How a cell ended."""
 
 
+class Plugin(Part):
+    """The plugin that brought a method. `source`: SHA-256 of its Python files."""
+
+    package: str
+    version: str
+    source: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}, source {self.source}"
+
+
 class Environment(Part):
-    """Where a cell was measured."""
+    """Where a cell was measured, and with which plugin; None in records of before it was kept."""
 
     versions: dict[str, str]
     machine: dict[str, OptionValue]
     revision: str | None
+    plugin: Plugin | None = None
+
+    @property
+    def threads(self) -> int | None:
+        """Threads that torch had; None where that is not known."""
+        threads = self.machine.get("threads")
+        return threads if isinstance(threads, int) and threads > 0 else None
 
 
 class Record(Part):
@@ -35,23 +56,30 @@ class Record(Part):
     format: Literal[2] = FORMAT
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
     spec: dict[str, Any]
-    attempt: Annotated[int, Field(ge=1)] = 1
+    attempt: PositiveInt = 1
     status: Status
     reason: str = ""
     started: str
-    seconds: FiniteFloat
+    seconds: NonNegative
     measurements: Measurements = Field(default_factory=Measurements)
     environment: Environment | None = None
     warnings: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _key_is_the_hash_of_the_spec(self) -> Record:
+    def _key_is_the_hash_of_the_spec(self) -> Self:
         try:
+            check_form(self.cell)
             key = self.cell.key
-        except (KeyError, TypeError, AttributeError, UserError) as error:
-            raise ValueError(f"the spec is damaged ({error})") from error
+        except (KeyError, TypeError, AttributeError, OverflowError, UserError, ValidationError) as error:
+            said = first_error(error) if isinstance(error, ValidationError) else error
+            raise ValueError(f"the spec is damaged ({said})") from error
         if self.cell.canonical() != self.spec or key != self.key:
             raise ValueError("the key is not the hash of the spec: one of them was edited")
+        return self
+
+    @model_validator(mode="after")
+    def _is_what_the_cell_implies(self) -> Self:
+        judge(self.cell, self.status, self.measurements)
         return self
 
     @property

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
 from actbench.records.places import place
+from actbench.records.reading import read_json
 
 if TYPE_CHECKING:
     from actbench.records.record import Record, Status
@@ -58,7 +58,7 @@ class Store:
 
     def _write_once(self, record: Record, present: Sequence[Path], *, durable: bool = True) -> tuple[Path, bool]:
         for path in present:
-            if read_record(path) == record.model_copy(update={"attempt": attempt(path)}):
+            if _holds(path, record.model_copy(update={"attempt": attempt(path)})):
                 return path, False
         return self._write(record, present, durable=durable)[0], True
 
@@ -85,6 +85,14 @@ class Store:
         return next(reversed(self.attempts(workload, key)), None)
 
 
+def _holds(path: Path, record: Record) -> bool:
+    """Whether a file has this record; a damaged one has none."""
+    try:
+        return read_record(path) == record
+    except UserError:
+        return False
+
+
 def is_record(path: Path) -> bool:
     """Whether a file is called as records are: `<key>-<attempt>.json`."""
     return _RECORD.fullmatch(path.name) is not None
@@ -101,19 +109,20 @@ def record_files(sources: Iterable[Path]) -> list[Path]:
     return files
 
 
-def newest_files(folder: Path) -> list[Path]:
-    """The newest record of each cell in a folder of results, or of a leaderboard, in a fixed order."""
-    newest: dict[str, Path] = {}
-    for path in sorted(_records_below(folder), key=attempt):
-        newest[_key(path)] = path
-    return sorted(newest.values(), key=lambda path: (path.parent, path.name))
+def cells_below(folder: Path) -> list[list[Path]]:
+    """The records of each cell in a folder of results, or of a leaderboard, the newest last; cells in the order of
+    their newest records' files."""
+    cells: dict[str, list[Path]] = {}
+    for path in sorted(_records_below(folder), key=lambda path: (attempt(path), str(path))):
+        cells.setdefault(_key(path), []).append(path)
+    return sorted(cells.values(), key=lambda attempts: (attempts[-1].parent, attempts[-1].name))
 
 
 def _records_below(folder: Path) -> Iterator[Path]:
-    """All files that are called as records are; what is hidden is somebody's unfinished work."""
+    """Everything that is called as records are; what is hidden is somebody's unfinished work."""
     for parent, folders, names in os.walk(folder):
+        yield from (path for name in [*folders, *names] if is_record(path := Path(parent, name)))
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (path for name in names if is_record(path := Path(parent, name)))
 
 
 def _key(path: Path) -> str:
@@ -122,7 +131,6 @@ def _key(path: Path) -> str:
 
 def read_record(path: Path) -> Record:
     """Reads and checks a record. Raises UserError, in one line, where it is damaged or no record."""
-    import pydantic_core
     from pydantic import ValidationError
 
     from actbench.records.migrations import migrate
@@ -130,20 +138,27 @@ def read_record(path: Path) -> Record:
     from actbench.records.record import Record
 
     try:
-        return Record.model_validate(migrate(pydantic_core.from_json(path.read_bytes(), allow_inf_nan=False)))
+        record = Record.model_validate(migrate(read_json(path)))
+        if is_record(path) and path.name != record.file_name:
+            raise ValueError(f"its name is not that of the record in it, {record.file_name}")
+        return record
     except OSError as error:
         raise UserError(f"cannot read record {path}: {error.strerror or error}") from error
     except ValidationError as error:
         raise UserError(f"{path} is no valid record: {first_error(error)}; remove it or restore it") from error
-    except ValueError as error:
-        raise UserError(f"{path} is no valid record: {error}; remove it or restore it") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no valid record: {_one_line(error)}; remove it or restore it") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def read_status(path: Path) -> str:
     """The status of a record, without checking the rest of it. Raises UserError where there is none."""
     try:
-        return str(json.loads(path.read_bytes())["status"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(read_json(path)["status"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no valid record: remove it or restore it") from error
 
 

@@ -6,16 +6,21 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pydantic_core
 from pydantic import Field
 
 from actbench.errors import UserError
+from actbench.records.columns import column
 from actbench.records.migrations import digest_of_format_1
 from actbench.records.parts.part import Part
+from actbench.records.reading import read_json
 from actbench.records.record import Environment, Record
+from actbench.records.repetition import check_names, environment_names
 from actbench.records.store import write_over
 
 SUFFIX = ".verified.json"
+
+FORMAT = 3
+"""The version of this form."""
 
 
 class CheckResult(Part):
@@ -28,13 +33,14 @@ class CheckResult(Part):
 
 
 class Verification(Part):
-    """What a repetition found. `record`: the digest of what was repeated. `when`: UTC. `environment`: where."""
+    """What a repetition found. `record`: the digest of what was repeated. `when`: UTC. `environment`: where. Format 2
+    is of before all that a record claims was compared."""
 
-    format: Literal[2] = 2
+    format: Literal[2, 3] = 3
     record: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     when: str
     checks: list[CheckResult]
-    environment: Environment | None
+    environment: Environment
 
     @property
     def holds(self) -> bool:
@@ -62,22 +68,37 @@ def write_verification(record: Path, verification: Verification) -> Path:
 
 
 def read_verification(record_path: Path, record: Record) -> Verification | None:
-    """What stands beside a record's file, None where there is nothing, or where the record is another one by now.
-    Raises UserError where it is damaged."""
+    """What stands beside a record's file, None where there is nothing. Raises UserError where it is damaged, of another
+    record, or does not name every check that a verification makes of such a record."""
     path = beside(record_path)
+    if not path.exists():
+        return None
     try:
-        data = pydantic_core.from_json(path.read_bytes()) if path.exists() else None
-        if data is None:
-            return None
+        data = read_json(path)
         if isinstance(data, dict) and data.get("format") == 1:
             data = _of_format_1(data, record_path, record)
         verification = Verification.model_validate(data)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is no valid verification: remove it, or verify the record again") from error
-    return verification if verification.record == digest(record) else None
+    if verification.record != digest(record):
+        raise UserError(f"{path} marks nothing: it is of another record, or of this one before it was edited")
+    if not verification.environment.machine:
+        raise UserError(f"{path} marks nothing: it does not say where the record was repeated")
+    missing = _checks_of(record, verification.format) - {check.name for check in verification.checks}
+    if missing:
+        raise UserError(f"{path} marks nothing: it lacks the check of {min(missing)!r}; verify the record again")
+    return verification
+
+
+def _checks_of(record: Record, form: int) -> set[str]:
+    """The names of the checks without which a mark says nothing; of a mark of before, those that all of them had."""
+    if form == FORMAT:
+        return check_names(record)
+    quality = {column("quality").title} if record.measurements.quality is not None else set()
+    return environment_names(record.cell) | {"status"} | quality
 
 
 def _of_format_1(data: dict[str, Any], record_path: Path, record: Record) -> dict[str, Any]:
     """A mark in today's format: of the same record, where it was of the one that is in the file."""
-    same = data.get("record") == digest_of_format_1(pydantic_core.from_json(record_path.read_bytes()))
+    same = data.get("record") == digest_of_format_1(read_json(record_path))
     return data | {"format": 2} | ({"record": digest(record)} if same else {})

@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 
+from actbench.leaderboard.frame import load_verifications
+from actbench.records.packed import unpack
+from actbench.records.skipped import Skipped
+from actbench.spec import CellSpec
+
 HOSTILE = Path(__file__).with_name("hostile.py")
 ACTBENCH = [sys.executable, "-m", "actbench"]
 
@@ -30,7 +35,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def edited(published: Path, folder: Path, change: Any) -> Path:
     data = json.loads(published.read_text())
     change(data)
-    path = folder / published.name
+    path = folder / f"{data['key']}-1.json"
     path.write_text(json.dumps(data))
     return path
 
@@ -48,15 +53,83 @@ def test_a_true_record_is_verified(published: Path) -> None:
 
 
 def better(data: dict[str, Any]) -> None:
+    """All images right, and everything that follows from it."""
     quality = data["measurements"]["quality"]
-    quality["value"], quality["interval"] = 99.5, [99.0, 100.0]
+    images = quality["images"]
+    quality |= {"per_image": [1.0] * images, "value": 100.0, "interval": [100.0, 100.0]}
+    quality["difference"] = quality["difference_interval"][1] = 100.0 - quality["reference"]
+
+
+def narrower(data: dict[str, Any]) -> None:
+    quality = data["measurements"]["quality"]
+    quality["interval"] = [quality["value"], quality["value"]]
+
+
+def another_image(data: dict[str, Any]) -> None:
+    """One image right and another wrong: the same mean."""
+    per_image = unpack(data["measurements"]["quality"]["per_image"])
+    right, wrong = per_image.index(1), per_image.index(0)
+    per_image[right], per_image[wrong] = 0, 1
+    data["measurements"]["quality"]["per_image"] = per_image
+
+
+def worse_reference(data: dict[str, Any]) -> None:
+    quality = data["measurements"]["quality"]
+    quality["reference"] -= 10
+    quality["difference"] += 10
+    quality["difference_interval"] = [end + 10 for end in quality["difference_interval"]]
 
 
 def smaller(data: dict[str, Any]) -> None:
-    data["measurements"]["footprint"]["peak"]["maximum"] -= 1
+    """One bit less of every map, and of all that is made of them."""
+    scaled(data, lambda bits: bits - 1)
 
 
-@pytest.mark.parametrize(("change", "says"), [(better, "quality"), (smaller, "peak bits")])
+def scaled(data: dict[str, Any], change: Any) -> None:
+    footprint = data["measurements"]["footprint"]
+    for part in footprint["maps"]:
+        part["bits"] |= dict.fromkeys(("mean", "percentile_99", "maximum"), change(part["bits"]["maximum"]))
+    bits = [part["bits"]["maximum"] for part in footprint["maps"]]
+    for name, together in (("peak", max(bits)), ("traffic", sum(bits))):
+        footprint[name] |= dict.fromkeys(("mean", "percentile_99", "maximum"), together)
+    footprint["bits_per_value"] = sum(bits) / sum(part["elements"] for part in footprint["maps"])
+
+
+def swapped(data: dict[str, Any]) -> None:
+    maps = data["measurements"]["footprint"]["maps"]
+    maps[0]["name"], maps[1]["name"] = maps[1]["name"], maps[0]["name"]
+
+
+def chosen(data: dict[str, Any]) -> None:
+    data["measurements"]["footprint"]["maps"][0]["choices"]["width"] = 99
+
+
+def lighter(data: dict[str, Any]) -> None:
+    data["measurements"]["parameters"]["deployed"] -= 1
+
+
+def static(data: dict[str, Any]) -> None:
+    footprint = data["measurements"]["footprint"]
+    footprint["static_bits"] += 7
+    footprint["maps"][0]["static_bits"] += 7
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (better, "quality"),
+        (better, "values of images"),
+        (another_image, "values of images"),
+        (narrower, "interval of quality"),
+        (worse_reference, "reference quality"),
+        (smaller, "peak bits"),
+        (smaller, "bits of each map"),
+        (swapped, "feature maps"),
+        (chosen, "choices of each map"),
+        (lighter, "parameters"),
+        (static, "side and static bits"),
+    ],
+)
 def test_an_edited_record_is_not(published: Path, tmp_path: Path, change: Any, says: str) -> None:
     done = verify(edited(published, tmp_path, change))
     assert done.returncode == 1
@@ -66,8 +139,6 @@ def test_an_edited_record_is_not(published: Path, tmp_path: Path, change: Any, s
 
 def test_another_environment_is_named_and_nothing_is_run(published: Path, tmp_path: Path) -> None:
     def change(data: dict[str, Any]) -> None:
-        from actbench.spec import CellSpec
-
         data["spec"]["workload"]["digests"] = {"data": "other"}
         data["spec"]["method"]["version"] = "0"
         data["key"] = CellSpec.from_canonical(data["spec"]).key
@@ -75,7 +146,42 @@ def test_another_environment_is_named_and_nothing_is_run(published: Path, tmp_pa
     for more in ((), ("--environment-only",)):
         done = verify(edited(published, tmp_path, change), *more)
         assert done.returncode == 1
-        assert "2 of 3 checks do not hold" in done.stdout
+        assert "2 of 4 checks do not hold" in done.stdout
+
+
+def respecified(published: Path, folder: Path, **method: Any) -> Path:
+    def change(data: dict[str, Any]) -> None:
+        data["spec"]["method"] |= method
+        data["key"] = CellSpec.from_canonical(data["spec"]).key
+
+    return edited(published, folder, change)
+
+
+def test_an_option_that_the_method_does_not_have(published: Path, tmp_path: Path) -> None:
+    for more in ((), ("--environment-only",)):
+        done = verify(respecified(published, tmp_path, options={"magic": 9}), *more)
+        assert done.returncode == 2
+        assert "method quantize has no option 'magic'" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_another_source_is_named(published: Path, tmp_path: Path) -> None:
+    plugin = json.loads(published.read_text())["environment"]["plugin"]
+    assert plugin["package"] == "actbench"
+
+    def change(data: dict[str, Any]) -> None:
+        data["environment"]["plugin"]["source"] = "0" * 64
+
+    done = verify(edited(published, tmp_path, change), "--environment-only")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if "differs" in line]
+    assert line.split()[:3] == ["source", "of", "quantize"]
+    assert plugin["source"] in run("show", str(published)).stdout
+
+    def forget(data: dict[str, Any]) -> None:
+        del data["environment"]["plugin"]
+
+    assert verify(edited(published, tmp_path, forget), "--environment-only").returncode == 0
 
 
 def test_the_environment_alone(published: Path) -> None:
@@ -99,6 +205,8 @@ def test_a_folder_of_records_is_marked(published: Path, tmp_path: Path) -> None:
     assert "of 2 records hold" in done.stdout, done.stderr
     marks = list(folder.rglob("*.verified.json"))
     assert len(marks) == 2
+    skipped = Skipped()
+    assert len(load_verifications(folder, skipped)) == 2, skipped.reasons
     assert all(json.loads(mark.read_text())["environment"]["machine"]["cores"] for mark in marks)
     listed = run("show", str(published))
     assert listed.returncode == 0, "a mark is no record"
@@ -110,15 +218,15 @@ def test_a_folder_of_records_is_marked(published: Path, tmp_path: Path) -> None:
 def test_another_processor_rounds_otherwise(published: Path, tmp_path: Path) -> None:
     def elsewhere(data: dict[str, Any]) -> None:
         data["environment"]["machine"]["cpu"] = "another"
-        data["measurements"]["footprint"]["traffic"]["maximum"] += 1
+        scaled(data, lambda bits: bits - 1)
 
     def more(data: dict[str, Any]) -> None:
         elsewhere(data)
-        data["measurements"]["footprint"]["traffic"]["maximum"] *= 2
+        scaled(data, lambda bits: bits // 2)
 
     def differing(change: Any) -> list[str]:
         lines = verify(edited(published, tmp_path, change)).stdout.splitlines()
         return [line for line in lines if "differs" in line and "ratio" not in line]
 
     assert differing(elsewhere) == []
-    assert len(differing(more)) == 1
+    assert len(differing(more)) == 5, "at most and on average, the largest map, all, and each"

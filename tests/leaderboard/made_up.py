@@ -4,15 +4,17 @@ from typing import Any
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.records.record import Record
+from actbench.records.repetition import check_names
+from actbench.records.verification import Verification, digest
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
 
-def quality(value: float, half: float = 1.0) -> dict[str, Any]:
+def quality(value: float, half: float = 1.0, unit: str = "%") -> dict[str, Any]:
     return {
         "metric": "top-1",
-        "unit": "%",
+        "unit": unit,
         "value": value,
-        "interval": (value - half, value + half),
+        "interval": (value - half, min(100.0, value + half)),
         "reference": 90.0,
         "difference": value - 90.0,
         "difference_interval": (value - 90.5, value - 89.5),
@@ -21,13 +23,13 @@ def quality(value: float, half: float = 1.0) -> dict[str, Any]:
     }
 
 
-def footprint(bits: int) -> dict[str, Any]:
+def footprint(bits: int, limit: int | None = 1024) -> dict[str, Any]:
     spread = {"mean": bits, "percentile_99": bits, "maximum": bits}
     part = {"name": "conv", "channels": 2, "height": 4, "width": 4, "elements": 32, "producer": "stem"}
     stored = {"readers": ["conv"], "shared": False, "choices": {"bits": 8}, "bits": spread}
     convention = {"peak": 1, "traffic": 1, "reference_peak": 1, "reference_traffic": 1}
     return {
-        "limit": 1024,
+        "limit": limit,
         "peak": spread,
         "traffic": spread,
         "reference_peak": 1024,
@@ -45,9 +47,21 @@ def record(method: str, ceiling: str = "8x", value: float | None = 80.0, bits: i
     budget = REFERENCE if ceiling == "1x" else Budget(Ceiling.parse(ceiling), Bits.parse("w8a2-8"))
     options = more.pop("options", {})
     spec = CellSpec(WorkloadSpec("toy", {"data": "1"}), MethodSpec(method, "1", options), budget)
-    measured = {} if value is None else {"quality": quality(value), "footprint": footprint(bits)}
-    fields = {"status": "ok", "started": "2025-01-01T00:00:00+00:00", "seconds": 1.0, "measurements": measured}
+    limit = None if spec.is_reference else int(1024 / budget.ceiling.factor)
+    kept = footprint(bits, limit)
+    measured = {} if value is None else {"quality": quality(value, unit=more.pop("unit", "%")), "footprint": kept}
+    status = "ok" if limit is None or bits <= limit else "over_ceiling"
+    fields = {"status": status, "started": "2025-01-01T00:00:00+00:00", "seconds": 1.0, "measurements": measured}
     return Record.model_validate({"key": spec.key, "spec": spec.canonical()} | fields | more)
+
+
+def mark(of: Record, holds: bool = True) -> Verification:
+    """What a repetition of a record would have found."""
+    checks = [{"name": name, "published": "1", "repeated": "1", "holds": holds} for name in sorted(check_names(of))]
+    where = {"versions": {"torch": "2"}, "machine": {"cpu": "another"}, "revision": None}
+    return Verification.model_validate(
+        {"record": digest(of), "when": "2025-02-03T00:00:00+00:00", "checks": checks, "environment": where}
+    )
 
 
 RECORDS = [

@@ -22,7 +22,7 @@ from actbench.leaderboard.seeds import over_seeds
 from actbench.leaderboard.site import Site, command_of
 from actbench.records.record import Record
 from actbench.records.store import Store
-from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
+from actbench.spec import PROTOCOL, CellSpec, MethodSpec, WorkloadSpec
 from tests.leaderboard.made_up import RECORDS, record
 
 SCRIPT = "<script>alert(1)</script>"
@@ -61,6 +61,29 @@ def test_a_reference_stands_once_on_every_board() -> None:
     reference = record("none", "1x").model_copy(update={"key": plain.key, "spec": plain.canonical()})
     found = boards([at("w8a8"), at("w4a4"), at("w8a2-8"), reference], "quantize")
     assert [[row.name for row in board.rows] for board in found] == [["none", "m"]] * 3
+
+
+def test_protocols_are_never_ranked_together() -> None:
+    """Nor averaged over their seeds."""
+
+    def of(protocol: int, seed: int) -> Record:
+        cell = replace(record("m").cell, protocol=protocol, seed=seed)
+        return record("m").model_copy(update={"key": cell.key, "spec": cell.canonical()})
+
+    both = boards([of(PROTOCOL, 0), of(PROTOCOL + 1, 1)], "quantize")
+    assert [len(board.rows) for board in both] == [1, 1]
+    assert [list(over_seeds(board.rows)) for board in both] == [[], []]
+    assert both[1].key.title == f"{both[0].key.title}, protocol {PROTOCOL + 1}"
+
+
+@pytest.mark.parametrize(("installed", "said"), [("1", ""), ("2", "older version"), ("1.0.1", "older version")])
+def test_rows_of_an_older_version_are_marked(installed: str, said: str, tmp_path: Path) -> None:
+    methods = {"wavelet": MethodInfo("wavelet", "Wavelets", "a.b:C", installed)}
+    (board,) = boards(RECORDS, "quantize", methods=methods)
+    assert {row.mark for row in board.rows if row.name == "wavelet"} == {said}
+    assert {row.mark for row in board.rows if row.name != "wavelet"} == {""}
+    publish(RECORDS, tmp_path, "quantize", methods)
+    assert ("older version" in (tmp_path / "boards" / "toy" / "README.md").read_text()) == bool(said)
 
 
 def test_options_that_differ_are_in_the_name() -> None:
@@ -193,7 +216,7 @@ def test_the_command_line_loads_no_torch(tmp_path: Path, make_record: Callable[.
 def test_ten_thousand_records_in_half_a_minute(tmp_path: Path) -> None:
     import time
 
-    many = [record(f"method-{i % 100}", f"{2 + i // 100}x", 50 + i / 300, 100 + i) for i in range(10_000)]
+    many = [record(f"method-{i % 100}", f"{2 + i // 100}x", 50 + i / 300, 512 // (2 + i // 100)) for i in range(10_000)]
     start = time.monotonic()
     publish(many, tmp_path, "method-0")
     assert time.monotonic() - start < 30
@@ -237,7 +260,7 @@ def test_a_page_for_every_method(tmp_path: Path) -> None:
 
 
 def test_absurd_numbers_are_shown(tmp_path: Path) -> None:
-    publish([record("none", "1x", 90.0, 1024), record("m", value=-1e300, bits=0)], tmp_path, "quantize")
+    publish([record("none", "1x", 90.0, 1024), record("m", value=-1e300, bits=0, unit="dB")], tmp_path, "quantize")
     assert "-1000000000000" in (tmp_path / "boards" / "toy" / "README.md").read_text()
 
 

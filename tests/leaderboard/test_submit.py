@@ -6,23 +6,16 @@ from pathlib import Path
 import pytest
 
 from actbench.errors import UserError
+from actbench.info import MethodInfo, Option
 from actbench.leaderboard.frame import load_records, load_verifications
 from actbench.leaderboard.publish import publish
 from actbench.leaderboard.submit import lay_out
-from actbench.records.record import Record
+from actbench.records.skipped import Skipped
 from actbench.records.store import Store
-from actbench.records.verification import CheckResult, Verification, digest, write_verification
-from tests.leaderboard.made_up import record
+from actbench.records.verification import write_verification
+from tests.leaderboard.made_up import mark, record
 
 MACHINE = {"versions": {"torch": "2"}, "machine": {"cpu": "one"}, "revision": None}
-
-
-def verification(of: Record, holds: bool = True) -> Verification:
-    check = CheckResult(name="quality", published="1", repeated="1", holds=holds)
-    where = {"versions": {"torch": "2"}, "machine": {"cpu": "another"}, "revision": None}
-    return Verification.model_validate(
-        {"record": digest(of), "when": "2025-02-03T00:00:00+00:00", "checks": [check], "environment": where}
-    )
 
 
 @pytest.fixture
@@ -30,7 +23,7 @@ def results(tmp_path: Path) -> Path:
     store = Store(tmp_path / "results")
     path, kept = store.add(record("wavelet", environment=MACHINE))
     store.add(record("none", "1x", 90.0, 1024, environment=MACHINE))
-    write_verification(path, verification(kept))
+    write_verification(path, mark(kept))
     (tmp_path / "leaderboards").mkdir()
     return tmp_path
 
@@ -83,8 +76,7 @@ def test_what_cannot_be_submitted_is_refused_and_nothing_is_written(
     results: Path, change: dict[str, object], says: str
 ) -> None:
     good = next((results / "results").rglob("*-1.json"))
-    bad = good.with_name("f" * 20 + "-1.json")
-    bad.write_text(json.dumps(json.loads(good.read_text()) | change))
+    good.write_text(json.dumps(json.loads(good.read_text()) | change))
     with pytest.raises(UserError, match=says):
         lay_out([results / "results"], results / "leaderboards")
     assert list((results / "leaderboards").iterdir()) == []
@@ -94,13 +86,39 @@ def test_an_edit_takes_the_mark_away(results: Path) -> None:
     (path,) = [p for p in (results / "results").rglob("*-1.json") if "wavelet" in p.read_text()]
     assert len(load_verifications(results / "results")) == 1
     data = json.loads(path.read_text())
-    data["measurements"]["quality"]["value"] = 89.0
+    data["seconds"] = 0.5
     path.write_text(json.dumps(data))
-    assert load_verifications(results / "results") == {}
+    skipped = Skipped()
+    assert load_verifications(results / "results", skipped) == {}
+    assert "of another record" in skipped.reasons[0]
 
 
 def test_a_damaged_verification_is_named(results: Path) -> None:
     (path,) = (results / "results").rglob("*.verified.json")
     path.write_text("{")
+    skipped = Skipped()
+    assert load_verifications(results / "results", skipped) == {}
+    assert "no valid verification" in skipped.reasons[0]
     with pytest.raises(UserError, match="no valid verification"):
-        load_verifications(results / "results")
+        lay_out([results / "results"], results / "leaderboards")
+
+
+def test_an_option_that_the_method_does_not_have_is_named(results: Path) -> None:
+    path, _ = Store(results / "more").add(record("wavelet", options={"magic": 9}, environment=MACHINE))
+    info = MethodInfo("wavelet", "Wavelets", "a.b:C", "1", options=(Option("levels", 3, "how deep"),))
+    with pytest.raises(UserError, match=rf"{path.name}: method wavelet has no option 'magic'"):
+        lay_out([path], results / "leaderboards", {"wavelet": info})
+    wrong, _ = Store(results / "wrong").add(record("wavelet", options={"levels": "many"}, environment=MACHINE))
+    with pytest.raises(UserError, match="give a value of type int"):
+        lay_out([wrong], results / "leaderboards", {"wavelet": info})
+    assert list((results / "leaderboards").iterdir()) == []
+    assert len(lay_out([path], results / "leaderboards").added) == 1, "nobody knows options of what is not installed"
+
+
+@pytest.mark.parametrize("change", [{"record": "0" * 64}, {"checks": []}], ids=["foreign", "empty"])
+def test_a_mark_that_marks_nothing_is_refused(results: Path, change: dict[str, object]) -> None:
+    (path,) = (results / "results").rglob("*.verified.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match="marks nothing"):
+        lay_out([results / "results"], results / "leaderboards")
+    assert list((results / "leaderboards").iterdir()) == []

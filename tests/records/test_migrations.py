@@ -12,14 +12,17 @@ from actbench.errors import UserError
 from actbench.records.record import FORMAT, Record
 from actbench.records.store import read_record
 from actbench.records.verification import beside, digest, read_verification
-from tests.leaderboard.made_up import quality, record
+from tests.leaderboard.made_up import footprint, quality, record
 
 SAMPLES = [1.0, 0.0, 1.0, 1.0]
+CHECKS = ["protocol", "version of wavelet", "digest of data", "status", "quality", "latency, ratio"]
+"""What a verification compared then."""
 
 
 def written_in_format_1(folder: Path, **layout: Any) -> Path:
     """A record with its arrays as lists, and its mark, as version 0.1 wrote them."""
-    made = record("wavelet", measurements={"quality": quality(80.0) | {"per_image": SAMPLES}})
+    measured = {"quality": quality(75.0, 25.0) | {"per_image": SAMPLES, "images": 4}, "footprint": footprint(128, 128)}
+    made = record("wavelet", measurements=measured)
     data = json.loads(made.model_dump_json(context={"plain": True})) | {"format": 1}
     compact = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     path = folder / made.file_name
@@ -28,8 +31,8 @@ def written_in_format_1(folder: Path, **layout: Any) -> Path:
         "format": 1,
         "record": hashlib.sha256(compact.encode()).hexdigest(),
         "when": "2025-02-03T00:00:00+00:00",
-        "checks": [],
-        "environment": None,
+        "checks": [{"name": name, "published": "1", "repeated": "1", "holds": True} for name in CHECKS],
+        "environment": {"versions": {}, "machine": {"cpu": "one"}, "revision": None},
     }
     beside(path).write_text(json.dumps(mark))
     return path
@@ -52,7 +55,8 @@ def test_the_mark_of_another_record_does_not_hold(tmp_path: Path) -> None:
     data = json.loads(path.read_text())
     data["seconds"] = 99.0
     path.write_text(json.dumps(data))
-    assert read_verification(path, read_record(path)) is None
+    with pytest.raises(UserError, match="of another record"):
+        read_verification(path, read_record(path))
 
 
 def test_a_format_that_is_not_known(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from actbench.errors import UserError
 from actbench.records.record import Record
-from actbench.records.store import Store, newest_files, read_record, read_status
+from actbench.records.store import Store, cells_below, read_record, read_status
 from actbench.spec import CellSpec
 
 Make = Callable[..., Record]
@@ -24,6 +24,10 @@ Make = Callable[..., Record]
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
+
+
+def newest_files(folder: Path) -> list[Path]:
+    return [attempts[-1] for attempts in cells_below(folder)]
 
 
 def files(store: Store) -> list[Path]:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt
-
 from actbench.records.column import Column, scaled
-from actbench.records.parts.part import Part
+from actbench.records.parts.part import Count, Part
 
 
 class Compute(Part):
     """Multiply-accumulates and bit operations of one image, in the deployed form and before folding."""
 
-    macs: NonNegativeInt
-    macs_unfolded: NonNegativeInt
-    reference_macs: NonNegativeInt
-    bit_operations: NonNegativeInt
-    reference_bit_operations: NonNegativeInt
+    macs: Count
+    macs_unfolded: Count
+    reference_macs: Count
+    bit_operations: Count
+    reference_bit_operations: Count
 
 
 class Parameters(Part):
     """Numbers of parameters: of the original, added by codecs, and in the deployed form."""
 
-    original: NonNegativeInt
-    added: NonNegativeInt
-    deployed: NonNegativeInt
+    original: Count
+    added: Count
+    deployed: Count
 
 
 COLUMNS = (

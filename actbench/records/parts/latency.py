@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from pydantic import FiniteFloat
+from collections.abc import Sequence
+
+from pydantic import model_validator
+from typing_extensions import Self
 
 from actbench.records.column import Column, ratio
-from actbench.records.packed import Floats
-from actbench.records.parts.part import Interval, Part
+from actbench.records.packed import PositiveFloats
+from actbench.records.parts.implied import expect, quantile, require
+from actbench.records.parts.part import Interval, NonNegative, Part, Positive, PositiveCount
 
 
 class Timing(Part):
     """Seconds of repeated calls: median, first and third quartile, and every sample in the order it was taken."""
 
-    median: FiniteFloat
+    median: Positive
     quartiles: Interval
-    samples: Floats
+    samples: PositiveFloats
+
+    @model_validator(mode="after")
+    def _is_what_samples_say(self) -> Self:
+        _check_quartiles("median", self.median, "quartiles", self.quartiles, self.samples)
+        return self
 
 
 class Comparison(Part):
     """Seconds for one batch of `batch` images, and subject / baseline: the median and quartiles over the rounds of
     the quotient in each round, so that a machine that slows down for a while slows both."""
 
-    batch: int
+    batch: PositiveCount
     subject: Timing
     baseline: Timing
-    ratio: FiniteFloat
+    ratio: Positive
     ratio_quartiles: Interval
+
+    @model_validator(mode="after")
+    def _is_what_rounds_say(self) -> Self:
+        ours, theirs = self.subject.samples, self.baseline.samples
+        require(len(ours) == len(theirs), f"subject.samples has {len(ours)} rounds, baseline.samples {len(theirs)}")
+        rounds = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+        _check_quartiles("ratio", self.ratio, "ratio_quartiles", self.ratio_quartiles, rounds)
+        return self
 
 
 class Latency(Comparison):
     """The deployed form beside the fp32 network; of one call the seconds in encoders and in decoders."""
 
-    encode: FiniteFloat
-    decode: FiniteFloat
+    encode: NonNegative
+    decode: NonNegative
+
+
+def _check_quartiles(
+    middle: str, median: float, outer: str, quartiles: tuple[float, float], samples: Sequence[float]
+) -> None:
+    require(bool(samples), "samples are missing")
+    expect(middle, median, quantile(samples, 0.5), "by the samples")
+    for quartile, share in zip(quartiles, (0.25, 0.75), strict=True):
+        expect(outer, quartile, quantile(samples, share), "by the samples")
 
 
 COLUMNS = (

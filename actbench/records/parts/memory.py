@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt
-
 from actbench.records.column import Column, kibibytes
-from actbench.records.parts.part import Part
+from actbench.records.parts.part import Count, Part
 
 
 class Memory(Part):
     """Peak bytes while one image passes through the deployed form, beside the fp32 network's."""
 
-    peak_bytes: NonNegativeInt
-    reserved_bytes: NonNegativeInt | None
+    peak_bytes: Count
+    reserved_bytes: Count | None
     source: str
-    reference_peak_bytes: NonNegativeInt
+    reference_peak_bytes: Count
 
 
 COLUMNS = (

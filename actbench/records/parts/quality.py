@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import FiniteFloat, NonNegativeInt
+from pydantic import FiniteFloat, model_validator
+from typing_extensions import Self
 
 from actbench.records.column import Column, signed_number
 from actbench.records.packed import Floats
-from actbench.records.parts.part import Interval, Part
+from actbench.records.parts.implied import EXACT, expect, mean, require
+from actbench.records.parts.part import Interval, Part, PositiveCount
 
 
 class Quality(Part):
@@ -23,8 +25,54 @@ class Quality(Part):
     reference: FiniteFloat
     difference: FiniteFloat
     difference_interval: Interval
-    images: NonNegativeInt
+    images: PositiveCount
     per_image: Floats | None
+
+    @model_validator(mode="after")
+    def _is_what_it_implies(self) -> Self:
+        expect("difference", self.difference, self.value - self.reference, "by value and reference", scale=self._scale)
+        if self.unit == "%":
+            self._check_percentages()
+        if self.per_image is not None:
+            self._check_images(self.per_image)
+        self._check_inside("value", self.value, self.interval)
+        self._check_inside("difference", self.difference, self.difference_interval)
+        return self
+
+    @property
+    def factor(self) -> float | None:
+        """What the mean of `per_image` is multiplied by to give the value; None where that is not how it is made."""
+        if self.per_image is None:
+            return None
+        if self._counts_hits:
+            return 100.0
+        return 1.0 if abs(self.value - mean(self.per_image)) <= EXACT * abs(self.value) else None
+
+    @property
+    def _counts_hits(self) -> bool:
+        return self.unit == "%" and self.per_image is not None and set(self.per_image) <= {0.0, 1.0}
+
+    @property
+    def _scale(self) -> float:
+        return max(abs(self.value), abs(self.reference))
+
+    def _check_percentages(self) -> None:
+        for field, ends in {"interval": self.interval, "reference": (self.reference,), "value": (self.value,)}.items():
+            inside = all(-EXACT <= end <= 100 + EXACT for end in ends)
+            require(inside, f"{field} is not between 0 and 100 %")
+        inside = all(abs(end) <= 100 + EXACT for end in self.difference_interval)
+        require(inside, "difference_interval is not between -100 and 100 %")
+
+    def _check_images(self, per_image: list[float]) -> None:
+        expect("images", self.images, len(per_image), "values are in per_image")
+        if self._counts_hits:
+            expect("value", self.value, 100 * mean(per_image), "by per_image", scale=1)
+
+    def _check_inside(self, field: str, value: float, ends: tuple[float, float]) -> None:
+        """A mean lies within its bootstrap interval. What is no mean of one number an image may be biased by it, but
+        by less than its width."""
+        slack = EXACT * self._scale + (ends[1] - ends[0] if self.per_image is None else 0.0)
+        require(ends[0] - slack <= value <= ends[1] + slack, f"{field} {value} is outside of its interval")
 
 
 COLUMNS = (

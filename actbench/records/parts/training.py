@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import FiniteFloat, NonNegativeInt
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat, model_validator
+from typing_extensions import Self
 
 from actbench.feature_map import FLOAT_BITS
 from actbench.records.column import Column, ratio
 from actbench.records.packed import Floats
+from actbench.records.parts.implied import expect
 from actbench.records.parts.latency import Comparison
-from actbench.records.parts.part import OptionValue, Part
+from actbench.records.parts.part import Count, NonNegative, OptionValue, Part, PositiveCount
+
+_ROUNDED = 1e-6
+"""By so much a cosine of fp64 may be beyond 1."""
 
 
 class Recovery(Part):
@@ -23,8 +30,8 @@ class WeightGradient(Part):
     """One weight's gradient on a fixed batch beside the exact one: cosine, and the error's norm over its norm."""
 
     name: str
-    cosine: FiniteFloat
-    relative_error: FiniteFloat
+    cosine: Annotated[FiniteFloat, Field(ge=-1 - _ROUNDED, le=1 + _ROUNDED)]
+    relative_error: NonNegative
 
 
 class Training(Part):
@@ -36,22 +43,28 @@ class Training(Part):
     weights from what was saved. `losses`: before each step."""
 
     layers: list[str]
-    batch: NonNegativeInt
-    saved_bytes: NonNegativeInt
-    reference_saved_bytes: NonNegativeInt
-    payload_bytes: NonNegativeInt | None
-    reference_payload_bytes: NonNegativeInt
-    limit_bytes: NonNegativeInt | None
-    peak_bytes: NonNegativeInt
-    reference_peak_bytes: NonNegativeInt
-    saved_by_module: dict[str, NonNegativeInt]
+    batch: PositiveCount
+    saved_bytes: Count
+    reference_saved_bytes: Count
+    payload_bytes: Count | None
+    reference_payload_bytes: Count
+    limit_bytes: Count | None
+    peak_bytes: Count
+    reference_peak_bytes: Count
+    saved_by_module: dict[str, Count]
     choices: dict[str, dict[str, OptionValue]]
-    largest_batch: NonNegativeInt | None = None
-    encode_seconds: FiniteFloat | None = None
-    gradient_seconds: FiniteFloat | None = None
+    largest_batch: Count | None = None
+    encode_seconds: NonNegative | None = None
+    gradient_seconds: NonNegative | None = None
     step: Comparison
     gradients: list[WeightGradient]
     losses: Floats
+
+    @model_validator(mode="after")
+    def _is_what_modules_say(self) -> Self:
+        expect("saved_bytes", self.saved_bytes, sum(self.saved_by_module.values()), "by saved_by_module")
+        expect("step.batch", self.step.batch, self.batch, "by batch")
+        return self
 
     @property
     def payload_ratio(self) -> float | None:
