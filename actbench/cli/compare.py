@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from actbench.cli.listing import AsJson
-from actbench.cli.tables import new_table, print_whole
+from actbench.cli.tables import new_table, print_whole, say
 
 if TYPE_CHECKING:
     from actbench.records.record import Record
@@ -40,13 +40,11 @@ def compare(
     if comparison.changes:
         print_whole(table)
     sides = f"{len(comparison.only_before)} only before, {len(comparison.only_after)} only after"
-    Console().print(
-        f"{comparison.compared} cells compared, {len(comparison.changes)} changes; {sides}", highlight=False
-    )
+    say(f"{comparison.compared} cells compared, {len(comparison.changes)} changes; {sides}")
 
 
 def _load(path: Path) -> list[Record]:
     from actbench.leaderboard.frame import load_records
     from actbench.records.store import read_record
 
-    return [read_record(path)] if path.is_file() else load_records(path)
+    return load_records(path) if os.path.isdir(path) else [read_record(path)]
