@@ -45,7 +45,7 @@ class CachedDigests(AbstractContextManager["CachedDigests"]):
         self._known = _read(self._path)
         self._used: dict[str, str] = {}
         # A write in the tick of the clock in which a file was read would go unnoticed.
-        newest = max((file.status.st_ctime_ns for file in files), default=0)
+        newest = max((file.changed for file in files), default=0)
         if 0 < (left := newest + _TICK - time.time_ns()) <= _TICK:
             time.sleep(left / 1e9)
 
@@ -98,7 +98,6 @@ def _read(path: Path | None) -> dict[str, object]:
 
 
 def _key(file: DataFile) -> str:
-    status = file.status
     # The time of the inode's change notices an edit that has put back the time of the content's change.
-    stamp = f"\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\0{status.st_ino}"
+    stamp = f"\0{file.size}\0{file.modified}\0{file.changed}\0{file.inode}"
     return hashlib.sha256(os.fsencode(file.resolved) + stamp.encode()).hexdigest()[:32]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from actbench.errors import UserError
@@ -58,6 +58,8 @@ def read_image(path: Path) -> Image.Image:
                 return image.convert("RGB") if pixels <= _MOST_PIXELS else _too_large(path, pixels)
     except UserError:
         raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"cannot read image {path}: it is none of {', '.join(_FORMATS)}; remove it") from error
     except Exception as error:  # what decoders raise of damaged files has no common kind
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"cannot read image {path}: {reason}; restore or remove it") from error

@@ -13,15 +13,18 @@ from actbench.errors import UserError
 _MOST_ENTRIES = 50_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DataFile:
     """A regular file of a data folder: its `name` below it, with slashes; the `path` that opens it; the `resolved` path
-    without links; the `status` of its content."""
+    without links; its size in bytes, inode, and when content (`modified`) and inode (`changed`) changed, in ns."""
 
     name: str
     path: str
     resolved: str
-    status: os.stat_result
+    size: int
+    inode: int
+    modified: int
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def _entry(folder: _Folder, entry: os.DirEntry[str]) -> DataFile | _Folder:
     status = _status(entry.path)
     resolved = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(folder.resolved, entry.name)
     if stat.S_ISREG(status.st_mode):
-        return DataFile(name, entry.path, resolved, status)
+        times = status.st_mtime_ns, status.st_ctime_ns
+        return DataFile(name, entry.path, resolved, status.st_size, status.st_ino, *times)
     if not stat.S_ISDIR(status.st_mode):  # to open a pipe waits until somebody writes
         raise UserError(f"{entry.path} is neither a file nor a folder: remove it from the data")
     if _identity(status) in folder.lineage:
