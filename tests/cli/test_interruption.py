@@ -28,17 +28,23 @@ main()
 READY = "from actbench.__main__ import main; print('ready', flush=True); main()"
 
 
+def let_interrupts_through() -> None:
+    """A shell's background jobs ignore interrupts, and hand that down: these tests may be such a job."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("module", ["rich", "typer", "actbench.cli", "actbench.cli.run", "actbench_plugins.wcc"])
 def test_while_modules_are_imported(module: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED_BY_AN_IMPORT, *RUN, module]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    more = {"cwd": tmp_path, "preexec_fn": let_interrupts_through}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
     assert (done.returncode, done.stderr) == (130, "actbench: interrupted\n")
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.1, 0.2, 0.4, 0.8, 1.2])
 def test_at_any_time(seconds: float, tmp_path: Path) -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", READY, *RUN], text=True, cwd=tmp_path, **pipes) as process:
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path, "preexec_fn": let_interrupts_through}
+    with subprocess.Popen([sys.executable, "-c", READY, *RUN], text=True, **more) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(seconds)
