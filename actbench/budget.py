@@ -12,8 +12,8 @@ from typing import Literal
 from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap
 
-_CEILING = re.compile(r"(?:(peak|traffic):)?(\d{1,9}(?:\.\d{1,6})?)x")
-_BITS = re.compile(r"w(\d{1,2})a(\d{1,2})(?:-(\d{1,2}))?")
+_CEILING = re.compile(r"(?:(peak|traffic):)?(\d{1,9}(?:\.\d{1,6})?)x", re.ASCII)
+_BITS = re.compile(r"w(\d{1,2})a(\d{1,2})(?:-(\d{1,2}))?", re.ASCII)
 
 
 @dataclass(frozen=True)

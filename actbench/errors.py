@@ -1,8 +1,19 @@
 """The errors that have a meaning to the harness; everything else is a crash."""
 
+from __future__ import annotations
+
+from typing_extensions import override
+
+from actbench.text import visible
+
 
 class UserError(Exception):
     """Something the user can mend: one line that says what is wrong and what to do. Exit code 2."""
+
+    @override
+    def __str__(self) -> str:
+        """The message; what file names and other people's text bring along never reaches the terminal as a command."""
+        return visible(super().__str__())
 
 
 class Unsupported(Exception):

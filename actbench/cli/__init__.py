@@ -9,11 +9,15 @@ import typer
 
 from actbench import __version__
 from actbench.cli import check, compare, listing, maps, publish, run, scaffold, show, submit, verify
+from actbench.cli.command import Command
 from actbench.cli.plugins import PluginSwitch
 from actbench.errors import UserError
+from actbench.text import visible
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What the command line's parser raises, wherever this version of typer keeps it."""
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="actbench",
@@ -39,41 +43,53 @@ def _options(
     pass
 
 
-app.command("run")(run.run)
-app.command("publish")(publish.publish)
-app.command("compare")(compare.compare)
-app.command("verify")(verify.verify)
-app.command("new-method")(scaffold.new_method)
-app.command("new-workload")(scaffold.new_workload)
-app.command("check")(check.check)
-app.command("submit")(submit.submit)
-app.command("maps")(maps.maps)
-app.command("show")(show.show)
-app.command("methods")(listing.methods)
-app.command("workloads")(listing.workloads)
-app.command("plugins")(listing.plugins)
+app.command("run", cls=Command)(run.run)
+app.command("publish", cls=Command)(publish.publish)
+app.command("compare", cls=Command)(compare.compare)
+app.command("verify", cls=Command)(verify.verify)
+app.command("new-method", cls=Command)(scaffold.new_method)
+app.command("new-workload", cls=Command)(scaffold.new_workload)
+app.command("check", cls=Command)(check.check)
+app.command("submit", cls=Command)(submit.submit)
+app.command("maps", cls=Command)(maps.maps)
+app.command("show", cls=Command)(show.show)
+app.command("methods", cls=Command)(listing.methods)
+app.command("workloads", cls=Command)(listing.workloads)
+app.command("plugins", cls=Command)(listing.plugins)
 
 
 def main() -> None:
     """Runs the command line; errors that a user can mend are one line and exit code 2."""
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == _INTERRUPTED:  # what some versions of typer make of Ctrl-C, without a word
+            raise KeyboardInterrupt
+        sys.exit(code)
     except _UsageError as error:
         if said := _one_line(error):  # nothing where the help was asked for by no argument at all
-            print(f"actbench: {said}", file=sys.stderr)
-        sys.exit(2)
-    except UserError as error:
-        if "--debug" in sys.argv:
-            raise
-        print(f"actbench: {error}", file=sys.stderr)
+            _complain(said)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        print("actbench: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _complain("interrupted")
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output is gone (`| head`): nothing is left to say, and nothing more may be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (UserError, OSError) as error:
+        if "--debug" in sys.argv:
+            raise
+        _complain(_what_the_system_says(error) if isinstance(error, OSError) else str(error))
+        sys.exit(2)
+
+
+def _complain(line: str) -> None:
+    print(f"actbench: {visible(line)}", file=sys.stderr)
+
+
+def _what_the_system_says(error: OSError) -> str:
+    """What is wrong with a file, and with which."""
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
 
 
 def _one_line(error: Exception) -> str:

@@ -9,9 +9,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from actbench.cli.arguments import make_folder
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
 from actbench.cli.run import parse_options
+from actbench.cli.tables import say
+from actbench.text import visible
 
 if TYPE_CHECKING:
     from actbench.records.conformance import CheckOutcome
@@ -36,17 +39,22 @@ def check(
     from actbench.records.conformance import FOLDER, write_conformance
     from actbench.testing import CHECKS, Subject, conduct
 
-    console = Console(soft_wrap=True, highlight=False)
+    if out is not None:
+        make_folder("--out", out / FOLDER)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
 
     def ended(outcome: CheckOutcome) -> None:
         if not as_json:
             style = _STYLES[outcome.status]
-            reason = f": {outcome.reason}" if outcome.reason else ""
-            console.print(f"{outcome.number:>2} {outcome.name:<20} [{style}]{outcome.status}[/]{escape(reason)}")
+            reason = escape(visible(f": {outcome.reason}")) if outcome.reason else ""
+            console.print(f"{outcome.number:>2} {outcome.name:<20} [{style}]{outcome.status}[/]{reason}")
 
     result = conduct(Subject(info.name, options, plugin or ()), CHECKS, ended)
     if out is not None:
         write_conformance(result, out / FOLDER / f"{info.name}.json")
-    console.print_json(result.model_dump_json()) if as_json else console.print(f"{info.name}: {result.summary}")
+    if as_json:
+        console.print_json(result.model_dump_json(), ensure_ascii=True)
+    else:
+        say(f"{info.name}: {result.summary}")
     if not result.passed:
         raise typer.Exit(1)

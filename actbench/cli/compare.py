@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from actbench.cli.listing import AsJson
-from actbench.cli.tables import new_table, print_whole
+from actbench.cli.tables import new_table, print_whole, say
 
 if TYPE_CHECKING:
     from actbench.records.record import Record
@@ -40,9 +40,7 @@ def compare(
     if comparison.changes:
         print_whole(table)
     sides = f"{len(comparison.only_before)} only before, {len(comparison.only_after)} only after"
-    Console().print(
-        f"{comparison.compared} cells compared, {len(comparison.changes)} changes; {sides}", highlight=False
-    )
+    say(f"{comparison.compared} cells compared, {len(comparison.changes)} changes; {sides}")
 
 
 def _load(path: Path) -> list[Record]:
@@ -50,7 +48,7 @@ def _load(path: Path) -> list[Record]:
     from actbench.records.skipped import Skipped
     from actbench.records.store import read_record
 
-    if path.is_file():
+    if not os.path.isdir(path):
         return [read_record(path)]
     skipped = Skipped()
     try:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from actbench.budget import Bits, Budget, Ceiling
+from actbench.cli.arguments import is_whole
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
-from actbench.cli.tables import new_table, print_whole
+from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap
 
@@ -137,13 +137,15 @@ def _own_model(module: str, function: str) -> Any:
 
     try:
         return load_target(f"{module}:{function}")()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise UserError(f"model {module}:{function}: {error}; give a function that takes no argument") from error
+    except (Exception, SystemExit) as error:  # it is the user's code
+        raise UserError(
+            f"model {module}:{function}: {type(error).__name__}: {error}; give a function that takes no argument"
+        ) from error
 
 
 def _parse_shape(text: str) -> tuple[int, int, int]:
     parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    if len(parts) != 3 or not all(is_whole(part.strip()) and int(part) > 0 for part in parts):
         raise UserError(f"--input {text!r}: write channels, height and width, as in 3,224,224")
     channels, height, width = map(int, parts)
     return channels, height, width
@@ -179,10 +181,9 @@ def _print(report: dict[str, Any]) -> None:
         cells = [escape(row["name"]), escape(row["producer"]), *(f"{number:,}" for number in numbers)]
         table.add_row(*cells, str(len(row["consumers"])), style=style)
     print_whole(table)
-    console = Console()
-    console.print()
+    say("")
     for line in _summary(report):
-        console.print(line, highlight=False, soft_wrap=True)
+        say(line)
 
 
 def _summary(report: dict[str, Any]) -> list[str]:

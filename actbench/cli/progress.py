@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 from typing_extensions import override
 
 from actbench.harness.run import RunObserver
 from actbench.spec import CellSpec
+from actbench.text import visible
 
 if TYPE_CHECKING:
     from actbench.records.record import Record
@@ -26,7 +27,7 @@ class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
     def __init__(self, cells: int, console: Console) -> None:
         self.records: list[Record] = []
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -51,12 +52,12 @@ class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
     @override
     def started(self, cell: CellSpec) -> None:
         self._cell = f"{cell.method.name} {cell.budget}"
-        self._progress.update(self._task, description=escape(self._cell))
+        self._progress.update(self._task, description=visible(self._cell))
 
     @override
     def step(self, step: str, done: int, total: int) -> None:
         counted = f" {done}/{total}" if total else ""
-        self._progress.update(self._task, description=escape(f"{self._cell}: {step}{counted}"))
+        self._progress.update(self._task, description=visible(f"{self._cell}: {step}{counted}"))
 
     @override
     def ended(self, record: Record, path: Path) -> None:
@@ -65,4 +66,4 @@ class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
         if not self._console.is_terminal:
             cell = record.cell
             line = f"{cell.method.name} {cell.budget}: {record.status} ({record.seconds:.1f} s)"
-            self._console.print(escape(line), highlight=False, soft_wrap=True)
+            self._console.print(Text(visible(line)), highlight=False, soft_wrap=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from actbench.cli.plugins import registered
+from actbench.cli.tables import say
 from actbench.errors import UserError
-from actbench.registry import load_plugins
 
 if TYPE_CHECKING:
     from actbench.leaderboard.publish import Published
@@ -35,11 +35,7 @@ def publish(
         raise UserError(f"cannot write into {out}: {error.strerror or error}") from error
     finally:
         skipped.tell()
-    Console().print(
-        f"{done.records} records of {done.workloads} workloads in {done.folder}: open {done.folder / 'index.html'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"{done.records} records of {done.workloads} workloads in {done.folder}: open {done.folder / 'index.html'}")
     if strict and skipped.reasons:
         raise typer.Exit(2)
 
@@ -62,7 +58,7 @@ def _publish(results: Sequence[Path], out: Path, skipped: Skipped) -> Published:
         records |= {record.key: record for _, record in readable(cells, skipped)}
         verifications |= load_verifications(folder, skipped)
         conformance |= load_conformance(folder, skipped)
-    methods = load_plugins(()).methods
+    methods = registered(None).methods
     anchors = [info.name for info in methods.values() if info.role == "baseline"]
     anchor = anchors[0] if anchors else ""
     return write(list(records.values()), out, anchor, methods, verifications, conformance, skipped)

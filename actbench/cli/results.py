@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from actbench.cli.tables import new_table, print_whole
+from actbench.cli.tables import new_table, print_whole, say
 from actbench.info import Track
 from actbench.records.column import NOTHING, Column
 from actbench.records.columns import column, legend, table_columns
 from actbench.records.names import row_names
 from actbench.records.record import Record
 from actbench.settings import TRACKS
+from actbench.text import visible
 
 _STYLES = {"ok": "green", "unsupported": "dim", "over_ceiling": "yellow"}
 
@@ -25,7 +25,7 @@ def print_table(records: Sequence[Record]) -> None:
         rows = [record for record in records if record.cell.settings.track == track]
         if rows:
             print_whole(results_table(rows, track))
-            Console().print(escape(". ".join(legend(track)) + "."), highlight=False, soft_wrap=True)
+            say(". ".join(legend(track)) + ".")
 
 
 def results_table(records: Sequence[Record], track: Track) -> Table:
@@ -35,7 +35,7 @@ def results_table(records: Sequence[Record], track: Track) -> Table:
     for title in ("method", *(shown.title for shown in asked)):
         table.add_column(title, no_wrap=True)
     for shown in measured:
-        table.add_column(escape(_heading(shown, records)), justify="right", no_wrap=True)
+        table.add_column(escape(visible(_heading(shown, records))), justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for name, record in zip(row_names(records, seeds=False), records, strict=True):
         cells = [name, *(shown.text(record) or NOTHING for shown in asked), *(shown.text(record) for shown in measured)]

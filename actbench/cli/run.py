@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from actbench.budget import Bits, Ceiling
+from actbench.cli.arguments import MOST, check_seconds, make_folder, parse_last, parse_seeds, split
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
-from actbench.cli.tables import new_table, print_whole
+from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.harness.environment import WantedDevice, choose_device
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
@@ -41,14 +42,16 @@ def run(
     ceilings: Annotated[str, typer.Option(help="Ceilings, as in 8x,16x,traffic:4x.")] = "8x,16x,32x",
     bits: Annotated[str, typer.Option(help="Weight and code widths, as in w8a8,w8a2-8.")] = "w8a2-8",
     track: Annotated[Track, typer.Option(help="Compress maps, or what back-propagation saves.")] = "inference",
-    recover: Annotated[int, setting(Inference, "recover", min=0)] = 0,
+    recover: Annotated[int, setting(Inference, "recover", min=0, max=MOST)] = 0,
     recipe: Annotated[RecipeName, setting(Inference, "recipe")] = "protocol",
     last: Annotated[str, setting(Training, "last")] = "all",
     normalisation: Annotated[Normalisation, setting(Training, "normalisation")] = "quantised",
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The workload's checkpoint.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on so many images, evenly spread.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="Evaluate on so many images, evenly spread.")
+    ] = None,
     option: Annotated[list[str] | None, typer.Option(help="METHOD.NAME=VALUE; may be repeated.")] = None,
     device: Annotated[WantedDevice, typer.Option(help="Where cells are measured.")] = "auto",
     results: Annotated[Path, typer.Option(help="Where records are kept.")] = Path("results"),
@@ -63,13 +66,13 @@ def run(
     if methods is None and suite is None:
         raise UserError("name what to run with --methods, separated by commas, or --suite")
     registry = registered(plugin)
-    chosen = {"--recover": recover, "--recipe": recipe, "--last": _last(last), "--normalisation": normalisation}
+    chosen = {"--recover": recover, "--recipe": recipe, "--last": parse_last(last), "--normalisation": normalisation}
     request = RunRequest(
         workload=workload,
-        methods=tuple(_split("--methods", methods)) if methods is not None else (),
-        ceilings=tuple(map(Ceiling.parse, _split("--ceilings", ceilings))),
-        bits=tuple(map(Bits.parse, _split("--bits", bits))),
-        seeds=_seeds(seeds),
+        methods=tuple(split("--methods", methods)) if methods is not None else (),
+        ceilings=tuple(map(Ceiling.parse, split("--ceilings", ceilings))),
+        bits=tuple(map(Bits.parse, split("--bits", bits))),
+        seeds=parse_seeds(seeds),
         settings=settings_of(track, chosen),
         device=choose_device(device),
         data=data,
@@ -78,13 +81,16 @@ def run(
         options=parse_options(option or [], registry),
         variants=_variants(suite, registry),
     )
+    seconds = check_seconds(timeout)
     target, store = registry.executor(executor).target, Store(results)
     scheduled = schedule(cells_of(request, registry), registry, store, retry == "failed")
     if dry_run:
         _show_schedule(scheduled, as_json)
         return
+    if any(one.status is None for one in scheduled):
+        make_folder("--results", store.folder)
     try:
-        _carry_out(request, registry, target, scheduled, store, timeout, plugin or [])
+        _carry_out(request, registry, target, scheduled, store, seconds, plugin or [])
     except KeyboardInterrupt:
         _show_results(scheduled, store, as_json)
         raise
@@ -151,7 +157,7 @@ def _show_schedule(scheduled: Sequence[ScheduledCell], as_json: bool) -> None:
     counts = Counter(
         "to run" if state == "to run" else "unsupported" if reason else "cached" for _, state, reason in rows
     )
-    Console().print(", ".join(f"{number} {state}" for state, number in sorted(counts.items())), highlight=False)
+    say(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
 
 
 def _show_results(scheduled: Sequence[ScheduledCell], store: Store, as_json: bool) -> list[str]:
@@ -166,13 +172,9 @@ def _show_results(scheduled: Sequence[ScheduledCell], store: Store, as_json: boo
         print_table(records)
         for record in records:
             if record.status != "ok":
-                _say(f"{record.cell.method.name} {record.cell.budget}: {record.status}: {record.reason}")
-        _say(f"{len(records)} of {len(scheduled)} cells have a record in {store.folder}")
+                say(f"{record.cell.method.name} {record.cell.budget}: {record.status}: {record.reason}")
+        say(f"{len(records)} of {len(scheduled)} cells have a record in {store.folder}")
     return [record.status for record in records]
-
-
-def _say(line: str) -> None:
-    Console().print(escape(line), highlight=False, soft_wrap=True)
 
 
 def _variants(suite: Path | None, registry: Registry) -> tuple[Variant, ...]:
@@ -181,28 +183,6 @@ def _variants(suite: Path | None, registry: Registry) -> tuple[Variant, ...]:
     from actbench.cli.suite import read_suite  # loads what checks its form
 
     return read_suite(suite, registry)
-
-
-def _split(name: str, text: str) -> list[str]:
-    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not parts:
-        raise UserError(f"{name} is empty: name at least one")
-    return parts
-
-
-def _last(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not text.isdecimal() or int(text) == 0:
-        raise UserError(f"--last {text!r}: write a number of convolutions, or all")
-    return int(text)
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    parts = _split("--seeds", text)
-    if not all(part.isdigit() for part in parts):
-        raise UserError(f"--seeds {text!r}: write whole numbers, as in 0,1,2")
-    return tuple(map(int, parts))
 
 
 def parse_options(given: Sequence[str], registry: Registry) -> dict[str, dict[str, OptionValue]]:
@@ -217,5 +197,7 @@ def parse_options(given: Sequence[str], registry: Registry) -> dict[str, dict[st
         known = {option.name: option for option in info.options}
         if name not in known:
             raise UserError(f"method {method} has no option {name!r}; its options: {', '.join(known) or 'none'}")
-        parsed.setdefault(method, {})[name] = known[name].parse(value)
+        if name in parsed.setdefault(method, {}):
+            raise UserError(f"--option {target} is given more than once")
+        parsed[method][name] = known[name].parse(value)
     return parsed

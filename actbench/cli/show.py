@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from actbench.cli.listing import AsJson
-from actbench.cli.tables import new_table, print_whole
+from actbench.cli.tables import new_table, print_whole, say
 from actbench.records.store import read_record
 
 if TYPE_CHECKING:
@@ -27,24 +27,36 @@ def show(
     """Show a record: what was run, what came out, map by map, and where."""
     loaded = read_record(record)
     if as_json:
-        print(loaded.model_dump_json(indent=1, context={"plain": True}))
+        print(json.dumps(loaded.model_dump(mode="json", context={"plain": True}), indent=1))
         return
     from actbench.cli.results import print_table
 
     print_table([loaded])
-    console = Console()
     for title, values in _sections(loaded).items():
-        console.print(f"\n[bold]{title}")
+        _say_title(title)
         for name, value in values.items():
-            console.print(escape(f"  {name}: {value}"), highlight=False, soft_wrap=True)
+            _say_value(name, str(value))
     if loaded.measurements.footprint:
-        console.print("\n[bold]feature maps")
+        _say_title("feature maps")
         print_whole(_maps(loaded.measurements))
     if training := loaded.measurements.training:
-        console.print("\n[bold]kept for backward")
+        _say_title("kept for backward")
         print_whole(_savers(training))
-        console.print("\n[bold]gradients on a fixed batch")
+        _say_title("gradients on a fixed batch")
         print_whole(_gradients(training))
+
+
+def _say_title(title: str) -> None:
+    say("")
+    say(title, "bold")
+
+
+def _say_value(name: str, value: str) -> None:
+    """A value of several lines, such as the last words of a worker, is shown in as many."""
+    first, *others = value.splitlines() or [""]
+    say(f"  {name}: {first}")
+    for line in others:
+        say(f"      {line}")
 
 
 def _sections(record: Record) -> dict[str, dict[str, object]]:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from actbench.cli.plugins import registered
 from actbench.errors import UserError
-from actbench.registry import load_plugins
 
 
 def submit(
@@ -21,7 +21,7 @@ def submit(
 
     if not to.is_dir():
         raise UserError(f"--to {to}: no such folder; give the leaderboards/ of a checkout")
-    done = lay_out(records, to, load_plugins(()).methods)
+    done = lay_out(records, to, registered(None).methods)
     say = Console(soft_wrap=True, highlight=False).print
     for path in done.added:
         say(f"added {path}", markup=False)

@@ -38,11 +38,11 @@ def read_suite(path: Path, registry: Registry) -> tuple[Variant, ...]:
         suite = _Suite.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         raise UserError(f"--suite {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"--suite {path}: not a TOML file: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"--suite {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"--suite {path}: not a TOML file: {error}") from None
     for variant in suite.variants:
         registry.method(variant.method).resolve(variant.options)
     return tuple(Variant(variant.method, variant.options) for variant in suite.variants)

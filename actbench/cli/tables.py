@@ -1,19 +1,41 @@
-"""Tables on the terminal, whole even where it is narrower than they are: no number or name may be cut."""
+"""Tables and lines on the terminal: whole even where it is narrower than they are, as no number or name may be cut,
+and with every control character of a record, a plugin or a file name shown instead of sent."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.style import StyleType
 from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
+
+from actbench.text import visible
 
 _MEASURE = 10_000
 
 
+class _VisibleTable(Table):
+    """A table that shows the control characters of its cells."""
+
+    @override
+    def add_row(
+        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+    ) -> None:
+        cells = (visible(cell) if isinstance(cell, str) else cell for cell in renderables)
+        super().add_row(*cells, style=style, end_section=end_section)
+
+
 def new_table() -> Table:
-    """A table without lines."""
-    return Table(box=None, header_style="bold", pad_edge=False)
+    """Makes a table without lines. Its cells are markup, in which control characters are shown."""
+    return _VisibleTable(box=None, header_style="bold", pad_edge=False)
 
 
 def print_whole(table: Table) -> None:
     """Prints a table in its full width; a narrow terminal wraps the lines."""
-    width = Console(width=_MEASURE).measure(table).maximum
-    Console(width=max(Console().width, width)).print(table)
+    width = Console(width=_MEASURE, emoji=False).measure(table).maximum
+    Console(width=max(Console().width, width), emoji=False).print(table)
+
+
+def say(line: str, style: str = "") -> None:
+    """Prints one line of text, of which nothing is markup, and in which control characters are shown."""
+    Console().print(Text(visible(line), style), highlight=False, soft_wrap=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from actbench.cli.arguments import check_seconds
 from actbench.cli.listing import PluginFiles
 from actbench.cli.plugins import registered
-from actbench.cli.tables import new_table, print_whole
+from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.records.store import read_record, record_files
 
@@ -55,11 +55,13 @@ def verify(
             report(record, check_environment(record, registry, data, weights), None)
     else:
         engine = registry.load(registry.executor(executor).target)()
-        repeat_records(published, registry, engine, Sources(data, weights, tuple(plugin or ())), timeout, report)
+        repeat_records(
+            published, registry, engine, Sources(data, weights, tuple(plugin or ())), check_seconds(timeout), report
+        )
     if len(paths) > 1:
-        _say(f"{len(paths) - len(failed)} of {len(paths)} records hold")
+        say(f"{len(paths) - len(failed)} of {len(paths)} records hold")
     elif not failed:
-        _say("the environment is the same" if environment_only else "verified")
+        say("the environment is the same" if environment_only else "verified")
     if failed:
         raise typer.Exit(1)
 
@@ -83,7 +85,7 @@ def _show(record: Record, checks: Sequence[Check], *, alone: bool) -> None:
         cell = record.cell
         what = f"{cell.method.name} {cell.budget} {cell.settings.track}"
         reasons = "; ".join(f"{check.name}: {check.published}, here {check.repeated}" for check in differing)
-        _say(f"{record.key} {what}: {reasons or 'verified'}")
+        say(f"{record.key} {what}: {reasons or 'verified'}")
         return
     table = new_table()
     for column in ("check", "published", "here", ""):
@@ -93,8 +95,4 @@ def _show(record: Record, checks: Sequence[Check], *, alone: bool) -> None:
         table.add_row(escape(check.name), escape(check.published), escape(check.repeated), verdict)
     print_whole(table)
     if differing:
-        _say(f"{len(differing)} of {len(checks)} checks do not hold")
-
-
-def _say(line: str) -> None:
-    Console().print(escape(line), highlight=False, soft_wrap=True)
+        say(f"{len(differing)} of {len(checks)} checks do not hold")

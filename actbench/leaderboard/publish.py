@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from actbench.records.record import Record
 from actbench.records.skipped import Skipped
 from actbench.records.store import Store
 from actbench.records.verification import Verification, digest, write_verification
+
+_FORMULA = re.compile(r"[\t\n]|[\s\0\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]")
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,13 @@ def _csv(rows: Sequence[dict[str, object]]) -> str:
 
 
 def _safe(value: object) -> object:
-    """Text that a spreadsheet would take for a formula gets a quote in front."""
-    return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    """Text that a spreadsheet would take for a formula gets a quote in front: also behind white space and what cannot
+    be seen, and with signs of full width. Line ends become line feeds, as a carriage return is not quoted: what follows
+    it would be a row."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return "'" + text if _FORMULA.match(text) else text
 
 
 def _write(path: Path, text: str) -> None:

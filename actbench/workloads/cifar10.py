@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from typing_extensions import override
 
 from actbench.errors import UserError
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
+from actbench.workloads.cache import cache_folder
 from actbench.workloads.files import load_weights
 from actbench.workloads.folder import DEVIATION, MEAN, read_folder
 from actbench.workloads.torchvision_import import torchvision
@@ -47,13 +47,8 @@ class Cifar10ResNet20(Workload):
 @cache
 def _load(data: Path | None, *, train: bool, count: int | None) -> ImageSet:
     if data is None or (data / "cifar-10-batches-py").is_dir():
-        return _downloaded(data or _cache_folder(), train=train).spread(count)
+        return _downloaded(data or cache_folder() / "cifar10", train=train).spread(count)
     return read_folder(data / ("train" if train else "test"), count, 32)
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "actbench" / "cifar10"
 
 
 def _downloaded(root: Path, *, train: bool) -> ImageSet:

@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
+from actbench.workloads.cache import CachedDigests, content_digest
+from actbench.workloads.tree import DataFile, files_below
 
 if TYPE_CHECKING:
-    from torch import nn
-
-_CHUNK = 1 << 20
+    from torch import Tensor, nn
 
 
 def file_digest(path: Path) -> str:
     """Computes the SHA-256 of a file's content, in hexadecimal. Raises UserError where it cannot be read."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait, and a device may have no end
+            raise UserError(f"cannot read {path}: it is not a file")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    return digest.hexdigest()
+    return content_digest(str(path))
 
 
-def folder_digest(folder: Path) -> str:
-    """Computes the SHA-256 over names and contents of all files in a folder and below, in the order of their names."""
+def folder_digest(folder: Path, files: Sequence[DataFile] | None = None) -> str:
+    """Computes the SHA-256 over names and contents of all files in a folder and below, links followed, in the order of
+    their names; `files`, where they are listed already. What was read before is not read again. Raises UserError where
+    there is no file or one cannot be read."""
+    files = files_below(folder) if files is None else files
+    if not files:
+        raise UserError(f"data folder {folder} holds no file")
     digest = hashlib.sha256()
-    for path in _files(folder):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def listing_digest(folder: Path) -> str:
-    """Computes the SHA-256 over names and sizes of all files in a folder and below, in the order of their names: for
-    data that are too large to be read for each run."""
-    digest = hashlib.sha256()
-    for path in _files(folder):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+    with CachedDigests(folder, files) as digests:
+        for file in files:
+            digest.update(file.name.encode("utf-8", "surrogateescape") + b"\0")
+            digest.update(bytes.fromhex(digests.of(file)))
     return digest.hexdigest()
 
 
@@ -51,6 +47,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
     Raises UserError, in one line, where the file is damaged or belongs to another model.
     """
+    fill_model(model, read_weights(path), path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Reads a checkpoint as `load_weights` does. Raises UserError, in one line, where it is damaged."""
     from pickle import UnpicklingError
 
     import torch
@@ -63,22 +64,21 @@ def load_weights(model: nn.Module, path: Path) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("state_dict", state)
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+        return {name.removeprefix("module."): value for name, value in state.items()}
     except (SafetensorError, OSError, RuntimeError, ValueError, AttributeError, EOFError, LookupError) as error:
         raise UserError(f"cannot read checkpoint {path}: {_first_line(error)}; give another file") from error
     except UnpicklingError as error:
         raise UserError(f"checkpoint {path} holds more than weights: {_first_line(error)}") from error
+
+
+def fill_model(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Fills a model, in place, with the tensors of the checkpoint `path`. Raises UserError where they do not fit."""
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         lines = str(error).splitlines()
         reason = (lines[1] if len(lines) > 1 else lines[0]).strip()
         raise UserError(f"checkpoint {path} does not fit {type(model).__name__}: {reason[:200]}") from error
-
-
-def _files(folder: Path) -> list[Path]:
-    """Lists all files in a folder and below, in the order of their names."""
-    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
 
 
 def _first_line(error: Exception) -> str:

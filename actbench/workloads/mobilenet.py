@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from actbench.errors import UserError
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
-from actbench.workloads.files import load_weights
+from actbench.workloads.classes import class_names
+from actbench.workloads.files import fill_model, read_weights
 from actbench.workloads.folder import read_folder
 from actbench.workloads.torchvision_import import torchvision
 
@@ -31,13 +32,14 @@ class MobileNetV2(Workload):
     def model(self) -> nn.Module:
         models = torchvision("torchvision.models")
         if self.settings.weights is not None:
-            model: nn.Module = models.mobilenet_v2(num_classes=self._classes())
-            load_weights(model, self.settings.weights)
-            return model
+            return self._filled(self.settings.weights)
         if self._classes() != 1000:
-            raise UserError("ImageNet's weights are for 1,000 classes: give --weights for these images")
+            raise UserError(
+                f"ImageNet's weights are for 1,000 classes, and {self._folder} has {self._classes()}: "
+                "give --weights for these images"
+            )
         try:
-            model = models.mobilenet_v2(weights=models.MobileNet_V2_Weights.IMAGENET1K_V2)
+            model: nn.Module = models.mobilenet_v2(weights=models.MobileNet_V2_Weights.IMAGENET1K_V2)
         except (OSError, RuntimeError) as error:
             raise UserError(f"the weights could not be downloaded ({error}): give --weights FILE") from error
         return model
@@ -60,7 +62,17 @@ class MobileNetV2(Workload):
         return self.settings.data
 
     def _classes(self) -> int:
-        return sum(path.is_dir() for path in (self._folder / "train").iterdir())
+        return len(class_names(self._folder / "train"))
+
+    def _filled(self, weights: Path) -> nn.Module:
+        """The model with a checkpoint's weights, and a head for the folder's classes."""
+        state, classes = read_weights(weights), self._classes()
+        bias = state.get("classifier.1.bias")
+        if isinstance(bias, Tensor) and bias.ndim == 1 and len(bias) != classes:
+            raise UserError(f"checkpoint {weights} is for {len(bias)} classes, and {self._folder} has {classes}")
+        model: nn.Module = torchvision("torchvision.models").mobilenet_v2(num_classes=classes)
+        fill_model(model, state, weights)
+        return model
 
 
 @cache

@@ -1,7 +1,9 @@
 """Leaderboards from made-up records: ranks, files, bytes that repeat, and text that stays text."""
 
 import csv
+import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from actbench.errors import UserError
 from actbench.info import MethodInfo, Option
 from actbench.leaderboard.board import boards
 from actbench.leaderboard.frame import load_records
-from actbench.leaderboard.publish import publish
+from actbench.leaderboard.publish import _csv, publish
 from actbench.leaderboard.rank import shared_ranks
 from actbench.leaderboard.seeds import over_seeds
 from actbench.leaderboard.site import Site, command_of
@@ -170,6 +172,43 @@ def test_text_from_records_stays_text(tmp_path: Path) -> None:
         if name.endswith((".html", ".md")):
             assert SCRIPT.encode() not in data, name
             assert b"<img" not in data, name
+
+
+FORMULAS = [
+    *(f"{sign}1+1" for sign in "=+-@＝＋－＠"),
+    *(f"{space}=1+1" for space in (" ", "  ", "\t", "\r", "\n", "\r\n", "\v", "\f", "\u00a0", "\u2003", " \t")),
+    *(f" {sign}1+1" for sign in "+-@＝＋－＠"),
+    *("\tx", "\rx", "\nx", "\ufeff=1", "\u200b=1", "\u200e@x"),
+    *("=cmd|' /C calc'!A0", '=HYPERLINK("http://x";"y")', "@SUM(1,1)", "=", "-", "\t"),
+]
+PLAIN = [
+    "",
+    "x",
+    "x=1",
+    "a-b",
+    "'=1",
+    " x",
+    "1+1",
+    "–",
+    "±1",
+    "a\t=1",
+    "a\n=1",
+    "a\r=1",
+    "a\r\n=1",
+    '"=1"',
+    "n/a",
+    "1.5",
+]
+
+
+def test_no_cell_of_a_csv_file_is_a_formula() -> None:
+    rows: list[dict[str, object]] = [{"reason": text, "peak_ratio": -1.5} for text in (*FORMULAS, *PLAIN)]
+    with io.StringIO(_csv(rows), newline="") as file:
+        read = list(csv.DictReader(file))
+    assert len(FORMULAS) >= 30
+    expected = [*(f"'{text}" for text in FORMULAS), *PLAIN]
+    assert [row["reason"] for row in read] == ["\n".join(re.split("\r\n|\r", text)) for text in expected]
+    assert {row["peak_ratio"] for row in read} == {"-1.5"}, "a number stays one"
 
 
 def test_no_page_asks_the_network_for_anything(tmp_path: Path) -> None:

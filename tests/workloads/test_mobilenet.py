@@ -56,7 +56,7 @@ def test_its_maps_and_images(folder: Path) -> None:
     assert workload.evaluation_set().targets.tolist() == [0, 0, 1, 1]
 
 
-def test_the_digest_follows_names_and_sizes(folder: Path) -> None:
+def test_the_digest_follows_the_files(folder: Path) -> None:
     before = mobilenet(folder / "data", None)
     assert before == mobilenet(folder / "data", None)
     (folder / "data" / "val" / "dog" / "1.png").unlink()
