@@ -14,6 +14,7 @@ MOST = 10**9
 LONGEST = 365 * 24 * 3600.0
 """The most seconds that a cell may be given."""
 
+_MEMORY = re.compile(r"([0-9]{1,6}) ?(GiB|MiB)")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 
 
@@ -47,6 +48,16 @@ def check_seconds(seconds: float) -> float:
     if not 0 < seconds <= LONGEST:
         raise UserError(f"--timeout {seconds:g}: give seconds, {LONGEST:.0f} (a year) at most")
     return seconds
+
+
+def parse_memory(text: str) -> int | None:
+    """Reads an amount of memory, `8GiB` or `512MiB`, as bytes; None for `free`. Raises UserError for anything else."""
+    if text == "free":
+        return None
+    match = _MEMORY.fullmatch(text.strip())
+    if not match or not int(match[1]):
+        raise UserError(f"--memory {text!r}: write an amount, as in 8GiB or 512MiB, or free")
+    return int(match[1]) << (30 if match[2] == "GiB" else 20)
 
 
 def is_whole(text: str) -> bool:

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from actbench.budget import Bits, Ceiling
-from actbench.cli.arguments import MOST, check_seconds, make_folder, parse_last, parse_seeds, split
+from actbench.cli.arguments import MOST, check_seconds, make_folder, parse_last, parse_memory, parse_seeds, split
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.harness.environment import WantedDevice, choose_device
+from actbench.harness.messages import Preparation
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
 from actbench.info import OptionValue, Track
 from actbench.recipe import RecipeName
@@ -56,6 +57,7 @@ def run(
     device: Annotated[WantedDevice, typer.Option(help="Where cells are measured.")] = "auto",
     results: Annotated[Path, typer.Option(help="Where records are kept.")] = Path("results"),
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one cell may take.")] = 1800,
+    memory: Annotated[str, typer.Option(help="Memory that one cell may take, as in 8GiB.")] = "free",
     retry: Annotated[Retry | None, typer.Option(help="Try cells again that crashed or ran out.")] = None,
     executor: Annotated[str, typer.Option(help="How cells are carried out.")] = "local",
     plugin: PluginFiles = None,
@@ -81,44 +83,38 @@ def run(
         options=parse_options(option or [], registry),
         variants=_variants(suite, registry),
     )
-    seconds = check_seconds(timeout)
+    preparation, seconds = request.preparation(plugin or (), parse_memory(memory)), check_seconds(timeout)
     target, store = registry.executor(executor).target, Store(results)
     scheduled = schedule(cells_of(request, registry), registry, store, retry == "failed")
     if dry_run:
         _show_schedule(scheduled, as_json)
         return
-    if any(one.status is None for one in scheduled):
-        make_folder("--results", store.folder)
     try:
-        _carry_out(request, registry, target, scheduled, store, seconds, plugin or [])
+        _carry_out(preparation, registry, target, scheduled, store, seconds)
     except KeyboardInterrupt:
         _show_results(scheduled, store, as_json)
         raise
-    statuses = _show_results(scheduled, store, as_json)
-    if any(status in (*FAILED, "invalid") for status in statuses):
+    if any(status in (*FAILED, "invalid") for status in _show_results(scheduled, store, as_json)):
         raise typer.Exit(1)
 
 
 def _carry_out(
-    request: RunRequest,
+    preparation: Preparation,
     registry: Registry,
     executor_target: str,
     scheduled: Sequence[ScheduledCell],
     store: Store,
     timeout: float,
-    plugin_files: Sequence[Path],
 ) -> None:
     from actbench.cli.progress import ProgressBar
     from actbench.harness.load import busy_line
-    from actbench.harness.messages import Preparation
     from actbench.harness.run import carry_out
 
     left = [one for one in scheduled if one.status is None]
-    preparation = Preparation(
-        request.workload, request.device, request.data, request.weights, request.limit, tuple(plugin_files)
-    )
-    if left and (busy := busy_line()):
-        print(busy, file=sys.stderr)
+    if left:
+        make_folder("--results", store.folder)
+        if busy := busy_line():
+            print(busy, file=sys.stderr)
     engine = registry.load(executor_target)()
     with ProgressBar(len(left), Console(stderr=True)) as bar:
         carry_out(scheduled, preparation, engine, store, bar, timeout, registry)
@@ -174,6 +170,8 @@ def _show_results(scheduled: Sequence[ScheduledCell], store: Store, as_json: boo
             if record.status != "ok":
                 say(f"{record.cell.method.name} {record.cell.budget}: {record.status}: {record.reason}")
         say(f"{len(records)} of {len(scheduled)} cells have a record in {store.folder}")
+        if any(record.status in FAILED for record in records):
+            say("the same command with --retry failed tries again what crashed or ran out of time or memory")
     return [record.status for record in records]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.errors import UserError
+from actbench.harness.messages import Preparation
 from actbench.info import MethodInfo, OptionValue
 from actbench.listing.identify import identify
 from actbench.records.store import FAILED, Store, read_status
@@ -40,6 +41,12 @@ class RunRequest:
     limit: int | None = None
     options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
+
+    def preparation(self, plugin_files: Sequence[Path], memory: int | None) -> Preparation:
+        """What a worker needs to know of it. `memory`: bytes that a cell may take, None for most of what is free."""
+        return Preparation(
+            self.workload, self.device, self.data, self.weights, self.limit, tuple(plugin_files), memory=memory
+        )
 
 
 @dataclass(frozen=True)
