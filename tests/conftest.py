@@ -9,6 +9,7 @@ import torch
 from hypothesis import settings
 
 from actbench.budget import Bits, Budget, Ceiling
+from actbench.plugin_sources import SWITCHED_OFF
 from actbench.records.record import Record
 from actbench.settings import Training
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
@@ -32,6 +33,12 @@ def _a_cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("ACTBENCH_PLUGIN_SECONDS", "100")  # some plugins of tests import torch
         patch.setenv("ACTBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _plugins_stay_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test carries out in its own process may switch plugins off, in the environment."""
+    monkeypatch.delenv(SWITCHED_OFF, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def let_interrupts_through() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.mark.parametrize("module", ["rich", "typer", "actbench.cli", "actbench.cli.run", "actbench_plugins.wcc"])
+@pytest.mark.parametrize("module", ["rich", "typer", "actbench.cli", "actbench.cli.run", "actbench.listing.plugins"])
 def test_while_modules_are_imported(module: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED_BY_AN_IMPORT, *RUN, module]
     more = {"cwd": tmp_path, "preexec_fn": let_interrupts_through}
@@ -51,4 +51,5 @@ def test_at_any_time(seconds: float, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert [line for line in said.splitlines() if line] == ["actbench: interrupted"]
+    lines = [line for line in said.splitlines() if line and not line.startswith("machine busy")]
+    assert lines == ["actbench: interrupted"]

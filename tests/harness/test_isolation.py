@@ -95,31 +95,18 @@ def test_a_workload_that_cannot_be_loaded_is_one_line_once(tmp_path: Path, broke
     done, records = run(tmp_path / "results", "plain", ACTBENCH_TEST_BROKEN=broken)
     assert done.returncode == 2
     assert says in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("machine busy")]
+    assert len(lines) == 1, done.stderr
     assert records == {}
 
 
 def test_a_cell_may_be_given_its_own_memory(tmp_path: Path) -> None:
     hostile = str(Path(__file__).with_name("hostile.py"))
-    words = [
-        "run",
-        "--plugin",
-        hostile,
-        "--workload",
-        "toy",
-        "--device",
-        "cpu",
-        "--methods",
-        "leaking",
-        "--ceilings",
-        "2x",
-    ]
-    more = ["--bits", "w32a32", "--memory", "3GiB", "--results", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "actbench", *words, *more], capture_output=True, text=True, check=False
-    )
+    words = ["run", "--plugin", hostile, "--workload", "toy", "--device", "cpu", "--methods", "leaking"]
+    more = ["--ceilings", "2x", "--bits", "w32a32", "--memory", "3GiB", "--results", str(tmp_path)]
+    command = [sys.executable, "-m", "actbench", *words, *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "--retry failed" in done.stdout
     statuses = {read_record(path).cell.method.name: read_record(path).status for path in tmp_path.rglob("*.json")}
-    assert statuses["leaking"] == "oom"
-    assert statuses["none"] == "ok"
+    assert (statuses["leaking"], statuses["none"]) == ("oom", "ok")

@@ -15,8 +15,9 @@ HOSTILE = Path(__file__).with_name("hostile.py")
 
 def run(results: Path, methods: str, *more: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Record]]:
     base = [sys.executable, "-m", "actbench", "run", "--plugin", str(HOSTILE), "--workload", "toy", "--device", "cpu"]
-    training = ["--track", "training", "--recover", "3", "--bits", "w32a2-8", "--results", str(results)]
-    command = [*base, *training, "--methods", methods, *more]
+    training = {"--track": "training", "--recover": "3", "--bits": "w32a2-8", "--results": str(results)}
+    kept = [word for name, value in training.items() if name not in more for word in (name, value)]
+    command = [*base, *kept, "--methods", methods, *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     found = [read_record(path) for path in results.rglob("*.json")]
     return done, {record.cell.method.name: record for record in found}

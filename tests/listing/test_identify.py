@@ -40,7 +40,7 @@ def test_digests_come_from_a_process_of_their_own(tmp_path: Path, capfd: pytest.
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("raise UserError('give --data\\n\\x1b[31mDIR')", r"give --data \\x1b\[31mDIR"),
+        ("raise UserError('give --data\\n\\x1b[31mDIR')", r"give --data\\n\\x1b\[31mDIR"),
         ("raise RuntimeError('no\\nluck')", "workload mine cannot be identified: RuntimeError: no luck"),
         ("os._exit(3)", "exit code 3"),
         ("sys.exit(3)", "SystemExit"),
