@@ -91,13 +91,12 @@ def plugin_modules(files: Iterable[Path]) -> dict[str, Path]:
 
 
 def load_file(file: Path, name: str) -> Any:
-    """Imports a file as the module `name`."""
+    """Imports a file as the module `name`, from its source: compiled code beside it may be of an earlier version."""
     spec = spec_from_file_location(name, file)
     assert spec is not None
-    assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[name] = module  # a lazy target f"{__name__}:Class" is found there
-    spec.loader.exec_module(module)
+    exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), vars(module))
     return module
 
 
