@@ -34,7 +34,7 @@ def verify(
     plugin: PluginFiles = None,
 ) -> None:
     """Repeat records' cells and compare: the footprint exactly, quality within its interval, times within a factor."""
-    from actbench.harness.verify import Sources, check_environment, repeat_records
+    from actbench.harness.verify import Sources, check_environment, identities, repeat_records
 
     if save and environment_only:
         raise UserError("--save keeps what a repetition found: leave --environment-only out")
@@ -50,14 +50,14 @@ def verify(
         if save and repeated is not None:
             _save(places[id(record)], record, checks, repeated)
 
+    sources = Sources(data, weights, tuple(plugin or ()))
     if environment_only:
+        identified = identities(registry, sources)
         for record in published:
-            report(record, check_environment(record, registry, data, weights), None)
+            report(record, check_environment(record, registry, identified), None)
     else:
         engine = registry.load(registry.executor(executor).target)()
-        repeat_records(
-            published, registry, engine, Sources(data, weights, tuple(plugin or ())), check_seconds(timeout), report
-        )
+        repeat_records(published, registry, engine, sources, check_seconds(timeout), report)
     if len(paths) > 1:
         say(f"{len(paths) - len(failed)} of {len(paths)} records hold")
     elif not failed:

@@ -121,6 +121,12 @@ def choose_threads(asked: int | None, read: Read = read_file, wait: Callable[[fl
     return max(1, int(free_cores(read, wait) + 0.5))
 
 
+def waits(read: Read = read_file, wait: Callable[[float], None] = sleep) -> dict[str, str]:
+    """Environment for a worker's threads: they wait asleep where others use the machine, and awake where nobody does,
+    which is faster then."""
+    return PASSIVE_WAITS if busy_line(read, wait) else {}
+
+
 def busy_line(read: Read = read_file, wait: Callable[[float], None] = sleep) -> str:
     """One line on how busy the machine is; nothing where it is not."""
     others = used_by_others(read, wait) or 0.0

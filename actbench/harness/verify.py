@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from actbench.harness.executors import Executor
@@ -12,6 +13,7 @@ from actbench.harness.messages import Preparation
 from actbench.harness.run import RunObserver, carry_out
 from actbench.harness.schedule import ScheduledCell, unsupported_reason
 from actbench.harness.source import plugin_of
+from actbench.info import WorkloadInfo
 from actbench.listing.identify import identify
 from actbench.records.record import Record
 from actbench.records.repetition import INTERVAL, Check, compare_measurements, digest_of, source_of, version_of
@@ -32,12 +34,21 @@ class Sources:
     plugin_files: tuple[Path, ...] = ()
 
 
-def check_environment(record: Record, registry: Registry, data: Path | None, weights: Path | None) -> list[Check]:
+Identify = Callable[[WorkloadInfo], Mapping[str, str]]
+"""The digests of a workload's parts as they are here."""
+
+
+def identities(registry: Registry, sources: Sources) -> Identify:
+    """The digests of workloads' parts, each workload's computed once."""
+    return cache(lambda info: identify(info, sources.data, sources.weights, registry.files))
+
+
+def check_environment(record: Record, registry: Registry, identified: Identify) -> list[Check]:
     """Whether this machine has the protocol, the plugin and the workload's parts that the record was made with. Raises
     UserError where the workload or the method is not there at all, or an option that the record names."""
     spec = record.cell
     workload, method = registry.workload(spec.workload.name), registry.method(spec.method.name)
-    digests = identify(workload, data, weights, registry.files)
+    digests = identified(workload)
     method.resolve(spec.method.options)
     checks = [
         _equal("protocol", str(spec.protocol), str(PROTOCOL)),
@@ -105,8 +116,9 @@ def _repeat(
     report: Report,
 ) -> None:
     waiting: dict[str, list[tuple[Record, list[Check]]]] = {}
+    identified = identities(registry, Sources(preparation.data, preparation.weights, preparation.plugin_files))
     for record in records:
-        checks = check_environment(record, registry, preparation.data, preparation.weights)
+        checks = check_environment(record, registry, identified)
         # Another source is said, and measured nevertheless: it may be another comment.
         if all(check.holds for check in checks if check.name != source_of(record.cell.method.name)):
             waiting.setdefault(record.key, []).append((record, checks))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from actbench.harness import load
-from actbench.harness.load import LoadSample, Watch, busy_line, choose_threads, free_cores, watch
+from actbench.harness.load import PASSIVE_WAITS, LoadSample, Watch, busy_line, choose_threads, free_cores, waits, watch
 from actbench.harness.quota import quota
 
 Files = dict[str, str]
@@ -111,6 +111,12 @@ def test_a_busy_machine_is_said_in_one_line() -> None:
     busy, idle = Machine(4, others=1.4, ours=1), Machine(4, others=0.1, ours=3)
     assert busy_line(busy.read, busy.wait) == "machine busy: others use 1.4 of 4 cores; timings will say so"
     assert busy_line(idle.read, idle.wait) == ""
+
+
+def test_threads_wait_asleep_only_where_others_need_the_cores() -> None:
+    busy, idle = Machine(4, others=1.4, ours=1), Machine(4, others=0.1, ours=3)
+    assert waits(busy.read, busy.wait) == PASSIVE_WAITS
+    assert waits(idle.read, idle.wait) == {}
 
 
 @pytest.mark.parametrize("text", [None, "", "cpu0 a b c", "cpu0 1 2"])

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from actbench.errors import UserError
 from actbench.harness.executors import CellResult, Listener
 from actbench.harness.isolation.processes import MARK, end_marked
-from actbench.harness.load import PASSIVE_WAITS
+from actbench.harness.load import waits
 from actbench.harness.messages import Preparation, receive, send
 from actbench.harness.worker import forks
 from actbench.spec import CellSpec
@@ -113,7 +113,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**_KEEP_MEMORY, **PASSIVE_WAITS, **os.environ, MARK: self._mark},
+            env={**_KEEP_MEMORY, **waits(), **os.environ, MARK: self._mark},
             start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
         )
         self._lines: SimpleQueue[bytes] = SimpleQueue()
