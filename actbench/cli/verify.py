@@ -42,11 +42,12 @@ def verify(
     published = [read_record(path) for path in paths]
     places = {id(record): path for record, path in zip(published, paths, strict=True)}
     registry = registered(plugin)
+    holds = "the environment is the same" if environment_only else "verified"
     failed = []
 
     def report(record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
         failed.extend([record] if not all(check.holds for check in checks) else [])
-        _show(record, checks, alone=len(paths) == 1)
+        _show(record, checks, holds, alone=len(paths) == 1)
         if save and repeated is not None:
             _save(places[id(record)], record, checks, repeated)
 
@@ -61,7 +62,7 @@ def verify(
     if len(paths) > 1:
         say(f"{len(paths) - len(failed)} of {len(paths)} records hold")
     elif not failed:
-        say("the environment is the same" if environment_only else "verified")
+        say(holds)
     if failed:
         raise typer.Exit(1)
 
@@ -79,13 +80,13 @@ def _save(path: Path, record: Record, checks: Sequence[Check], repeated: Record)
     write_verification(path, Verification(record=digest(record), when=now, checks=results, environment=where))
 
 
-def _show(record: Record, checks: Sequence[Check], *, alone: bool) -> None:
+def _show(record: Record, checks: Sequence[Check], holds: str, *, alone: bool) -> None:
     differing = [check for check in checks if not check.holds]
     if not alone:
         cell = record.cell
         what = f"{cell.method.name} {cell.budget} {cell.settings.track}"
         reasons = "; ".join(f"{check.name}: {check.published}, here {check.repeated}" for check in differing)
-        say(f"{record.key} {what}: {reasons or 'verified'}")
+        say(f"{record.key} {what}: {reasons or holds}")
         return
     table = new_table()
     for column in ("check", "published", "here", ""):

@@ -199,6 +199,13 @@ def test_what_cannot_be_verified(published: Path, tmp_path: Path) -> None:
     assert run("verify", str(broken)).returncode == 2
 
 
+def test_records_of_which_only_the_environment_was_checked_are_not_called_verified(published: Path) -> None:
+    done = run("verify", str(published.parents[2]), "--plugin", str(HOSTILE), "--environment-only")
+    assert "2 of 2 records hold" in done.stdout, done.stderr
+    assert done.stdout.count("the environment is the same") == 2
+    assert "verified" not in done.stdout
+
+
 def test_a_folder_of_records_is_marked(published: Path, tmp_path: Path) -> None:
     folder = published.parents[2]
     done = run("verify", str(folder), "--plugin", str(HOSTILE), "--save")
