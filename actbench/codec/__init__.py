@@ -7,14 +7,19 @@ from actbench.codec.payload import Field, Payload, floating, signed, unsigned
 from actbench.codec.plain import PlainCodec
 from actbench.codec.protocols import Gradual, Observable, ReadsStored, TrainingCodec, TrainingForm
 from actbench.codec.quantizers import UniformQuantizer
+from actbench.codec.rows import NO_HEAD, Attempts, Collector, Collects, Rows
 from actbench.codec.statistics import MapStatistics, SideStatistics
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.feature_map import FeatureMap
 
 __all__ = [
+    "NO_HEAD",
     "Allowance",
+    "Attempts",
     "Budget",
     "Codec",
+    "Collector",
+    "Collects",
     "FeatureMap",
     "Field",
     "Folded",
@@ -28,6 +33,7 @@ __all__ = [
     "PlainCodec",
     "Plan",
     "ReadsStored",
+    "Rows",
     "SideStatistics",
     "TrainingCodec",
     "TrainingForm",

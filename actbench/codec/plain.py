@@ -46,6 +46,19 @@ class PlainCodec(Codec):
     def decode(self, payload: Payload) -> Tensor:
         return payload["values"] if self.quantizer is None else self.quantizer.decode(payload["codes"])
 
+    @property
+    def rows(self) -> int:
+        """Any row stands for itself."""
+        return 1
+
+    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
+        """Encodes some rows, as `encode` does."""
+        return self.encode(x)
+
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        """Decodes some rows, as `decode` does."""
+        return self.decode(stripe)
+
     @override
     def describe(self) -> dict[str, OptionValue]:
         return {"bits": FLOAT_BITS if self.quantizer is None else self.quantizer.width}

@@ -26,6 +26,16 @@ class StoredComponents(Codec):
     def decode(self, payload: Payload) -> Tensor:
         return self.expand(self.plain.decode(payload))  # type: ignore[no-any-return]
 
+    @property
+    def rows(self) -> int:
+        return 1
+
+    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
+        return self.encode(x)
+
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        return self.decode(stripe)
+
 
 class ComponentCodec(Codec):
     """Leading components, `z = D x − D μ` and `x̂ = E Q(z) + μ` before the nonlinearity: K·H·W·width bits, H and W

@@ -46,6 +46,16 @@ class StoredGroups(Codec):
         ]
         return self.expand(torch.cat(z, 1))  # type: ignore[no-any-return]
 
+    @property
+    def rows(self) -> int:
+        return 1
+
+    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
+        return self.encode(x)
+
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        return self.decode(stripe)
+
 
 class GroupCodec(Codec):
     """Components in groups, `z = D x − D μ` and `x̂ = E Q(z) + μ` before the nonlinearity: `H·W·Σ_g n_g·b_g` bits, H and

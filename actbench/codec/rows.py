@@ -1,0 +1,66 @@
+"""Rows: what a codec offers so that a map can be encoded, stored and decoded a few rows at a time.
+
+A map is stored in *stripes*: payloads of some rows each, in their order. Stripes begin at multiples of the codec's
+`rows`, and only the last may be of another height. What the stripes of a map decode to, one below the other, is what
+the whole map decodes to, to the bit, however the map is divided; their bits together are those of the whole map, but
+for the length of each string (`LENGTH_BITS`) where a field's number of values depends on the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from actbench.codec.payload import Payload
+
+NO_HEAD = Payload()
+"""The head of a map of which nothing is stored but its stripes."""
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """A codec that encodes and decodes some rows of a map at a time."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows belong together: stripes begin at multiples of it."""
+
+    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
+        """Encodes some rows `x` (batch, C, rows, W) to a stripe. `head`: what is stored once for the map."""
+
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        """Decodes a stripe to (batch, C, rows, W)."""
+
+
+@runtime_checkable
+class Attempts(Protocol):
+    """Rows of a codec that finds out behind the last row whether its choice for the image stands: rate control. Where
+    it does not, the map is written again."""
+
+    def first_head(self, batch: int) -> Payload:
+        """Makes the head of the first attempt for `batch` images."""
+
+    def next_head(self, head: Payload, bits: Tensor) -> Payload | None:
+        """Makes the head of another attempt, from the `bits` (batch,) int64 that the stripes of this one have together
+        without their lengths (`LENGTH_BITS`); None where this one stands."""
+
+
+class Collector(Protocol):
+    """A map that is being written: rows come in, stripes come out at the end."""
+
+    def add(self, x: Tensor) -> None:
+        """Takes in the next rows (batch, C, rows, W)."""
+
+    def finish(self) -> Sequence[Payload]:
+        """Gives the stripes, as high as the rows that came in."""
+
+
+@runtime_checkable
+class Collects(Protocol):
+    """Rows of a codec that chooses among all of a map's values what it stores, and needs no more memory on the way than
+    for those that may still be chosen."""
+
+    def collector(self, batch: int) -> Collector:
+        """Begins to write a map of `batch` images."""
