@@ -7,7 +7,7 @@ from actbench.codec.payload import Field, Payload, floating, signed, unsigned
 from actbench.codec.plain import PlainCodec
 from actbench.codec.protocols import Gradual, Observable, ReadsStored, TrainingCodec, TrainingForm
 from actbench.codec.quantizers import UniformQuantizer
-from actbench.codec.rows import NO_HEAD, Attempts, Collector, Collects, Rows
+from actbench.codec.rows import NO_HEAD, Attempts, Collector, Collects, ReadsRows, Rows
 from actbench.codec.statistics import MapStatistics, SideStatistics
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.feature_map import FeatureMap
@@ -32,6 +32,7 @@ __all__ = [
     "Payload",
     "PlainCodec",
     "Plan",
+    "ReadsRows",
     "ReadsStored",
     "Rows",
     "SideStatistics",

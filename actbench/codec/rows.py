@@ -20,18 +20,23 @@ NO_HEAD = Payload()
 
 
 @runtime_checkable
-class Rows(Protocol):
-    """A codec that encodes and decodes some rows of a map at a time."""
+class ReadsRows(Protocol):
+    """A codec that decodes some rows of a map at a time."""
 
     @property
     def rows(self) -> int:
         """How many rows belong together: stripes begin at multiples of it."""
 
-    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
-        """Encodes some rows `x` (batch, C, rows, W) to a stripe. `head`: what is stored once for the map."""
-
     def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
-        """Decodes a stripe to (batch, C, rows, W)."""
+        """Decodes a stripe to (batch, C, rows, W). `head`: what is stored once for the map."""
+
+
+@runtime_checkable
+class Rows(ReadsRows, Protocol):
+    """A codec that encodes and decodes some rows of a map at a time."""
+
+    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
+        """Encodes some rows `x` (batch, C, rows, W) to a stripe."""
 
 
 @runtime_checkable
@@ -58,8 +63,8 @@ class Collector(Protocol):
 
 
 @runtime_checkable
-class Collects(Protocol):
-    """Rows of a codec that chooses among all of a map's values what it stores, and needs no more memory on the way than
+class Collects(ReadsRows, Protocol):
+    """A codec that works on rows, and chooses among all of a map's values what it stores, and needs no more memory on the way than
     for those that may still be chosen."""
 
     def collector(self, batch: int) -> Collector:

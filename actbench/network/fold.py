@@ -13,6 +13,7 @@ convolution to fold into, a depthwise one for example, stays an explicit 1×1 co
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -21,7 +22,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from actbench.network import nodes
-from actbench.network.splice import Decode, Encode, Spliced, tidy
+from actbench.network.splice import Decode, Encode, Spliced, insert_steps, tidy
 
 Identity = Callable[[fx.GraphModule, fx.Node], bool]
 Layer = TypeVar("Layer", bound=nn.Conv2d)
@@ -76,11 +77,14 @@ def _take_apart(spliced: Spliced, name: str, encoder: Encode) -> None:
     encode = next(node for node in module.graph.nodes if node.name == spliced.encode[name])
     decode = next(user for user in encode.users if isinstance(nodes.module_of(user), Decode))
     decoder = cast(Decode, nodes.module_of(decode))
-    encoder.codec = decoder.codec = folded.core
+    side, encoder.codec, decoder.codec = encoder.codec.side, folded.core, folded.core
     decoder.shape = None
     if folded.project is not None:
         with module.graph.inserting_before(encode):
             encode.args = (_call(module, f"{encode.name}_project", _pointwise(folded.project), encode.args[0]),)
+    if encoder.codec.side == "after" and side == "around":
+        steps = copy.deepcopy(decoder.between)
+        encode.args = (insert_steps(module, encode.all_input_nodes[0], f"folded.{encode.name}_between", steps),)
     if folded.expand is not None:
         with module.graph.inserting_after(decode):
             expanded = _call(module, f"{decode.name}_expand", _pointwise(folded.expand), decode)

@@ -104,6 +104,15 @@ def splice(network: TracedNetwork, codecs: Mapping[str, Codec]) -> Spliced:
     return Spliced(module, encode)
 
 
+def insert_steps(module: fx.GraphModule, node: fx.Node, target: str, steps: nn.Sequential) -> fx.Node:
+    """Inserts steps behind a node, which nobody reads yet, and gives the last of them."""
+    module.add_submodule(target, steps)
+    for index in range(len(steps)):
+        with module.graph.inserting_after(node):
+            node = module.graph.call_module(f"{target}.{index}", (node,))
+    return node
+
+
 def tidy(module: fx.GraphModule) -> None:
     """Removes what nothing reads any more, checks the graph and regenerates its code."""
     module.graph.eliminate_dead_code()
@@ -125,8 +134,6 @@ def _insert(module: fx.GraphModule, place: tuple[fx.Node, fx.Node], fmap: Featur
         decoded = module.graph.call_module(f"{target}.decode", (encoded,))
     if codec.side == "before" and fmap.between:
         # Steps of its own: another map may have the same source and another codec, or none.
-        module.add_submodule(f"{target}.between", build_all(fmap.between))
-        with module.graph.inserting_after(decoded):
-            decoded = module.graph.call_module(f"{target}.between", (decoded,))
+        decoded = insert_steps(module, decoded, f"{target}.between", build_all(fmap.between))
     last.replace_all_uses_with(decoded, delete_user_cb=lambda user: user not in (encoded, decoded))
     return str(encoded.name)

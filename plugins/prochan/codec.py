@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from actbench.codec import Codec, FeatureMap, Folded, Payload, PlainCodec, UniformQuantizer
 from actbench.codec.modules import build_all, pointwise
 from actbench.info import OptionValue
-
-
-class StoredActivation(Codec):
-    """The middle of the bottleneck: `h = pool(act(u))`, stored as it is or in `width`-bit codes (PACT after a ReLU).
-
-    Encodes (batch, k, H, W) before the nonlinearity, decodes (batch, k, H', W') after nonlinearity and pooling.
-    """
-
-    side = "around"
-
-    def __init__(self, between: nn.Module, quantizer: UniformQuantizer | None) -> None:
-        super().__init__()
-        self.between = between
-        self.plain = PlainCodec(quantizer)
-
-    def encode(self, x: Tensor) -> Payload:
-        return self.plain.encode(self.between(x))
-
-    def decode(self, payload: Payload) -> Tensor:
-        return self.plain.decode(payload)
 
 
 class ProChanCodec(Codec):
@@ -44,10 +24,11 @@ class ProChanCodec(Codec):
         super().__init__()
         self.project = pointwise(project, torch.zeros(len(project)))
         self.expand = pointwise(expand)
-        self.core = StoredActivation(build_all(fmap.between), quantizer)
+        self.between = build_all(fmap.between)
+        self.core = PlainCodec(quantizer)
 
     def encode(self, x: Tensor) -> Payload:
-        return self.core.encode(self.project(x))
+        return self.core.encode(self.between(self.project(x)))
 
     def decode(self, payload: Payload) -> Tensor:
         return self.expand(self.core.decode(payload))  # type: ignore[no-any-return]
@@ -56,4 +37,4 @@ class ProChanCodec(Codec):
         return Folded(self.core, self.project, self.expand)
 
     def describe(self) -> dict[str, OptionValue]:
-        return {"rank": self.project.out_channels, **self.core.plain.describe()}
+        return {"rank": self.project.out_channels, **self.core.describe()}

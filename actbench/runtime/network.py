@@ -1,0 +1,144 @@
+"""The deployed network as it runs on a machine with little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx
+
+from actbench.network import nodes
+from actbench.network.splice import Decode, Encode
+from actbench.runtime.call import call
+from actbench.runtime.schedule import Schedule, Striped, Whole, schedule
+from actbench.runtime.shapes import works_in_rows
+from actbench.runtime.spans import Span
+from actbench.runtime.stored import Assembled, StoredMap, Window, Writer, writer
+from actbench.runtime.stripes import Stripe
+
+
+class StripedNetwork:
+    """Runs a deployed network so that between two layers only packed payloads exist, and a layer computes a few rows at
+    a time. Gives what the network's own module gives, but for the order of sums in fp32."""
+
+    def __init__(self, module: fx.GraphModule, stripe: Stripe = "auto") -> None:
+        self._module = module
+        self._stripe = stripe
+        self._schedules: dict[tuple[int, ...], Schedule] = {}
+
+    def schedule(self, shape: tuple[int, ...]) -> Schedule:
+        """The schedule for an input of a shape (batch, C, H, W), planned once."""
+        if shape not in self._schedules:
+            self._schedules[shape] = schedule(self._module, shape, self._stripe)
+        return self._schedules[shape]
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Any:
+        """Runs a batch (batch, C, H, W)."""
+        return _Run(self._module, self.schedule(tuple(x.shape)), x).result()
+
+
+class _Run:
+    """One run: whole tensors in `values`, stored maps in `stored`, by their nodes."""
+
+    def __init__(self, module: fx.GraphModule, planned: Schedule, x: Tensor) -> None:
+        self._module = module
+        self._planned = planned
+        self._batch = len(x)
+        self._values: dict[fx.Node, Any] = {}
+        self._stored: dict[fx.Node, StoredMap] = {}
+        for node in module.graph.nodes:
+            if node.op == "placeholder":
+                self._values[node] = x
+            elif node.op == "get_attr":
+                self._values[node] = _attribute(module, cast(str, node.target))
+
+    def result(self) -> Any:
+        for step, freed in zip(self._planned.steps, self._planned.freed, strict=True):
+            if isinstance(step, Striped):
+                self._run_striped(step)
+            elif step.node.op == "output":
+                return fx.node.map_arg(step.node.args[0], self._value)
+            else:
+                self._run_whole(step)
+            for node in freed:
+                self._values.pop(node, None)
+                self._stored.pop(node, None)
+        raise AssertionError("a graph without an output")
+
+    def _value(self, node: fx.Node) -> Any:
+        return self._values[node] if node in self._values else self._planned.values[node]
+
+    def _run_whole(self, step: Whole) -> None:
+        self._values[step.node] = call(step.node, self._value)
+
+    def _run_striped(self, step: Striped) -> None:
+        pending = {sink: self._sink(sink, target) for sink, target in step.sinks.items()}
+        while pending:
+            readers = {source: self._reader(source) for source in step.region.sources}
+            for program in step.programs:
+                computed = program.run({source: readers[source](rows) for source, rows in program.read.items()})
+                for sink, taking in pending.items():
+                    rows = program.wanted.get(step.sinks[sink])
+                    if rows is not None:
+                        taking.add(computed[step.sinks[sink]], rows)
+                del computed
+            del readers
+            pending = {sink: taking for sink, taking in pending.items() if not self._finish(sink, taking)}
+
+    def _sink(self, sink: fx.Node, target: fx.Node) -> Writer | Assembled | _Mean:
+        stage, shape = nodes.module_of(sink), self._planned.values[target]
+        if isinstance(stage, Encode):
+            return writer(stage, self._batch, shape[2])
+        return Assembled(shape[2]) if sink is target else _Mean(shape[2] * shape[3])
+
+    def _finish(self, sink: fx.Node, taking: Writer | Assembled | _Mean) -> bool:
+        """Whether a sink has all that it needs; if so, what it made is there."""
+        if isinstance(taking, Writer):
+            stored = taking.finish()
+            if stored is None:
+                return False
+            self._stored[sink] = stored
+        elif isinstance(taking, Assembled):
+            self._values[sink] = taking.tensor
+        else:
+            self._values[sink] = taking.mean.reshape(self._planned.values[sink])
+        return True
+
+    def _reader(self, source: fx.Node) -> Callable[[Span], Tensor]:
+        stage = nodes.module_of(source)
+        if not isinstance(stage, Decode) or source in self._values:
+            whole: Tensor = self._values[source]
+            return lambda rows: _rows(whole, rows)
+        stored = self._stored[source.all_input_nodes[0]]
+        if works_in_rows(stage):
+            return Window(stored, cast(Any, stage.codec).decode_rows).rows
+        decoded = stage(stored.stripes[0][1].payload())
+        return lambda rows: _rows(decoded, rows)
+
+
+class _Mean:
+    """A mean over all positions, from sums of rows."""
+
+    def __init__(self, positions: int) -> None:
+        self._positions = positions
+        self._sum: Tensor | float = 0.0
+
+    def add(self, x: Tensor, rows: Span) -> None:
+        self._sum = self._sum + x.sum((2, 3))
+
+    @property
+    def mean(self) -> Tensor:
+        return cast(Tensor, self._sum) / self._positions
+
+
+def _rows(tensor: Tensor, rows: Span) -> Tensor:
+    return tensor if tensor.dim() < 4 or rows.height == tensor.shape[2] else tensor[:, :, rows.start : rows.stop]
+
+
+def _attribute(module: fx.GraphModule, target: str) -> Any:
+    value: Any = module
+    for name in target.split("."):
+        value = getattr(value, name)
+    return value

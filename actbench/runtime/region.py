@@ -1,0 +1,101 @@
+"""Regions: the steps that compute some targets from what is stored or whole, a few rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, fx
+
+from actbench.runtime.spans import Span
+from actbench.runtime.steps import RowStep
+
+Spans = Mapping[fx.Node, Span]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Steps between sources (stored maps and whole tensors) and targets. `order`: the nodes that are computed, each
+    behind its inputs. `heights`: rows of every tensor."""
+
+    order: tuple[fx.Node, ...]
+    steps: Mapping[fx.Node, RowStep]
+    sources: tuple[fx.Node, ...]
+    targets: tuple[fx.Node, ...]
+
+    @classmethod
+    def of(cls, targets: Sequence[fx.Node], steps: Mapping[fx.Node, RowStep]) -> Region:
+        """The region of targets: from them upwards as far as steps work on rows."""
+        order: dict[fx.Node, None] = {}
+        sources: dict[fx.Node, None] = {}
+
+        def visit(node: fx.Node) -> None:
+            if node not in steps:
+                sources.setdefault(node)
+            elif node not in order:
+                for previous in node.all_input_nodes:
+                    visit(previous)
+                order.setdefault(node)
+
+        for target in targets:
+            visit(target)
+        return cls(tuple(order), steps, tuple(sources), tuple(targets))
+
+    def needs(self, wanted: Spans) -> dict[fx.Node, Span]:
+        """The rows of every node that the wanted rows of targets are made of."""
+        spans = dict(wanted)
+        for node in reversed(self.order):
+            if node in spans:
+                needed = self.steps[node].needs(spans[node])
+                for previous, span in zip(node.all_input_nodes, needed, strict=True):
+                    spans[previous] = span.hull(spans.get(previous))
+        return spans
+
+    def program(self, wanted: Spans) -> Program:
+        """Everything that is to be done for the wanted rows."""
+        spans = self.needs(wanted)
+        order = [node for node in self.order if node in spans]
+        last = {previous: node for node in order for previous in node.all_input_nodes}
+        instructions = []
+        for node in order:
+            needed = zip(node.all_input_nodes, self.steps[node].needs(spans[node]), strict=True)
+            freed = [previous for previous in node.all_input_nodes if last[previous] is node and previous not in wanted]
+            instructions.append(Instruction(node, self.steps[node], spans[node], tuple(needed), tuple(freed)))
+        read = {source: spans[source] for source in self.sources if source in spans}
+        return Program(read, tuple(instructions), dict(wanted))
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One step on one span of rows: what it reads, and what nobody reads behind it."""
+
+    node: fx.Node
+    step: RowStep
+    rows: Span
+    inputs: tuple[tuple[fx.Node, Span], ...]
+    freed: tuple[fx.Node, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The steps for one stripe: `read` of each source, then the instructions, and which rows of targets come out."""
+
+    read: Spans
+    instructions: tuple[Instruction, ...]
+    wanted: Spans
+
+    def run(self, values: dict[fx.Node, Tensor]) -> dict[fx.Node, Tensor]:
+        """Computes the wanted rows of the targets from the rows of the sources, which are used up."""
+        spans = dict(self.read)
+        for instruction in self.instructions:
+            inputs = [_slice(values[node], spans[node], rows) for node, rows in instruction.inputs]
+            for node in instruction.freed:
+                del values[node]
+            values[instruction.node] = instruction.step.run(inputs, instruction.rows)
+            spans[instruction.node] = instruction.rows
+            del inputs
+        return {node: _slice(values[node], spans[node], rows) for node, rows in self.wanted.items()}
+
+
+def _slice(tensor: Tensor, base: Span, rows: Span) -> Tensor:
+    return tensor if rows == base else tensor[:, :, rows.within(base)]

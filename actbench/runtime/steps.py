@@ -1,0 +1,296 @@
+"""Steps of a graph that can be computed on some rows: which rows of their inputs they need, and what they compute."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+from typing_extensions import override
+
+from actbench.codec.modules import NONLINEARITIES, build
+from actbench.network import nodes
+from actbench.runtime.call import call
+from actbench.runtime.spans import Sliding, Span
+
+_POINTWISE_MODULES = (
+    *NONLINEARITIES.values(),
+    nn.BatchNorm2d,
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Hardtanh,
+    nn.PReLU,
+    nn.SELU,
+    nn.Softplus,
+)
+_POINTWISE_FUNCTIONS = {
+    *NONLINEARITIES,
+    *("add", "sub", "mul", "div", "truediv", "neg", "abs", "clamp", "softplus", "hardtanh", "selu", "exp", "square"),
+}
+
+
+class RowStep(ABC):
+    """A step that computes some rows of its output from some rows of its inputs, all (batch, C, rows, W)."""
+
+    @abstractmethod
+    def needs(self, rows: Span) -> list[Span]:
+        """The rows of each input that these rows of the output are made of."""
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
+        """Computes the output's rows from what `needs` says of each input."""
+
+
+class Pointwise(RowStep):
+    """Each row of the output is made of the same row of the inputs, and of all of an input that is broadcast."""
+
+    def __init__(self, node: fx.Node, height: int, heights: Sequence[int]) -> None:
+        self._node = node
+        self._whole = [None if each == height else Span(0, each) for each in heights]
+
+    @override
+    def needs(self, rows: Span) -> list[Span]:
+        return [whole or rows for whole in self._whole]
+
+    @override
+    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
+        given = dict(zip(self._node.all_input_nodes, inputs, strict=True))
+        return cast(Tensor, call(self._node, given.__getitem__))
+
+
+class Convolution(RowStep):
+    """A convolution, padded with zeros above and below where its window leaves the map."""
+
+    def __init__(self, layer: nn.Conv2d, height: int) -> None:
+        self._layer = layer
+        self._vertical, self._horizontal = _paddings(layer)
+        self._window = Sliding(height, layer.kernel_size[0], layer.stride[0], self._vertical, layer.dilation[0])
+
+    @override
+    def needs(self, rows: Span) -> list[Span]:
+        return [self._window.needs(rows)]
+
+    @override
+    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
+        layer, above, below = self._layer, *self._window.outside(rows)
+        x, vertical = inputs[0], 0
+        if above == below == self._vertical:
+            vertical = self._vertical  # the whole map
+        else:
+            x = _padded(x, above, below)
+        return functional.conv2d(
+            x, layer.weight, layer.bias, layer.stride, (vertical, self._horizontal), layer.dilation, layer.groups
+        )
+
+
+class TransposedConvolution(RowStep):
+    """A transposed convolution: input row i is spread over the output rows `i·stride − padding + j·dilation`."""
+
+    def __init__(self, layer: nn.ConvTranspose2d, height: int) -> None:
+        self._layer = layer
+        self._height = height
+        self._stride, self._padding = layer.stride[0], cast(int, layer.padding[0])
+        self._span = layer.dilation[0] * (layer.kernel_size[0] - 1)
+
+    @override
+    def needs(self, rows: Span) -> list[Span]:
+        first = -(-(rows.start + self._padding - self._span) // self._stride)
+        last = (rows.stop - 1 + self._padding) // self._stride
+        # Rows that no input reaches are read of one that begins no later.
+        start = max(0, min(first, (rows.start + self._padding) // self._stride, self._height - 1))
+        return [Span(start, max(min(last + 1, self._height), start + 1))]
+
+    @override
+    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
+        layer, start = self._layer, self.needs(rows)[0].start * self._stride - self._padding
+        spread = functional.conv_transpose2d(
+            inputs[0],
+            layer.weight,
+            None,
+            layer.stride,
+            (0, cast(int, layer.padding[1])),
+            (0, layer.output_padding[1]),
+            layer.groups,
+            layer.dilation,
+        )
+        # Rows that no input reaches hold the bias alone: so do those of an output padding.
+        missing = max(0, rows.stop - start - spread.shape[2])
+        result = functional.pad(spread, (0, 0, 0, missing))[:, :, rows.start - start : rows.stop - start]
+        return result if layer.bias is None else result + layer.bias[:, None, None]
+
+
+class MaxPooling(RowStep):
+    """The largest of each window; what is outside the map is less than anything."""
+
+    def __init__(self, layer: nn.MaxPool2d, height: int) -> None:
+        kernel, stride, padding, dilation = (
+            _pair(value) for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+        )
+        self._window = Sliding(height, kernel[0], stride[0], padding[0], dilation[0])
+        self._arguments = (kernel, stride, (0, padding[1]), dilation, layer.ceil_mode)
+
+    @override
+    def needs(self, rows: Span) -> list[Span]:
+        return [self._window.needs(rows)]
+
+    @override
+    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
+        above, below = self._window.outside(rows)
+        x = _padded(inputs[0], above, below, -torch.inf)
+        return functional.max_pool2d(x, *self._arguments)
+
+
+class AveragePooling(RowStep):
+    """The mean of each window, zeros outside the map included."""
+
+    def __init__(self, layer: nn.AvgPool2d, height: int) -> None:
+        kernel, stride, padding = (_pair(value) for value in (layer.kernel_size, layer.stride, layer.padding))
+        self._window = Sliding(height, kernel[0], stride[0], padding[0], 1)
+        self._arguments = (kernel, stride, (0, padding[1]), False, True, layer.divisor_override)
+
+    @staticmethod
+    def divides_alike(layer: nn.AvgPool2d) -> bool:
+        """Whether every window is divided by the same number, as it is here."""
+        return not layer.ceil_mode and (layer.count_include_pad or not any(_pair(layer.padding)))
+
+    @override
+    def needs(self, rows: Span) -> list[Span]:
+        return [self._window.needs(rows)]
+
+    @override
+    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
+        above, below = self._window.outside(rows)
+        x = _padded(inputs[0], above, below)
+        return functional.avg_pool2d(x, *self._arguments)
+
+
+class Upsampling(RowStep):
+    """Upsampling by a whole factor: nearest, or bilinear between the rows' centres."""
+
+    def __init__(self, mode: str, height: int, factor: int, width: int) -> None:
+        self._mode = mode
+        self._height, self._factor, self._width = height, factor, width
+        self._margin = 1 if mode == "bilinear" else 0
+
+    @override
+    def needs(self, rows: Span) -> list[Span]:
+        start = rows.start // self._factor - self._margin
+        stop = (rows.stop - 1) // self._factor + 1 + self._margin
+        return [Span(max(start, 0), min(stop, self._height))]
+
+    @override
+    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
+        base = self.needs(rows)[0]
+        size = (base.height * self._factor, self._width)
+        corners = None if self._mode == "nearest" else False
+        larger = functional.interpolate(inputs[0], size, mode=self._mode, align_corners=corners)
+        start = base.start * self._factor
+        return larger[:, :, rows.start - start : rows.stop - start]
+
+
+def row_step(node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> RowStep | None:
+    """The step that a node is, from the shapes (batch, C, H, W) of its tensor inputs and of its output; None for one
+    that needs the whole of its inputs."""
+    if len(shape) != 4 or not shapes or len(shapes[0]) != 4:
+        return None
+    layer, heights = nodes.module_of(node), [each[-2] if len(each) > 1 else 1 for each in shapes]
+    if isinstance(layer, nn.ConvTranspose2d):
+        return TransposedConvolution(layer, heights[0])
+    if isinstance(layer, nn.Conv2d):
+        return Convolution(layer, heights[0]) if _pads_alike(layer) else None
+    pooling = _pooling(node)
+    if isinstance(pooling, nn.MaxPool2d):
+        return MaxPooling(pooling, heights[0])
+    if isinstance(pooling, nn.AvgPool2d):
+        return AveragePooling(pooling, heights[0]) if AveragePooling.divides_alike(pooling) else None
+    rows_fit = all(each == 1 or (each == shape[2] and len(of) == 4) for each, of in zip(heights, shapes, strict=True))
+    if _is_pointwise(node) and rows_fit:
+        return Pointwise(node, shape[2], heights)
+    return _upsampling(node, shapes[0], shape)
+
+
+def is_mean(node: fx.Node) -> bool:
+    """Whether a node is the mean over all positions of each channel, (batch, C, 1, 1) or (batch, C)."""
+    layer = nodes.module_of(node)
+    if isinstance(layer, nn.AdaptiveAvgPool2d):
+        return _pair(layer.output_size) == (1, 1)
+    name = nodes.function_name(node) if node.op in ("call_function", "call_method") else ""
+    if name == "adaptive_avg_pool2d":
+        return _pair(_argument(node, 1, "output_size")) == (1, 1)
+    dimensions = _argument(node, 1, "dim") if name == "mean" else None
+    return isinstance(dimensions, list | tuple) and sorted(each % 4 for each in dimensions) == [2, 3]
+
+
+def _is_pointwise(node: fx.Node) -> bool:
+    layer = nodes.module_of(node)
+    if layer is not None:
+        return isinstance(layer, _POINTWISE_MODULES)
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = nodes.function_name(node).strip("_")
+    if name in ("cat", "concat"):
+        return _argument(node, 1, "dim") in (1, -3)
+    return name in _POINTWISE_FUNCTIONS
+
+
+def _pooling(node: fx.Node) -> nn.Module | None:
+    operation = nodes.operation_of(node)
+    if operation is None or operation.name in NONLINEARITIES:
+        return None
+    return build(operation)
+
+
+def _upsampling(node: fx.Node, shape: tuple[int, ...], result: tuple[int, ...]) -> RowStep | None:
+    layer = nodes.module_of(node)
+    if isinstance(layer, nn.Upsample):
+        mode, corners = layer.mode, bool(layer.align_corners)
+    elif node.op == "call_function" and nodes.function_name(node) == "interpolate":
+        mode = _argument(node, 3, "mode") or "nearest"
+        corners = bool(_argument(node, 4, "align_corners"))
+    else:
+        return None
+    factor = result[2] // shape[2]
+    whole = factor >= 1 and result[2] == factor * shape[2] and result[3] % shape[3] == 0
+    if not whole or corners or mode not in ("nearest", "bilinear"):
+        return None
+    return Upsampling(mode, shape[2], factor, result[3])
+
+
+def _padded(x: Tensor, above: int, below: int, value: float = 0.0) -> Tensor:
+    """Pads rows; what is negative is cut off, where a window lies outside the map altogether."""
+    if above > 0 or below > 0:
+        x = functional.pad(x, (0, 0, max(above, 0), max(below, 0)), value=value)
+    return x[:, :, max(-above, 0) : x.shape[2] - max(-below, 0)] if above < 0 or below < 0 else x
+
+
+def _argument(node: fx.Node, place: int, name: str) -> Any:
+    return node.args[place] if len(node.args) > place else node.kwargs.get(name)
+
+
+def _pads_alike(layer: nn.Conv2d) -> bool:
+    """Whether there are zeros around the map, as many above as below and on the left as on the right."""
+    even = layer.padding != "same" or not any(span % 2 for span in _spans(layer))
+    return layer.padding_mode == "zeros" and even
+
+
+def _paddings(layer: nn.Conv2d) -> tuple[int, int]:
+    if layer.padding == "valid":
+        return 0, 0
+    if layer.padding == "same":
+        vertical, horizontal = _spans(layer)
+        return vertical // 2, horizontal // 2
+    return _pair(layer.padding)
+
+
+def _spans(layer: nn.Conv2d) -> tuple[int, int]:
+    vertical, horizontal = (rate * (size - 1) for rate, size in zip(layer.dilation, layer.kernel_size, strict=True))
+    return vertical, horizontal
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    return cast("tuple[int, int]", pair)

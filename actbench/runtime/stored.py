@@ -1,0 +1,168 @@
+"""Stored maps: what exists of a feature map between two layers, and how it is written and read a few rows at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from actbench.codec.payload import LENGTH_BITS, Payload
+from actbench.codec.rows import NO_HEAD, Attempts, Collects, Rows
+from actbench.network.splice import Encode
+from actbench.runtime.packed import PackedPayload
+from actbench.runtime.shapes import works_in_rows
+from actbench.runtime.spans import Span
+
+
+@dataclass
+class StoredMap:
+    """One feature map in packed form: what is stored once, and a payload for each stripe of rows, in their order."""
+
+    head: PackedPayload
+    stripes: list[tuple[Span, PackedPayload]] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the map takes."""
+        return self.head.bytes + sum(stripe.bytes for _, stripe in self.stripes)
+
+
+class Writer(ABC):
+    """Takes in the rows of a map, and leaves a stored map."""
+
+    @abstractmethod
+    def add(self, x: Tensor, rows: Span) -> None:
+        """Takes in the next rows (batch, C, rows, W)."""
+
+    @abstractmethod
+    def finish(self) -> StoredMap | None:
+        """Gives the stored map; None where all rows have to come in once more."""
+
+
+def writer(stage: Encode, batch: int, height: int) -> Writer:
+    """The writer of a map of so many images and rows, as its codec works: in rows, in rows with a selection at the end,
+    or on the whole map."""
+    if not works_in_rows(stage):
+        return _WholeWriter(stage, height)
+    return (
+        _CollectingWriter(stage.codec, batch) if isinstance(stage.codec, Collects) else _RowsWriter(stage.codec, batch)
+    )
+
+
+class _RowsWriter(Writer):
+    def __init__(self, codec: Rows, batch: int) -> None:
+        self._codec = codec
+        self._begin(codec.first_head(batch) if isinstance(codec, Attempts) else NO_HEAD)
+
+    def _begin(self, head: Payload) -> None:
+        self._head = head
+        self._stored = StoredMap(PackedPayload.of(head))
+        self._bits: Tensor | None = None
+
+    @override
+    def add(self, x: Tensor, rows: Span) -> None:
+        stripe = self._codec.encode_rows(x, self._head)
+        if isinstance(self._codec, Attempts):
+            bits = _bits_without_lengths(stripe)
+            self._bits = bits if self._bits is None else self._bits + bits
+        self._stored.stripes.append((rows, PackedPayload.of(stripe)))
+
+    @override
+    def finish(self) -> StoredMap | None:
+        if isinstance(self._codec, Attempts) and self._bits is not None:
+            head = self._codec.next_head(self._head, self._bits)
+            if head is not None:
+                self._begin(head)
+                return None
+        return self._stored
+
+
+class _CollectingWriter(Writer):
+    def __init__(self, codec: Collects, batch: int) -> None:
+        self._collector = codec.collector(batch)
+        self._rows: list[Span] = []
+
+    @override
+    def add(self, x: Tensor, rows: Span) -> None:
+        self._collector.add(x)
+        self._rows.append(rows)
+
+    @override
+    def finish(self) -> StoredMap:
+        stripes = map(PackedPayload.of, self._collector.finish())
+        return StoredMap(PackedPayload.of(NO_HEAD), list(zip(self._rows, stripes, strict=True)))
+
+
+class _WholeWriter(Writer):
+    def __init__(self, stage: Encode, height: int) -> None:
+        self._stage = stage
+        self._whole = Assembled(height)
+
+    @override
+    def add(self, x: Tensor, rows: Span) -> None:
+        self._whole.add(x, rows)
+
+    @override
+    def finish(self) -> StoredMap:
+        payload = self._stage(self._whole.tensor)
+        rows = Span(0, self._whole.height)
+        self._whole = Assembled(rows.stop)  # frees the map before its payload is packed
+        return StoredMap(PackedPayload.of(NO_HEAD), [(rows, PackedPayload.of(payload))])
+
+
+class Assembled:
+    """A whole tensor that is put together from its rows."""
+
+    def __init__(self, height: int) -> None:
+        self.height = height
+        self.tensor = torch.empty(0)
+
+    def add(self, x: Tensor, rows: Span) -> None:
+        """Puts rows (batch, C, rows, W) in their place."""
+        if rows.height == self.height:
+            self.tensor = x
+            return
+        if not self.tensor.numel():
+            self.tensor = x.new_empty(x.shape[0], x.shape[1], self.height, x.shape[3])
+        self.tensor[:, :, rows.start : rows.stop] = x
+
+
+class Window:
+    """A stored map that is read from its first row to its last: of what is decoded, only the rows that are still needed
+    are kept."""
+
+    def __init__(self, stored: StoredMap, decode: Callable[[Payload, Payload], Tensor]) -> None:
+        self._stored = stored
+        self._decode = decode
+        self._head = stored.head.payload()
+        self._remaining = iter(stored.stripes)
+        self._base = Span(0, 0)
+        self._tensor = torch.empty(0)
+
+    def rows(self, rows: Span) -> Tensor:
+        """Decodes rows; they must not begin before those of an earlier call."""
+        if self._base.stop < rows.stop:
+            self._advance(rows)
+        return self._tensor[:, :, rows.within(self._base)]
+
+    def _advance(self, rows: Span) -> None:
+        """Decodes stripes up to the last of these rows, and forgets the rows before the first."""
+        parts = [self._tensor[:, :, rows.start - self._base.start :]] if rows.start < self._base.stop else []
+        stop = self._base.stop
+        while stop < rows.stop:
+            span, stripe = next(self._remaining)
+            stop = span.stop
+            if stop > rows.start:
+                decoded = self._decode(stripe.payload(), self._head)
+                parts.append(decoded[:, :, max(rows.start - span.start, 0) :])
+        self._tensor = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+        self._base = Span(rows.start, stop)
+
+
+def _bits_without_lengths(payload: Payload) -> Tensor:
+    variable = sum(field.lengths is not None for field in payload.fields.values())
+    return payload.bits_per_image() - variable * LENGTH_BITS

@@ -1,0 +1,144 @@
+"""Division of maps into stripes: how many rows at a time, and where each stripe ends."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Literal, cast
+
+from torch import fx
+
+from actbench.codec.rows import ReadsRows
+from actbench.network import nodes
+from actbench.network.splice import Decode, Encode
+from actbench.runtime.region import Program, Region
+from actbench.runtime.shapes import Values, works_in_rows
+from actbench.runtime.spans import Span
+
+Stripe = int | Literal["auto", "off"]
+"""Rows of a stripe; `auto` for as many as fit into a part of a cache; `off` for whole maps."""
+
+_BYTES = 4
+_CACHE = 1 << 20
+_PART = 16
+"""What a stripe computes takes at most one part of so many of the largest step's fp32 tensors, and a cache's bytes."""
+
+Ends = list[int]
+
+
+class Striping:
+    """Divides regions into stripes, one after the other: where the stripes of a map end that was written before is
+    where it is best read."""
+
+    def __init__(self, values: Values, stripe: Stripe) -> None:
+        self._values = values
+        self._stripe = stripe
+        self._ends: dict[fx.Node, Ends] = {}
+
+    def programs(self, region: Region, sinks: Mapping[fx.Node, fx.Node]) -> tuple[Program, ...]:
+        """The programs of a region's stripes, from the first rows to the last."""
+        granules = {target: math.lcm(*self._granules(target, sinks)) for target in region.targets}
+        driver = min(region.targets, key=self._height)
+        ends = self._driver_ends(region, driver, granules)
+        divided = {target: self._ends_of(target, driver, ends, granules[target]) for target in region.targets}
+        for sink, target in sinks.items():
+            if _encodes(sink) is not None:
+                self._ends[sink] = [end for end in dict.fromkeys(divided[target]) if end]
+        programs = []
+        for number in range(len(ends)):
+            wanted = {t: Span(each[number - 1] if number else 0, each[number]) for t, each in divided.items()}
+            wanted = {target: rows for target, rows in wanted.items() if rows.height}
+            programs.append(region.program(wanted))
+        return tuple(programs)
+
+    def _driver_ends(self, region: Region, driver: fx.Node, granules: Mapping[fx.Node, int]) -> Ends:
+        height = self._height(driver)
+        # A granule of another target is so many rows of the driver's.
+        least = max(
+            granules[driver], *(-(-granule * height // self._height(target)) for target, granule in granules.items())
+        )
+        most = self._most_rows(region, driver, least)
+        if most >= height:
+            return [height]
+        stops = self._stops(region, driver)
+        ends, end = [], 0
+        while end < height:
+            wanted = min(end + most, height)
+            end = self._aligned(region, stops, end, wanted) if wanted < height else height
+            ends.append(end)
+        return ends
+
+    def _aligned(self, region: Region, stops: Ends, end: int, wanted: int) -> int:
+        """The last row up to which everything can be read when a whole number of stripes of the first source is there,
+        so that none of it is decoded too early."""
+        source = self._first_stored(region)
+        if source is None:
+            return wanted
+        for stop in reversed(self._ends[source.all_input_nodes[0]]):
+            reached = bisect_right(stops, stop)
+            if end < reached <= wanted:
+                return reached
+        return wanted
+
+    def _stops(self, region: Region, driver: fx.Node) -> Ends:
+        """For each row of the driver the end of what is read of the first source."""
+        source = self._first_stored(region)
+        if source is None:
+            return []
+        return [
+            region.needs({driver: Span(row, row + 1)}).get(source, Span(0, 0)).stop
+            for row in range(self._height(driver))
+        ]
+
+    def _first_stored(self, region: Region) -> fx.Node | None:
+        decoders = (source for source in region.sources if isinstance(nodes.module_of(source), Decode))
+        return next((node for node in decoders if works_in_rows(cast(Decode, nodes.module_of(node)))), None)
+
+    def _most_rows(self, region: Region, driver: fx.Node, least: int) -> int:
+        height = self._height(driver)
+        if self._stripe == "off":
+            return height
+        if self._stripe != "auto":
+            return -(-self._stripe // least) * least
+        rows = least
+        while 2 * rows <= height and self._bytes(region, driver, 2 * rows) <= self._limit:
+            rows *= 2
+        return rows
+
+    def _bytes(self, region: Region, driver: fx.Node, rows: int) -> int:
+        """Bytes of all fp32 tensors for a stripe in the middle of the map."""
+        height = self._height(driver)
+        start = max(0, (height - rows) // 2)
+        spans = region.needs({t: _scaled(Span(start, start + rows), self._height(t), height) for t in region.targets})
+        return sum(_BYTES * span.height * self._row_elements(node) for node, span in spans.items())
+
+    @property
+    def _limit(self) -> int:
+        shapes = [shape for shape in self._values.values() if isinstance(shape, tuple) and len(shape) == 4]
+        return min(_CACHE, 2 * _BYTES * max(map(math.prod, shapes)) // _PART)
+
+    def _height(self, node: fx.Node) -> int:
+        return int(self._values[node][2])
+
+    def _row_elements(self, node: fx.Node) -> int:
+        shape = self._values[node]
+        return math.prod(shape) // shape[2] if len(shape) == 4 else 0
+
+    def _granules(self, target: fx.Node, sinks: Mapping[fx.Node, fx.Node]) -> list[int]:
+        encoders = [_encodes(sink) for sink, of in sinks.items() if of is target]
+        return [cast(ReadsRows, each.codec).rows for each in encoders if each and works_in_rows(each)]
+
+    def _ends_of(self, target: fx.Node, driver: fx.Node, ends: Ends, granule: int) -> Ends:
+        height, whole = self._height(target), self._height(driver)
+        return [height if end == whole else end * height // whole // granule * granule for end in ends]
+
+
+def _scaled(rows: Span, height: int, of: int) -> Span:
+    start = rows.start * height // of
+    return Span(start, max(start + 1, rows.stop * height // of))
+
+
+def _encodes(node: fx.Node) -> Encode | None:
+    stage = nodes.module_of(node)
+    return stage if isinstance(stage, Encode) else None
