@@ -3,9 +3,10 @@ form, how it is worded for people, on the command line and in tables, and whose 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from typing_extensions import override
 
@@ -16,6 +17,8 @@ from actbench.recipe import RecipeName
 Division = Literal["closed", "open"]
 Normalisation = Literal["quantised", "exact", "recomputed"]
 """Training track: what is kept of a batch normalisation's input: 8 bits a value, all of it, or nothing."""
+
+_ROWS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 
 Kind = TypeVar("Kind", bound="TrackSettings")
 
@@ -129,10 +132,26 @@ class Inference(TrackSettings):
             roles=("method",),
         ),
     )
+    stripe: str = field(
+        default="auto",
+        metadata=_said(
+            "--stripe",
+            "Rows that the deployed form computes at a time: auto, a number, or off for whole maps.",
+            title=lambda rows: {"auto": "", "off": "whole maps"}.get(rows, f"stripes of {rows} rows"),
+            roles=("method", "baseline"),
+        ),
+    )
 
     def __post_init__(self) -> None:
         if self.recipe == "paper" and not self.recover:
             raise UserError("--recipe paper says how to train: give a number of steps with --recover")
+        if self.stripe not in ("auto", "off") and not _ROWS.fullmatch(self.stripe):
+            raise UserError(f"--stripe {self.stripe!r}: give a number of rows, auto or off")
+
+    @property
+    def rows(self) -> int | Literal["auto", "off"]:
+        """Rows of a stripe, as the runtime takes them."""
+        return int(self.stripe) if self.stripe.isdecimal() else cast("Literal['auto', 'off']", self.stripe)
 
     @property
     @override

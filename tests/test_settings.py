@@ -13,10 +13,19 @@ SETTINGS = [
     Inference(),
     Inference(200),
     Inference(200, "paper"),
+    Inference(stripe="8"),
+    Inference(stripe="off"),
     Training(100),
     Training(100, 4, "recomputed"),
 ]
-DEFAULTS: dict[str, Any] = {"--recover": 0, "--recipe": "protocol", "--last": None, "--normalisation": "quantised"}
+DEFAULTS: dict[str, Any] = {
+    "--recover": 0,
+    "--recipe": "protocol",
+    "--stripe": "auto",
+    "--last": None,
+    "--normalisation": "quantised",
+}
+NUMBERS = ("--recover", "--last")
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.title)
@@ -24,9 +33,15 @@ def test_the_arguments_give_the_settings_again(settings: Settings) -> None:
     words = settings.arguments()
     chosen = dict(zip(words[::2], words[1::2], strict=True))
     track = chosen.pop("--track", "inference")
-    whole = {name: int(value) if value.isdecimal() else value for name, value in chosen.items()}
+    whole = {name: int(value) if name in NUMBERS else value for name, value in chosen.items()}
     assert settings_of(track, DEFAULTS | whole) == settings  # type: ignore[arg-type]
     assert shlex.join(words) == " ".join(words)
+
+
+@pytest.mark.parametrize("rows", ["0", "-1", "1.5", "²", "all", "", "9999999"])
+def test_rows_of_a_stripe_are_a_number(rows: str) -> None:
+    with pytest.raises(UserError, match="--stripe"):
+        Inference(stripe=rows)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.title)
@@ -45,6 +60,8 @@ def test_titles_are_for_people() -> None:
         "inference, closed",
         "inference, open (200 steps)",
         "inference, open (200 steps), papers' recipes",
+        "inference, closed, stripes of 8 rows",
+        "inference, closed, whole maps",
         "training, all layers (100 steps)",
         "training, last 4 layers (100 steps), normalisations recomputed",
     ]

@@ -45,6 +45,7 @@ def run(
     track: Annotated[Track, typer.Option(help="Compress maps, or what back-propagation saves.")] = "inference",
     recover: Annotated[int, setting(Inference, "recover", min=0, max=MOST)] = 0,
     recipe: Annotated[RecipeName, setting(Inference, "recipe")] = "protocol",
+    stripe: Annotated[str, setting(Inference, "stripe")] = "auto",
     last: Annotated[str, setting(Training, "last")] = "all",
     normalisation: Annotated[Normalisation, setting(Training, "normalisation")] = "quantised",
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
@@ -68,7 +69,13 @@ def run(
     if methods is None and suite is None:
         raise UserError("name what to run with --methods, separated by commas, or --suite")
     registry = registered(plugin)
-    chosen = {"--recover": recover, "--recipe": recipe, "--last": parse_last(last), "--normalisation": normalisation}
+    chosen = {
+        "--recover": recover,
+        "--recipe": recipe,
+        "--stripe": stripe,
+        "--last": parse_last(last),
+        "--normalisation": normalisation,
+    }
     request = RunRequest(
         workload=workload,
         methods=tuple(split("--methods", methods)) if methods is not None else (),

@@ -64,8 +64,8 @@ class Collector(Protocol):
 
 @runtime_checkable
 class Collects(ReadsRows, Protocol):
-    """A codec that works on rows, and chooses among all of a map's values what it stores, and needs no more memory on the way than
-    for those that may still be chosen."""
+    """A codec that works on rows, chooses among all of a map's values what it stores, and needs no more memory on the
+    way than for those that may still be chosen."""
 
     def collector(self, batch: int) -> Collector:
         """Begins to write a map of `batch` images."""

@@ -9,26 +9,27 @@ from typing import cast
 import torch
 from pydantic import ValidationError
 
+from actbench.codec.codec import Codec
 from actbench.codec.method import Method, Plan
+from actbench.codec.plain import PlainCodec
 from actbench.errors import InvalidCodec, Unsupported
+from actbench.harness.deployed import check_outputs, measure_latency, measure_memory
 from actbench.harness.isolation.decoder import CHECKED_IMAGES, Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
-from actbench.harness.workbench import LATENCY_BATCH, Workbench
+from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.compute import bit_operations, count
 from actbench.measure.footprint import Meter, check_payloads, measure_footprint
-from actbench.measure.latency import Stopwatch, interleaved, with_stages
-from actbench.measure.memory import memory
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.records.measurements import Measurements
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.footprint import Footprint
-from actbench.records.parts.latency import Latency
 from actbench.records.parts.part import first_error
 from actbench.records.parts.training import Recovery
 from actbench.recovery.train import recover
+from actbench.runtime.network import StripedNetwork
 from actbench.settings import Inference, Training
 from actbench.spec import CellSpec
 
@@ -84,8 +85,10 @@ def _measure(
     progress("measure", 0, 0)
     measured.compute = _compute(bench, cell, spliced, deployed, meter)
     measured.parameters = _parameters(bench, spliced, deployed)
-    measured.latency = _latency(bench, deployed)
-    measured.memory = memory(bench.peak(deployed, bench.image), bench.reference_peak)
+    striped = _striped(cell, settings, spliced)
+    check_outputs(striped, deployed, images)
+    measured.latency = measure_latency(bench, striped)
+    measured.memory = measure_memory(bench, striped)
     _judge(cell, info, measured.footprint, outcome)
 
 
@@ -102,7 +105,7 @@ def _compress(
     method = cast(Method, load_target(info.target)(cell.method.options))
     plan = method.plan(bench.planning(bench.network), bench.statistics, cell.budget)
     _check_plan(bench, plan)
-    spliced = splice(bench.network, plan.codecs)
+    spliced = splice(bench.network, plan.codecs if cell.is_reference else _with_fp32(bench, plan))
     spliced.module.to(bench.device).eval()
     if steps := settings.recover:
         recipe = method.recipe(settings.recipe)
@@ -118,6 +121,17 @@ def _compress(
         )
         measured.recovery = Recovery(recipe=asdict(recipe), losses=losses)
     return spliced, plan
+
+
+def _with_fp32(bench: Workbench, plan: Plan) -> dict[str, Codec]:
+    """A codec for every map: what the plan leaves out is stored in fp32."""
+    return {fmap.name: PlainCodec(None) for fmap in bench.network.maps} | dict(plan.codecs)
+
+
+def _striped(cell: CellSpec, settings: Inference, spliced: Spliced) -> StripedNetwork:
+    """The deployed form as it runs. Nothing is stored between the reference's layers, and it runs as it is."""
+    module = deploy(spliced, cell.budget.bits.weights).module
+    return StripedNetwork(module, "off" if cell.is_reference else settings.rows)
 
 
 def _check_plan(bench: Workbench, plan: Plan) -> None:
@@ -154,18 +168,6 @@ def _parameters(bench: Workbench, spliced: Spliced, deployed: Spliced) -> Parame
 
 def _count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _latency(bench: Workbench, deployed: Spliced) -> Latency:
-    def run(spliced: Spliced) -> object:
-        with torch.no_grad():
-            return spliced.module(bench.latency_images)
-
-    in_turn = interleaved(lambda: run(deployed), lambda: run(bench.reference), batch=LATENCY_BATCH, device=bench.device)
-    stages = {"encode": deployed.encoders().values(), "decode": deployed.decoders().values()}
-    with Stopwatch(stages, bench.device) as watch:
-        run(deployed)
-    return with_stages(in_turn, encode=watch.seconds["encode"], decode=watch.seconds["decode"])
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,18 +1,15 @@
-"""Time of one call: against a baseline, in interleaved rounds, and inside chosen modules."""
+"""Time of one call: against a baseline, in interleaved rounds, and of parts of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from time import perf_counter
-from types import TracebackType
 from typing import Any
 
 import numpy
 import torch
-from torch import nn
-from torch.utils.hooks import RemovableHandle
 
-from actbench.records.parts.latency import Comparison, Latency, Timing
+from actbench.records.parts.latency import Comparison, Timing
 
 _FEWEST_ROUNDS = 5
 
@@ -54,19 +51,6 @@ def interleaved(
     )
 
 
-def with_stages(comparison: Comparison, *, encode: float, decode: float) -> Latency:
-    """A latency of which the seconds in encoders and in decoders are known too."""
-    return Latency(
-        batch=comparison.batch,
-        subject=comparison.subject,
-        baseline=comparison.baseline,
-        ratio=comparison.ratio,
-        ratio_quartiles=comparison.ratio_quartiles,
-        encode=encode,
-        decode=decode,
-    )
-
-
 def timed(function: Callable[[], object], device: torch.device) -> float:
     """Seconds of one call: wall time on the CPU; on a GPU between two events on the current stream."""
     if device.type == "cuda":
@@ -76,45 +60,11 @@ def timed(function: Callable[[], object], device: torch.device) -> float:
     return _seconds(start, _mark(device))
 
 
-class Stopwatch:
-    """Sums the time spent in groups of modules while it is entered: around one call of a network, its share in each.
-
-    `with Stopwatch({"encode": encoders, "decode": decoders}, device) as watch: network(images)`, then `watch.seconds`.
-    A group's clock runs while any of its modules is being called, so that modules inside one another count once.
-    """
-
-    def __init__(self, groups: Mapping[str, Iterable[nn.Module]], device: torch.device) -> None:
-        self._clocks = {name: Clock(device) for name in groups}
-        self._groups = {name: list(modules) for name, modules in groups.items()}
-        self._handles: list[RemovableHandle] = []
-
-    def __enter__(self) -> Stopwatch:
-        for name, modules in self._groups.items():
-            clock = self._clocks[name]
-            for module in modules:
-                # Before and after the module's other hooks, and stopped by an exception too.
-                self._handles.append(module.register_forward_pre_hook(clock.start, prepend=True))
-                self._handles.append(module.register_forward_hook(clock.stop, always_call=True))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        while self._handles:
-            self._handles.pop().remove()
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds by group, over all calls so far; waits for a GPU to finish them."""
-        return {name: clock.seconds() for name, clock in self._clocks.items()}
-
-
 _Mark = Any  # a point in time: a torch.cuda.Event on a GPU, which works behind Python's back; else the clock's seconds
 
 
 class Clock:
-    """Adds up spans of time, those between `start` and `stop` or within a `with`. A start within a span opens no second
-    one."""
+    """Adds up spans of time, those within a `with`; a span within another opens no second one."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -122,24 +72,16 @@ class Clock:
         self._begin: _Mark = 0.0
         self._spans: list[tuple[_Mark, _Mark]] = []
 
-    def start(self, *_: Any) -> None:
-        """A forward pre-hook."""
+    def __enter__(self) -> Clock:
         if self._depth == 0:
             self._begin = _mark(self._device)
         self._depth += 1
-
-    def stop(self, *_: Any) -> None:
-        """A forward hook."""
-        self._depth -= 1
-        if self._depth == 0:
-            self._spans.append((self._begin, _mark(self._device)))
-
-    def __enter__(self) -> Clock:
-        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self._depth -= 1
+        if self._depth == 0:
+            self._spans.append((self._begin, _mark(self._device)))
 
     def seconds(self) -> float:
         """Seconds of all spans so far; waits for a GPU to finish them."""

@@ -34,13 +34,15 @@ class StoredConvolution(nn.Module):
         return result
 
 
-def deploy(spliced: Spliced, weight_bits: int, image: Tensor) -> Spliced:
-    """Copies a network into its deployed form. `image` (1, C, H, W) finds out which layers can read payloads."""
+def deploy(spliced: Spliced, weight_bits: int, image: Tensor | None = None) -> Spliced:
+    """Copies a network into its deployed form. With an `image` (1, C, H, W), which finds out which layers can, layers
+    read payloads; without one they read what is decoded."""
     deployed = copy.deepcopy(spliced)
     deployed.module.eval()
     fold_batch_norm(deployed.module)
     fold(deployed)
-    _convolve_stored(deployed, image)
+    if image is not None:
+        _convolve_stored(deployed, image)
     quantize_weights(deployed.module, weight_bits)
     return deployed
 

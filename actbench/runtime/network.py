@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, fx
 
+from actbench.measure.latency import Clock
 from actbench.network import nodes
 from actbench.network.splice import Decode, Encode
 from actbench.runtime.call import call
+from actbench.runtime.region import Program
 from actbench.runtime.schedule import Schedule, Striped, Whole, schedule
 from actbench.runtime.shapes import works_in_rows
 from actbench.runtime.spans import Span
 from actbench.runtime.stored import Assembled, StoredMap, Window, Writer, writer
 from actbench.runtime.stripes import Stripe
+
+Stage = Literal["encode", "decode", "layers"]
+Clocks = Mapping[Stage, AbstractContextManager[object]]
+STAGES: tuple[Stage, ...] = ("encode", "decode", "layers")
 
 
 class StripedNetwork:
@@ -36,15 +43,28 @@ class StripedNetwork:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Any:
         """Runs a batch (batch, C, H, W)."""
-        return _Run(self._module, self.schedule(tuple(x.shape)), x).result()
+        return _Run(self._module, self.schedule(tuple(x.shape)), x, {}).result()
+
+    @torch.no_grad()
+    def stages(self, x: Tensor) -> dict[Stage, float]:
+        """Seconds of one run that encoding and packing, unpacking and decoding, and layers took."""
+        clocks = {stage: Clock(x.device) for stage in STAGES}
+        _Run(self._module, self.schedule(tuple(x.shape)), x, clocks).result()
+        return {stage: clock.seconds() for stage, clock in clocks.items()}
 
 
 class _Run:
     """One run: whole tensors in `values`, stored maps in `stored`, by their nodes."""
 
-    def __init__(self, module: fx.GraphModule, planned: Schedule, x: Tensor) -> None:
-        self._module = module
+    def __init__(
+        self,
+        module: fx.GraphModule,
+        planned: Schedule,
+        x: Tensor,
+        clocks: Mapping[Stage, AbstractContextManager[object]],
+    ) -> None:
         self._planned = planned
+        self._encode, self._decode, self._layers = (clocks.get(stage, nullcontext()) for stage in STAGES)
         self._batch = len(x)
         self._values: dict[fx.Node, Any] = {}
         self._stored: dict[fx.Node, StoredMap] = {}
@@ -71,29 +91,39 @@ class _Run:
         return self._values[node] if node in self._values else self._planned.values[node]
 
     def _run_whole(self, step: Whole) -> None:
-        self._values[step.node] = call(step.node, self._value)
+        with self._layers:
+            self._values[step.node] = call(step.node, self._value)
 
     def _run_striped(self, step: Striped) -> None:
         pending = {sink: self._sink(sink, target) for sink, target in step.sinks.items()}
         while pending:
             readers = {source: self._reader(source) for source in step.region.sources}
             for program in step.programs:
-                computed = program.run({source: readers[source](rows) for source, rows in program.read.items()})
-                for sink, taking in pending.items():
-                    rows = program.wanted.get(step.sinks[sink])
-                    if rows is not None:
-                        taking.add(computed[step.sinks[sink]], rows)
-                del computed
+                self._run_program(program, step, readers, pending)
             del readers
-            pending = {sink: taking for sink, taking in pending.items() if not self._finish(sink, taking)}
+            with self._encode:
+                pending = {sink: taking for sink, taking in pending.items() if not self._finish(sink, taking)}
 
-    def _sink(self, sink: fx.Node, target: fx.Node) -> Writer | Assembled | _Mean:
+    def _run_program(
+        self, program: Program, step: Striped, readers: Mapping[fx.Node, _Reader], pending: Mapping[fx.Node, _Sink]
+    ) -> None:
+        with self._decode:
+            values = {source: readers[source](rows) for source, rows in program.read.items()}
+        with self._layers:
+            computed = program.run(values)
+        with self._encode:
+            for sink, taking in pending.items():
+                rows = program.wanted.get(step.sinks[sink])
+                if rows is not None:
+                    taking.add(computed[step.sinks[sink]], rows)
+
+    def _sink(self, sink: fx.Node, target: fx.Node) -> _Sink:
         stage, shape = nodes.module_of(sink), self._planned.values[target]
         if isinstance(stage, Encode):
             return writer(stage, self._batch, shape[2])
         return Assembled(shape[2]) if sink is target else _Mean(shape[2] * shape[3])
 
-    def _finish(self, sink: fx.Node, taking: Writer | Assembled | _Mean) -> bool:
+    def _finish(self, sink: fx.Node, taking: _Sink) -> bool:
         """Whether a sink has all that it needs; if so, what it made is there."""
         if isinstance(taking, Writer):
             stored = taking.finish()
@@ -106,7 +136,7 @@ class _Run:
             self._values[sink] = taking.mean.reshape(self._planned.values[sink])
         return True
 
-    def _reader(self, source: fx.Node) -> Callable[[Span], Tensor]:
+    def _reader(self, source: fx.Node) -> _Reader:
         stage = nodes.module_of(source)
         if not isinstance(stage, Decode) or source in self._values:
             whole: Tensor = self._values[source]
@@ -131,6 +161,10 @@ class _Mean:
     @property
     def mean(self) -> Tensor:
         return cast(Tensor, self._sum) / self._positions
+
+
+_Reader = Callable[[Span], Tensor]
+_Sink = Writer | Assembled | _Mean
 
 
 def _rows(tensor: Tensor, rows: Span) -> Tensor:

@@ -16,7 +16,7 @@ Spans = Mapping[fx.Node, Span]
 @dataclass(frozen=True)
 class Region:
     """Steps between sources (stored maps and whole tensors) and targets. `order`: the nodes that are computed, each
-    behind its inputs. `heights`: rows of every tensor."""
+    behind its inputs."""
 
     order: tuple[fx.Node, ...]
     steps: Mapping[fx.Node, RowStep]
@@ -26,19 +26,17 @@ class Region:
     @classmethod
     def of(cls, targets: Sequence[fx.Node], steps: Mapping[fx.Node, RowStep]) -> Region:
         """The region of targets: from them upwards as far as steps work on rows."""
-        order: dict[fx.Node, None] = {}
+        inside: set[fx.Node] = set()
         sources: dict[fx.Node, None] = {}
-
-        def visit(node: fx.Node) -> None:
+        waiting = list(reversed(targets))
+        while waiting:
+            node = waiting.pop()
             if node not in steps:
-                sources.setdefault(node)
-            elif node not in order:
-                for previous in node.all_input_nodes:
-                    visit(previous)
-                order.setdefault(node)
-
-        for target in targets:
-            visit(target)
+                sources[node] = None
+            elif node not in inside:
+                inside.add(node)
+                waiting += reversed(node.all_input_nodes)
+        order = [node for node in targets[0].graph.nodes if node in inside]
         return cls(tuple(order), steps, tuple(sources), tuple(targets))
 
     def needs(self, wanted: Spans) -> dict[fx.Node, Span]:

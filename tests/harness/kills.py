@@ -65,6 +65,8 @@ def killed(kills: int, seed: int, folder: Path) -> Counts:
         counts.orphans += len(list(_left(folder)))
         counts.lost += sum(not path.exists() or path.read_bytes() != content for path, content in before.items())
         counts.damaged += sum(map(_damaged, _records(folder)))
+        if counts.kills % 50 == 0:
+            print(counts, file=sys.stderr, flush=True)
     if _records(results):
         _command(["publish", "--results", str(results), "--out", str(board)], folder).communicate()
     counts.stray += sum(
@@ -83,7 +85,7 @@ def _one_kill(chance: random.Random, target: str, results: Path, board: Path, se
     time.sleep(chance.uniform(0, 4))
     victim = process.pid
     if target in ("worker", "cell"):
-        marked = sorted(_marked(process.pid))
+        marked = sorted(_marked(results.parent, process.pid))
         victim = (marked[0] if target == "worker" else marked[-1]) if marked else victim
     with suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
@@ -125,10 +127,11 @@ def _left(folder: Path) -> Iterator[int]:
     yield from (pid for pid, environment in _environments() if f"ACTBENCH_KILLS={folder}".encode() in environment)
 
 
-def _marked(parent: int) -> Iterator[int]:
-    """The worker of a run, and all that it started."""
+def _marked(folder: Path, parent: int) -> Iterator[int]:
+    """The worker of the run for these folders, and all that it started: no other run's."""
     for pid, environment in _environments():
-        if any(part.startswith(f"{MARK}=".encode()) for part in environment) and pid != parent:
+        own = f"ACTBENCH_KILLS={folder}".encode() in environment
+        if own and any(part.startswith(f"{MARK}=".encode()) for part in environment) and pid != parent:
             yield pid
 
 

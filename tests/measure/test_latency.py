@@ -3,14 +3,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from actbench.measure.latency import Stopwatch, interleaved, timed
+from actbench.measure.latency import Clock, interleaved, timed
 
 CPU = torch.device("cpu")
 
 
-class Clock:
+class StandingClock:
     """Stands still unless told to go on."""
 
     def __init__(self) -> None:
@@ -37,18 +37,18 @@ def cycle(values: tuple[float, ...]) -> Iterator[float]:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> StandingClock:
+    clock = StandingClock()
     monkeypatch.setattr("actbench.measure.latency.perf_counter", clock)
     return clock
 
 
-def test_timed_is_the_time_of_one_call(clock: Clock) -> None:
+def test_timed_is_the_time_of_one_call(clock: StandingClock) -> None:
     assert timed(clock.takes("a", 0.25), CPU) == 0.25
     assert clock.calls == ["a"]
 
 
-def test_ratio_and_timings(clock: Clock) -> None:
+def test_ratio_and_timings(clock: StandingClock) -> None:
     latency = interleaved(clock.takes("a", 3), clock.takes("b", 2), batch=8, device=CPU, seconds=1e9)
     assert latency.batch == 8
     assert (latency.ratio, latency.ratio_quartiles) == (1.5, (1.5, 1.5))
@@ -56,7 +56,7 @@ def test_ratio_and_timings(clock: Clock) -> None:
     assert (latency.baseline.median, latency.baseline.quartiles) == (2, (2, 2))
 
 
-def test_quartiles_are_those_of_the_samples(clock: Clock) -> None:
+def test_quartiles_are_those_of_the_samples(clock: StandingClock) -> None:
     latency = interleaved(
         clock.takes("a", 1, 2, 3, 4, 5), clock.takes("b", 1), batch=1, device=CPU, rounds=5, warmup=0, seconds=1e9
     )
@@ -65,14 +65,14 @@ def test_quartiles_are_those_of_the_samples(clock: Clock) -> None:
     assert (latency.ratio, latency.ratio_quartiles) == (3, (2, 4))
 
 
-def test_ratio_is_taken_round_by_round(clock: Clock) -> None:
+def test_ratio_is_taken_round_by_round(clock: StandingClock) -> None:
     # The machine gets slower from round to round, by much more than the two differ.
     subject, baseline = clock.takes("a", 2, 20, 200, 2000, 20000), clock.takes("b", 1, 10, 100, 1000, 10000)
     latency = interleaved(subject, baseline, batch=1, device=CPU, rounds=5, warmup=0, seconds=1e9)
     assert (latency.ratio, latency.ratio_quartiles) == (2, (2, 2))
 
 
-def test_order_alternates_and_both_are_called_equally_often(clock: Clock) -> None:
+def test_order_alternates_and_both_are_called_equally_often(clock: StandingClock) -> None:
     interleaved(clock.takes("a", 1), clock.takes("b", 1), batch=1, device=CPU, rounds=6, warmup=2, seconds=1e9)
     assert "".join(clock.calls) == "abab" + "abbaabbaabba"
 
@@ -105,82 +105,36 @@ def test_the_same_work_has_ratio_one_and_twice_the_work_a_larger() -> None:
     assert same.baseline.median >= 0.002
 
 
-class Takes(nn.Module):
-    def __init__(self, clock: Clock, seconds: float, inner: nn.Module | None = None) -> None:
-        super().__init__()
-        self.clock = clock
-        self.duration = seconds
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.clock.now += self.duration
-        return x if self.inner is None else self.inner(x)
-
-
-class Fails(Takes):
-    def forward(self, x: Tensor) -> Tensor:
-        super().forward(x)
-        raise RuntimeError("as intended")
-
-
-def hooks(network: nn.Module) -> int:
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in network.modules())
-
-
-def test_stopwatch_sums_only_what_is_inside(clock: Clock) -> None:
-    encode, decode, other = Takes(clock, 1), Takes(clock, 10), Takes(clock, 100)
-    network = nn.Sequential(other, encode, decode, other, encode)
-    with Stopwatch({"encode": [encode], "decode": [decode], "absent": []}, CPU) as watch:
-        network(torch.zeros(1))
-        clock.now += 1000
-    assert watch.seconds == {"encode": 2, "decode": 10, "absent": 0}
-    network(torch.zeros(1))
-    assert watch.seconds == {"encode": 2, "decode": 10, "absent": 0}
-    assert hooks(network) == 0
-
-
-def test_stopwatch_counts_modules_inside_one_another_once(clock: Clock) -> None:
-    inner = Takes(clock, 1)
-    outer = Takes(clock, 2, inner)
-    with Stopwatch({"both": [outer, inner], "inner": [inner]}, CPU) as watch:
-        outer(torch.zeros(1))
-        inner(torch.zeros(1))
-    assert watch.seconds == {"both": 4, "inner": 2}
-
-
-def test_stopwatch_counts_a_modules_own_hooks(clock: Clock) -> None:
-    module = Takes(clock, 1)
-    module.register_forward_pre_hook(lambda *_: clock.takes("hook", 2)())
-    module.register_forward_hook(lambda *_: clock.takes("hook", 4)())
-    with Stopwatch({"module": [module]}, CPU) as watch:
-        module(torch.zeros(1))
-    assert watch.seconds == {"module": 7}
-
-
-def test_stopwatch_can_be_entered_again_and_goes_on(clock: Clock) -> None:
-    module = Takes(clock, 1)
-    watch = Stopwatch({"module": [module]}, CPU)
-    for _ in range(2):
+def test_clock_sums_only_what_is_inside(clock: StandingClock) -> None:
+    watch = Clock(CPU)
+    for seconds in (1, 10):
         with watch:
-            module(torch.zeros(1))
-    assert watch.seconds == {"module": 2}
+            clock.now += seconds
+        clock.now += 1000
+    assert watch.seconds() == 11
 
 
-def test_stopwatch_removes_its_hooks_and_stops_on_an_error(clock: Clock) -> None:
-    network = nn.Sequential(Takes(clock, 1), Fails(clock, 2))
-    watch = Stopwatch({"all": list(network)}, CPU)
-    with pytest.raises(RuntimeError, match="as intended"), watch:
-        network(torch.zeros(1))
-    assert hooks(network) == 0
+def test_clock_counts_a_span_within_another_once(clock: StandingClock) -> None:
+    watch = Clock(CPU)
+    with watch:
+        clock.now += 1
+        with watch:
+            clock.now += 2
+    assert watch.seconds() == 3
+
+
+def test_clock_stops_on_an_error(clock: StandingClock) -> None:
+    watch = Clock(CPU)
+
+    def fail() -> None:
+        with watch:
+            clock.now += 3
+            raise RuntimeError("as intended")
+
+    with pytest.raises(RuntimeError, match="as intended"):
+        fail()
     clock.now += 1000
-    assert watch.seconds == {"all": 3}
-
-
-def test_stopwatch_keeps_the_result(clock: Clock) -> None:
-    network = nn.Linear(3, 3)
-    x = torch.randn(2, 3)
-    with Stopwatch({"linear": [network]}, CPU):
-        assert torch.equal(network(x), torch.nn.functional.linear(x, network.weight, network.bias))
+    assert watch.seconds() == 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -193,7 +147,7 @@ def test_on_a_gpu_the_work_is_timed_and_not_its_launch() -> None:
         begin = time.perf_counter()
         module(x)
         launch = time.perf_counter() - begin
-        with Stopwatch({"linear": [module]}, device) as watch:
+        with Clock(device) as watch:
             module(x)
         assert timed(lambda: module(x), device) > 2 * launch
-        assert watch.seconds["linear"] > 2 * launch
+        assert watch.seconds() > 2 * launch

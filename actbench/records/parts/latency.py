@@ -46,10 +46,15 @@ class Comparison(Part):
 
 
 class Latency(Comparison):
-    """The deployed form beside the fp32 network; of one call the seconds in encoders and in decoders."""
+    """The deployed form beside the fp32 network; of one call the seconds in encoders, in decoders, and in the layers.
+    `single`: the same for a batch of one image. `first_call`: seconds of the first call of all, with that one image,
+    when nothing is warm. What older records lack is None."""
 
     encode: NonNegative
     decode: NonNegative
+    layers: NonNegative | None = None
+    single: Comparison | None = None
+    first_call: Positive | None = None
 
 
 def _check_quartiles(
@@ -70,6 +75,16 @@ COLUMNS = (
         ratio,
         better="less",
         interval=lambda part: part.ratio_quartiles,
+        repeats="ratio",
+    ),
+    Column[Latency](
+        "single_latency_ratio",
+        "latency, batch 1",
+        "the same for a batch of one image",
+        lambda part: part.single.ratio if part.single else None,
+        ratio,
+        better="less",
+        interval=lambda part: part.single.ratio_quartiles if part.single else None,
         repeats="ratio",
     ),
 )

@@ -1,0 +1,59 @@
+"""What is measured of the deployed form as it runs: outputs, time and memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from actbench.errors import InvalidCodec
+from actbench.harness.workbench import Workbench
+from actbench.measure.latency import interleaved, timed
+from actbench.measure.memory import measure_peak, memory
+from actbench.network.splice import Spliced
+from actbench.records.parts.latency import Comparison, Latency
+from actbench.records.parts.memory import Memory
+from actbench.runtime.network import StripedNetwork
+
+OUTPUT_TOLERANCE = 0.05
+"""Root mean square of the difference that outputs may have, relative to that of outputs: sums in another order turn a
+code here and there, and what is behind it."""
+
+
+def check_outputs(striped: StripedNetwork, evaluated: Spliced, images: Tensor) -> None:
+    """Raises InvalidCodec where the form that runs does not give what the form gives that is evaluated."""
+    with torch.no_grad():
+        expected, given = tree_leaves(evaluated.module(images)), tree_leaves(striped(images))
+    for first, second in zip(expected, given, strict=True):
+        difference = (first.double() - second.double()).square().mean().sqrt()
+        if difference > OUTPUT_TOLERANCE * first.double().square().mean().sqrt():
+            raise InvalidCodec(f"in stripes of rows the network gives other outputs: they differ by {difference:.3g}")
+
+
+def measure_latency(bench: Workbench, striped: StripedNetwork) -> Latency:
+    """Seconds beside the fp32 network, in turn: of a batch, and of one image."""
+    first_call = timed(lambda: striped(bench.image), bench.device)
+    whole, single = (_compared(bench, striped, images) for images in (bench.latency_images, bench.image))
+    seconds = striped.stages(bench.latency_images)
+    return Latency(
+        **dict(whole),
+        encode=seconds["encode"],
+        decode=seconds["decode"],
+        layers=seconds["layers"],
+        single=single,
+        first_call=first_call,
+    )
+
+
+def measure_memory(bench: Workbench, striped: StripedNetwork) -> Memory:
+    """Peak bytes while one image passes through, beside the fp32 network's."""
+    striped.schedule(tuple(bench.image.shape))
+    return memory(measure_peak(lambda: striped(bench.image), bench.device), bench.reference_peak)
+
+
+def _compared(bench: Workbench, striped: StripedNetwork, images: Tensor) -> Comparison:
+    def reference() -> object:
+        with torch.no_grad():
+            return bench.reference.module(images)
+
+    return interleaved(lambda: striped(images), reference, batch=len(images), device=bench.device)
