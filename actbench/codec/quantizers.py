@@ -81,16 +81,22 @@ class UniformQuantizer(nn.Module):
         """Quantises values to integer codes 0 … 2^width − 1, in a floating-point tensor of x's shape, and of its type
         where that holds every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
         exact = at_least_fp32(x)
-        low, high = self.low.to(exact.dtype), self.high.to(exact.dtype)
+        low, high, step = (each.to(exact.dtype) for each in (self.low, self.high, self._step()))
         # An end that learning moved past the other clips nothing, and still gets its gradient, so that it can return.
-        clipped = _clip(exact, low, high + (torch.maximum(low, high) - high).detach())
-        codes = round_straight_through((clipped - low.detach()) / self._step().to(exact.dtype))
+        high = high + (torch.maximum(low, high) - high).detach()
+        if torch.is_grad_enabled():
+            codes = round_straight_through((_clip(exact, low, high) - low.detach()) / step)
+        else:
+            # On a CPU ends that are numbers are six times as fast as ends that are tensors.
+            ends = (low, high) if exact.is_cuda else (float(low), float(high))
+            codes = torch.clamp(exact, *ends).sub_(low).div_(step).round_()
         return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Gives the values that codes stand for, in the codes' type."""
         exact = at_least_fp32(codes)
-        return (exact * self._step().to(exact.dtype) + self.low.detach().to(exact.dtype)).to(codes.dtype)
+        scaled = exact * self._step().to(exact.dtype)
+        return scaled.add_(self.low.detach().to(exact.dtype)).to(codes.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes `decode(encode(x))`."""
@@ -103,8 +109,6 @@ class UniformQuantizer(nn.Module):
 def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Clips x to low … high, with gradients for the ends as PACT has them: where x is equal to an end, the end gets
     it."""
-    if not torch.is_grad_enabled():
-        return torch.clamp(x, low, high)
     return torch.where(x >= high, high, torch.where(x <= low, low, x))
 
 

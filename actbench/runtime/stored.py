@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -48,9 +49,9 @@ def writer(stage: Encode, batch: int, height: int) -> Writer:
     or on the whole map."""
     if not works_in_rows(stage):
         return _WholeWriter(stage, height)
-    return (
-        _CollectingWriter(stage.codec, batch) if isinstance(stage.codec, Collects) else _RowsWriter(stage.codec, batch)
-    )
+    if isinstance(stage.codec, Collects):
+        return _CollectingWriter(stage.codec, batch)
+    return _RowsWriter(cast(Rows, stage.codec), batch)
 
 
 class _RowsWriter(Writer):
