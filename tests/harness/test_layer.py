@@ -38,7 +38,7 @@ def test_bytes_are_counted_and_the_error_falls_with_the_width() -> None:
 
 def test_what_makes_no_codec_says_why() -> None:
     assert (row(target(Uncompressed)).ratio, row(target(Uncompressed)).error) == (1, 0)
-    assert "fits" in row(target(Quantize), "64x").reason
+    assert "1920 are allowed" in row(target(Quantize), "64x").reason
     assert row(target(Quantize), "64x").bytes is None
 
 
