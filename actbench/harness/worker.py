@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 _PROGRESS_INTERVAL = 0.1
 
-_BUSY = 0.2
-"""The share of the machine that others may use without a word."""
-
 
 def main() -> None:
     """Serves one parent."""
@@ -91,12 +88,7 @@ class _Worker:
         cell = CellSpec.from_canonical(canonical)
         info, watched = self._registry.method(cell.method.name), watch()
         outcome = self._apart(cell, info, timeout) if self._forks else self._here(cell, info)
-        others = watched.stop()["others"]
-        if others is not None and others > _BUSY:
-            outcome["warnings"].append(
-                f"others used {others:.0%} of the machine meanwhile: times are of a busy machine"
-            )
-        send(self._answers, event="result", outcome=outcome)
+        send(self._answers, event="result", outcome=outcome, load=watched.stop())
 
     def _load(self) -> Workbench:
         """The workload and its network, now, so that a damaged checkpoint ends the run before its first cell. Raises

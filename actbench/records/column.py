@@ -47,6 +47,10 @@ def kibibytes(value: int) -> str:
     return f"{value / 1024:,.0f} KiB"
 
 
+def _nothing(source: object) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Column(Generic[Source]):
     """One thing that was measured.
@@ -54,7 +58,7 @@ class Column(Generic[Source]):
     `name`: in CSV files and data frames. `title`: the heading in tables. `help`: what it is, and in which unit, for a
     tooltip. `value`: None where it was not measured. `show`: a value as text. `better`: which direction is, if any.
     `interval`: the ends between which the value may be. `repeats`: how two measurements of it are compared, None for
-    what follows from other columns or says nothing of a method.
+    what follows from other columns or says nothing of a method. `note`: what tables say behind the value, if anything.
     """
 
     name: str
@@ -65,6 +69,12 @@ class Column(Generic[Source]):
     better: Better | None = None
     interval: Callable[[Source], tuple[float, float] | None] | None = None
     repeats: Repeats | None = None
+    note: Callable[[Source], str] = _nothing
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is a ratio of times, which others' work on the machine changes."""
+        return self.repeats == "ratio"
 
     def of(self, inner: Callable[[Outer], Source | None]) -> Column[Outer]:
         """The same column of what holds the source, without a value where that is missing."""
@@ -86,9 +96,8 @@ class Column(Generic[Source]):
         if value is None:
             return NOTHING
         ends = self.interval(source) if self.interval is not None else None
-        if ends is None or self.repeats == "ratio":
-            return self.show(value)
-        return f"{self.show(value)} ± {(ends[1] - ends[0]) / 2:.2f}"
+        half = "" if ends is None or self.is_time else f" ± {(ends[1] - ends[0]) / 2:.2f}"
+        return self.show(value) + half + self.note(source)
 
     def bounds(self, source: Source) -> tuple[float, float] | None:
         """The interval, or the value itself as one; None where there is no number."""

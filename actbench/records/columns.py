@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from actbench.info import Track
@@ -20,8 +21,13 @@ SomePart = TypeVar("SomePart", bound=Part)
 def _of_part(
     part: Callable[[Measurements], SomePart | None], columns: Sequence[Column[SomePart]]
 ) -> list[Column[Record]]:
-    """The columns of a part as columns of the record."""
-    return [column.of(lambda record: part(record.measurements)) for column in columns]
+    """The columns of a part as columns of the record; a time says whether the machine was busy."""
+    own: list[Column[Record]] = [column.of(lambda record: part(record.measurements)) for column in columns]
+    return [replace(column, note=_busy) if column.is_time else column for column in own]
+
+
+def _busy(record: Record) -> str:
+    return " (busy)" if record.busy else ""
 
 
 def _of_cell(name: str, explanation: str, value: Callable[[CellSpec], Value]) -> Column[Record]:

@@ -35,13 +35,27 @@ class Plugin(Part):
         return f"{self.package} {self.version}, source {self.source}"
 
 
+class Load(Part):
+    """The machine's load while a cell was measured: processes that ran or waited over a minute, at the start and at the
+    end, and the share of the processors' time that others used. None where the system does not say."""
+
+    start: NonNegative | None
+    end: NonNegative | None
+    others: Annotated[float, Field(ge=0, le=1)] | None
+
+
+BUSY = 0.2
+"""The share of the machine that others may use before times are those of a busy machine, and do not compare."""
+
+
 class Environment(Part):
-    """Where a cell was measured, and with which plugin; None in records of before it was kept."""
+    """Where a cell was measured, with which plugin, and beside what; None in records of before it was kept."""
 
     versions: dict[str, str]
     machine: dict[str, OptionValue]
     revision: str | None
     plugin: Plugin | None = None
+    load: Load | None = None
 
     @property
     def threads(self) -> int | None:
@@ -86,6 +100,12 @@ class Record(Part):
     def file_name(self) -> str:
         """What the record's file is called."""
         return f"{self.key}-{self.attempt}.json"
+
+    @property
+    def busy(self) -> bool:
+        """Whether others used so much of the machine that times do not compare."""
+        load = self.environment.load if self.environment else None
+        return load is not None and load.others is not None and load.others > BUSY
 
     @override
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Record:

@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 
 from actbench.info import Track
+from actbench.leaderboard.axes import axes
+from actbench.leaderboard.site import place_on
 from actbench.records.column import NOTHING, Column, kibibytes, ratio, scaled, signed_number
 from actbench.records.columns import COLUMNS, IN_TABLES, column, field_names, flat, legend, table_columns
-from actbench.records.record import Record
+from actbench.records.record import Environment, Load, Record
 from tests.leaderboard.made_up import RECORDS, record
+from tests.records.whole import inference
 
 
 def test_every_column_says_what_it_is() -> None:
@@ -75,3 +78,20 @@ def test_a_copy_with_another_spec_is_another_cell() -> None:
     assert copied.cell == other.cell
     assert one.cell.method.name == "a"
     assert isinstance(copied, Record)
+
+
+def beside(others: float | None) -> Record:
+    environment = Environment(versions={}, machine={}, revision=None, load=Load(start=0, end=0.5, others=others))
+    return Record.model_validate(inference()).model_copy(update={"environment": environment})
+
+
+def test_a_time_on_a_busy_machine_says_so_and_is_on_no_axis() -> None:
+    busy, quiet, unknown = beside(0.21), beside(0.2), beside(None)
+    assert (busy.busy, quiet.busy, unknown.busy) == (True, False, False)
+    assert column("latency_ratio").text(busy) == column("latency_ratio").text(quiet) + " (busy)"
+    assert column("quality").text(busy) == column("quality").text(quiet)
+    for axis in axes("inference"):
+        at = axis.column.value(quiet)
+        assert at is not None
+        assert place_on(axis, busy) == (None if axis.column.name == "latency_ratio" else at)
+        assert place_on(axis, quiet) == at

@@ -72,7 +72,14 @@ def inference_measurements() -> dict[str, Any]:
         "footprint": footprint,
         "compute": {**macs, "bit_operations": 5760, "reference_bit_operations": 102400},
         "parameters": {"original": 10, "added": 2, "deployed": 11},
-        "latency": {**comparison(1), "encode": 0.25, "decode": 0.125},
+        "latency": {
+            **comparison(16),
+            "encode": 0.25,
+            "decode": 0.125,
+            "layers": 1.5,
+            "single": comparison(1),
+            "first_call": 3.0,
+        },
         "memory": {"peak_bytes": 900, "reserved_bytes": None, "source": "tensors", "reference_peak_bytes": 1000},
     }
 
@@ -121,6 +128,7 @@ def of(settings: Settings, ceiling: str, measurements: dict[str, Any]) -> dict[s
             "machine": {"cpu": "one", "threads": 2},
             "revision": "c0ffee",
             "plugin": plugin,
+            "load": {"start": 0.5, "end": 1.25, "others": 0.1},
         },
         "warnings": ["slow"],
     }

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -82,15 +83,15 @@ def _run_cell(
             listener.step("load", 0, 0)
             worker.prepare(preparation, timeout)
             begin = monotonic()
-        outcome = worker.measure(cell, listener, timeout)
+        outcome, load = worker.measure(cell, listener, timeout)
     except TimeoutError:
         worker.kill()
         return result("timeout", f"not done after {timeout:g} s; --timeout gives it more")
     except _WorkerLost as lost:
         return result("crash", str(lost), warnings=lost.warnings)
-    return result(
-        outcome["status"], outcome["reason"], measurements=outcome["measurements"], warnings=outcome["warnings"]
-    )
+    measured = result(outcome["status"], outcome["reason"], measurements=outcome["measurements"])
+    environment = {**(measured.environment or {}), "load": load}
+    return replace(measured, warnings=outcome["warnings"], environment=environment)
 
 
 class _WorkerLost(Exception):
@@ -141,16 +142,15 @@ class _Process:
             raise UserError(message["message"])
         self.environment = message["environment"]
 
-    def measure(self, cell: CellSpec, listener: Listener, timeout: float) -> dict[str, Any]:
-        """The outcome of one cell."""
+    def measure(self, cell: CellSpec, listener: Listener, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The outcome of one cell, and the machine's load meanwhile."""
         deadline = monotonic() + timeout + _GRACE
         self._send(cell=cell.canonical(), timeout=timeout)
         while (message := self._receive(deadline))["event"] == "step":
             listener.step(message["step"], message["done"], message["total"])
         if message["event"] == "refused":
             raise UserError(message["message"])
-        outcome: dict[str, Any] = message["outcome"]
-        return outcome
+        return message["outcome"], message["load"]
 
     def kill(self) -> None:
         """Ends it and everything that it started, in whichever session."""
