@@ -84,7 +84,8 @@ class _Cursor:
         first, shift = divmod(self._position, 8)
         self._position += count * bits
         taken = self._bytes[first : first + packed_bytes(count, bits) + 1]
-        return (taken[:-1] << numpy.uint8(shift)) | (taken[1:] >> numpy.uint8(8 - shift))
+        moved: _Bytes = (taken[:-1] << numpy.uint8(shift)) | (taken[1:] >> numpy.uint8(8 - shift))
+        return moved
 
 
 def _to_integers(name: str, field: Field) -> Tensor:
