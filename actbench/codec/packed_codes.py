@@ -14,8 +14,8 @@ import numpy
 import torch
 from torch import Tensor
 
+from actbench.codec._merging import Merging, code_size, group_of, on_cpu
 from actbench.codec.bit_strings import code_type
-from actbench.codec.merging import Merging, code_size, group_of, on_cpu
 
 _CPU_TILE, _GPU_TILE = 1 << 16, 1 << 22
 """Bytes of a tile: what stays in a CPU's cache, and what is worth the launches of a GPU's kernels."""
@@ -50,8 +50,8 @@ def pack_into(packed: Tensor, codes: Tensor, width: int) -> None:
     """Packs codes as `pack_codes` does, into a contiguous tensor that is there. Raises ValueError where it is not as
     long as the codes."""
     _check_length(packed, codes, width)
-    if width == 8 and not codes.is_floating_point():
-        packed.copy_(codes.detach())
+    if width == 8:
+        _copy_bytes(packed, codes.detach())
         return
     way = _way(width, codes)
     for some, place in _tiles(codes.detach(), packed, width):
@@ -78,6 +78,15 @@ def packed_bytes(count: int, width: int) -> int:
 def _check_length(packed: Tensor, codes: Tensor, width: int) -> None:
     if packed.shape[-1] != packed_bytes(codes.shape[-1], width):
         raise ValueError(f"{codes.shape[-1]} codes of {width} bits do not fill {packed.shape[-1]} bytes")
+
+
+def _copy_bytes(packed: Tensor, codes: Tensor) -> None:
+    """Codes of 8 bits are bytes already; but a float below zero has none, and becomes an integer first."""
+    if not codes.is_floating_point():
+        packed.copy_(codes)
+        return
+    for some, place in _tiles(codes, packed, 8):
+        place.copy_(some.to(torch.int16))
 
 
 class _Way(Protocol):

@@ -114,8 +114,8 @@ def _packed(integers: Tensor, field: Field) -> Iterator[list[_Part]]:
             yield [(row, rows.shape[1] * field.bits)]
         return
     for image in integers.split(field.lengths.tolist()) if field.batch else ():
-        length = pack_codes(torch.tensor([len(image)]), LENGTH_BITS)
-        yield [(length.numpy(), LENGTH_BITS), (pack_codes(image, field.bits).numpy(), len(image) * field.bits)]
+        length = numpy.frombuffer(len(image).to_bytes(LENGTH_BITS // 8, "big"), numpy.uint8)
+        yield [(length, LENGTH_BITS), (pack_codes(image, field.bits).numpy(), len(image) * field.bits)]
 
 
 def _joined(parts: list[_Part]) -> bytes:

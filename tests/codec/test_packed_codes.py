@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from actbench.codec import merging, packed_codes
+from actbench.codec import _merging, packed_codes
 from actbench.codec.packed_codes import pack_codes, pack_into, packed_bytes, unpack_codes, unpack_into
 from actbench.measure.memory import peak_live_bytes
 from tests.codec.drawn_payloads import digits
@@ -31,9 +31,9 @@ WIDTHS = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 32, 64]) | st.integers
 
 @st.composite
 def codes(draw: st.DrawFn) -> tuple[Tensor, int, bool]:
-    """Codes (batch, n) or (batch, 2, n) of a type that holds them, their width, and whether they are signed."""
+    """Codes (batch, n) or (batch, rows, n) of a type that holds them, their width, and whether they are signed."""
     width, signed = draw(WIDTHS), draw(st.booleans())
-    shape = (draw(st.integers(0, 3)), *draw(st.sampled_from([(), (2,)])), draw(st.integers(0, 70)))
+    shape = (draw(st.integers(0, 3)), *draw(st.sampled_from([(), (2,), (16,)])), draw(st.integers(0, 70)))
     types = [dtype for dtype, most in EXACT.items() if width - signed <= most and not (signed and dtype == torch.uint8)]
     low = -(1 << (width - 1)) if signed else 0
     seed = numpy.random.default_rng(draw(st.integers(0, 1000)))
@@ -50,7 +50,7 @@ def by_numpy(values: Tensor, width: int) -> Tensor:
 
 def with_torch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operators that a GPU gets, on the CPU."""
-    for module in (merging, packed_codes):
+    for module in (_merging, packed_codes):
         monkeypatch.setattr(module, "on_cpu", lambda tensor: False)
 
 

@@ -80,33 +80,33 @@ class _Tile:
     def __init__(self, rows: int, count: int, width: int, wide: bool, device: torch.device) -> None:
         self._width, self._size, group = width, code_size(width), group_of(width)
         groups, word = -(-count // group), group * self._size
-        self._lanes = torch.zeros(rows, groups * word, dtype=torch.uint8, device=device)
-        self._spare = torch.empty((1 + wide) * self._lanes.numel(), dtype=torch.uint8, device=device)
-        self.packed = torch.zeros(rows, groups * group * width // 8, dtype=torch.uint8, device=device)
+        self._lanes = torch.empty(rows, groups * word, dtype=torch.uint8, device=device)
+        self._spare = torch.empty(1 + wide, rows, groups * word, dtype=torch.uint8, device=device)
+        self.packed = torch.empty(rows, groups * group * width // 8, dtype=torch.uint8, device=device)
         self._levels = [self._level(size) for size in (1, 2, 4) if self._size <= size < word]
         self._pieces = list(_pieces(self._lanes.view(-1, word), self.packed.view(-1, group * width // 8)))
         self._shift_left: Any = numpy.left_shift if on_cpu(self._lanes) else torch.bitwise_left_shift
 
     def _level(self, size: int) -> _Level:
-        words = self._lanes.view(_SIGNED[2 * size])
-        spare = self._spare[: self._lanes.numel()].view(words.dtype).view(words.shape)
-        return _Level(_fast(words), _fast(spare), 8 * size, self._width * size // self._size)
+        words, spare = _integers(self._lanes, 2 * size), _integers(self._spare[0], 2 * size)
+        return _Level(words, spare, 8 * size, self._width * size // self._size)
 
     def take(self, codes: Tensor) -> None:
         """Copies codes (rows, n): the lowest bits of each."""
         if codes.is_floating_point():  # below zero a float has no unsigned integer
-            codes = self._integers(codes)
+            codes = self._widened(codes)
         if codes.element_size() == self._size:
             codes = codes.view(_SIGNED[self._size])
         lanes = self._lanes.view(_SIGNED[self._size])
         lanes[:, : codes.shape[1]].copy_(codes)
+        lanes[:, codes.shape[1] :].zero_()  # what fills up a group: the tile before left its words there
         if self._width < 8 * self._size:
-            bits = _fast(lanes)
+            bits = _integers(lanes, self._size)
             bits &= (1 << self._width) - 1
 
-    def _integers(self, codes: Tensor) -> Tensor:
+    def _widened(self, codes: Tensor) -> Tensor:
         dtype = _SIGNED[min(8, 2 * self._size)]
-        return self._spare[: codes.numel() * dtype.itemsize].view(dtype).view(codes.shape).copy_(codes)
+        return self._spare.flatten().view(dtype)[: codes.numel()].view(codes.shape).copy_(codes)
 
     def codes(self, signed: bool) -> Tensor:
         """The codes (rows, n and those that fill up the last group), as a view."""
@@ -114,7 +114,7 @@ class _Tile:
             return self._lanes.view(_UNSIGNED[self._size])
         lanes = self._lanes.view(_SIGNED[self._size])
         if self._width < 8 * self._size:
-            codes, sign = _fast(lanes), 1 << (self._width - 1)
+            codes, sign = _integers(lanes, self._size), 1 << (self._width - 1)
             codes ^= sign
             codes -= sign
         return lanes
@@ -143,9 +143,10 @@ class _Tile:
             words &= ((1 << level.width) - 1) * (1 + (1 << level.half))
 
 
-def _fast(integers: Tensor) -> Any:
-    """A view for operators in place: on a CPU NumPy's, which take half the time of torch's on so few values."""
-    return integers.numpy() if on_cpu(integers) else integers
+def _integers(lanes: Tensor, size: int) -> Any:
+    """Views lanes as integers of `size` bytes, for operators in place: on a CPU NumPy's, which take half the time of
+    torch's on so few values."""
+    return lanes.numpy().view(f"i{size}") if on_cpu(lanes) else lanes.view(_SIGNED[size])
 
 
 def _pieces(words: Tensor, packed: Tensor) -> Iterator[tuple[Any, Any]]:
