@@ -40,7 +40,8 @@ def _with_parts(module: ModuleType) -> Iterator[ModuleType]:
     yield module
     if module.__name__.startswith("actbench.codec"):
         for part in iter_modules(getattr(module, "__path__", ())):
-            yield from _with_parts(import_module(f"{module.__name__}.{part.name}"))
+            if not part.name.startswith("_"):
+                yield from _with_parts(import_module(f"{module.__name__}.{part.name}"))
 
 
 def reference() -> str:

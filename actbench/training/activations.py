@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actbench.codec.bit_strings import pack_bits, unpack_bits
+from actbench.codec.packed_codes import pack_codes, unpack_codes
 
 
 class MaskedReLU(nn.Module):
@@ -32,14 +32,15 @@ class _MaskedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, most: float | None) -> Tensor:
         if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(pack_bits(x > 0 if most is None else (x > 0) & (x < most)))
+            passes = x > 0 if most is None else (x > 0) & (x < most)
+            ctx.save_for_backward(pack_codes(passes.flatten(), 1))
         return x.clamp(0, most)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         gradient = gradients[0]
         (packed,) = ctx.saved_tensors
-        passes = unpack_bits(packed, gradient.numel()).view(torch.bool).reshape(gradient.shape)
+        passes = unpack_codes(packed, gradient.numel(), 1, torch.bool).reshape(gradient.shape)
         return gradient * passes, None
 
 

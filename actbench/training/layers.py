@@ -3,7 +3,7 @@ gradient of their weights comes from what was saved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -14,12 +14,15 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
 
 from actbench.codec.codec import Codec
+from actbench.codec.packed_payload import PackedPayload
 from actbench.codec.payload import Payload
 from actbench.codec.protocols import TrainingCodec
-from actbench.training.compact import Form, compact, expand
 
 Work = Literal["encode", "gradient"]
 Watch = Callable[[Work], AbstractContextManager[object]]
+
+_NOTHING = PackedPayload.of(Payload())
+"""What a layer saves whose weight has no gradient."""
 
 
 class SavedInput(nn.Module):
@@ -33,24 +36,24 @@ class SavedInput(nn.Module):
         super().__init__()
         self.codec = codec.requires_grad_(False)
         self.watch: Watch = lambda work: nullcontext()
-        self._last: tuple[StorageWeakRef, object, list[Tensor], Form] | None = None
+        self._last: tuple[StorageWeakRef, object, PackedPayload] | None = None
 
-    def save(self, x: Tensor) -> tuple[list[Tensor], Form]:
-        """Encodes x, and packs its payload into tensors of as few bytes as it claims bits."""
+    def save(self, x: Tensor) -> PackedPayload:
+        """Encodes x, and packs its payload into as few bytes as it claims bits."""
         storage, identity = x.untyped_storage(), _identity(x)
         if self._last is not None and not self._last[0].expired() and self._last[1] == identity:
-            return self._last[2], self._last[3]
+            return self._last[2]
         with self.watch("encode"), torch.no_grad():
-            tensors, form = compact(self.codec.encode(x.detach()))
-        self._last = (StorageWeakRef(storage), identity, tensors, form)
-        return tensors, form
+            packed = PackedPayload.of(self.codec.encode(x.detach()))
+        self._last = (StorageWeakRef(storage), identity, packed)
+        return packed
 
     @contextmanager
-    def payload(self, tensors: Sequence[Tensor], form: Form) -> Iterator[Payload]:
-        """Yields the payload that `save` gave as tensors, for the gradient that is computed from it inside."""
+    def payload(self, packed: PackedPayload) -> Iterator[Payload]:
+        """Yields the payload that `save` packed, for the gradient that is computed from it inside."""
         self.forget()
         with self.watch("gradient"):
-            yield expand(tensors, form)
+            yield packed.payload()
 
     def forget(self) -> None:
         """Forgets the payload of the tensor that was saved last."""
@@ -117,18 +120,18 @@ class HookedLayer(nn.Module):
         """Computes what the layer computes."""
         input_identity = _identity(x)
 
-        def pack(tensor: Tensor) -> tuple[list[Tensor], Form | None, torch.dtype]:
+        def pack(tensor: Tensor) -> tuple[Tensor | PackedPayload, torch.dtype]:
             is_input = _identity(tensor) == input_identity
-            tensors, form = self.saved.save(tensor) if is_input else ([tensor.detach()], None)
-            for kept in tensors:
-                self.tell(kept)
-            return tensors, form, tensor.dtype
+            kept = self.saved.save(tensor) if is_input else tensor.detach()
+            for part in kept.tensors if isinstance(kept, PackedPayload) else (kept,):
+                self.tell(part)
+            return kept, tensor.dtype
 
-        def unpack(packed: tuple[list[Tensor], Form | None, torch.dtype]) -> Tensor:
-            tensors, form, dtype = packed
-            if form is None:
-                return tensors[0]
-            with torch.no_grad(), self.saved.payload(tensors, form) as payload:
+        def unpack(packed: tuple[Tensor | PackedPayload, torch.dtype]) -> Tensor:
+            kept, dtype = packed
+            if isinstance(kept, Tensor):
+                return kept
+            with torch.no_grad(), self.saved.payload(kept) as payload:
                 return self.saved.codec.decode(payload).to(dtype)
 
         with saved_tensors_hooks(pack, unpack):
@@ -141,8 +144,9 @@ class _Conv2d(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d, saved: SavedInput
     ) -> Tensor:
         ctx.layer, ctx.saved, ctx.shape = layer, saved, x.shape
-        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], None)
-        ctx.save_for_backward(weight, *tensors)
+        packed = saved.save(x) if weight.requires_grad else _NOTHING
+        ctx.form = packed.form
+        ctx.save_for_backward(weight, *packed.tensors)
         return convolve(x, layer)
 
     @staticmethod
@@ -151,7 +155,7 @@ class _Conv2d(torch.autograd.Function):
         gradient, wanted = gradients[0], ctx.needs_input_grad
         of_weight = None
         if wanted[1]:
-            with ctx.saved.payload(tensors, ctx.form) as payload:
+            with ctx.saved.payload(PackedPayload(tuple(tensors), ctx.form)) as payload:
                 of_weight = conv_weight_gradient(ctx.saved.codec, payload, gradient, ctx.layer)
         # Without the input's values only its shape matters: the other gradients do not depend on them.
         x = gradient.new_zeros(()).expand(ctx.shape)
@@ -184,8 +188,9 @@ class _Linear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Linear, saved: SavedInput
     ) -> Tensor:
         ctx.layer, ctx.saved = layer, saved
-        tensors, ctx.form = saved.save(x) if weight.requires_grad else ([], None)
-        ctx.save_for_backward(weight, *tensors)
+        packed = saved.save(x) if weight.requires_grad else _NOTHING
+        ctx.form = packed.form
+        ctx.save_for_backward(weight, *packed.tensors)
         return functional.linear(x, weight, bias)
 
     @staticmethod
@@ -194,7 +199,7 @@ class _Linear(torch.autograd.Function):
         gradient, wanted = gradients[0], ctx.needs_input_grad
         of_weight = None
         if wanted[1]:
-            with ctx.saved.payload(tensors, ctx.form) as payload:
+            with ctx.saved.payload(PackedPayload(tuple(tensors), ctx.form)) as payload:
                 of_weight = _linear_weight_gradient(ctx.saved.codec, payload, gradient)
         of_bias = gradient.flatten(0, -2).sum(0) if wanted[2] else None
         return gradient @ weight if wanted[0] else None, of_weight, of_bias, None, None

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actbench.codec.packed_payload import PackedPayload
 from actbench.training.activations import batch_normalised, norm_gradients
-from actbench.training.compact import expand
 from actbench.training.layers import SavedInput, conv_weight_gradient, convolution_backward, convolve
 
 
@@ -50,8 +50,9 @@ class _NormalisedConv2d(torch.autograd.Function):
         weight, _, gamma, _, module = parameters
         ctx.module, ctx.shape = module, x.shape
         y, mean, inverse = batch_normalised(convolve(x, module.convolution), module._norm[0])
-        tensors, ctx.form = module.saved.save(x)
-        ctx.save_for_backward(weight, gamma, mean, inverse, *tensors)
+        packed = module.saved.save(x)
+        ctx.form = packed.form
+        ctx.save_for_backward(weight, gamma, mean, inverse, *packed.tensors)
         return y
 
     @staticmethod
@@ -59,7 +60,7 @@ class _NormalisedConv2d(torch.autograd.Function):
         weight, gamma, mean, inverse, *tensors = ctx.saved_tensors
         saved, layer, wanted = ctx.module.saved, ctx.module.convolution, ctx.needs_input_grad
         saved.forget()
-        payload = expand(tensors, ctx.form)
+        payload = PackedPayload(tuple(tensors), ctx.form).payload()
         with saved.watch("gradient"):
             again = convolve(saved.codec.decode(payload).to(gradients[0].dtype), layer)
         normalised = (again - mean[:, None, None]) * inverse[:, None, None]

@@ -31,6 +31,7 @@ def test_there_are_examples() -> None:
     examples = {test.name for name in MODULES for test in finder.find(import_module(name)) if test.examples}
     assert {example.removeprefix("actbench.codec.") for example in examples} == {
         "method.plan_each_map",
+        "packed_payload.PackedPayload",
         "payload.Payload",
         "plain.PlainCodec.calibrated",
         "quantizers.UniformQuantizer",

@@ -125,10 +125,10 @@ def test_layers_that_read_the_same_tensor_share_what_is_saved() -> None:
 
 def test_a_tensor_that_changed_is_another_tensor() -> None:
     saved, x = SavedInput(Counting()), smooth(4, 6, 9, 11)
-    first = saved.save(x)[0][0].clone()
+    first = saved.save(x).tensors[0].clone()
     x.mul_(2)
-    assert torch.equal(saved.save(x)[0][0], (4 * x).round() / 4)
-    assert not torch.equal(saved.save(x)[0][0], first)
+    assert torch.equal(saved.save(x).tensors[0], (4 * x).round() / 4)
+    assert not torch.equal(saved.save(x).tensors[0], first)
     assert saved.codec.times == 2
     del x
     again = smooth(4, 6, 9, 11)

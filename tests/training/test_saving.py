@@ -5,14 +5,11 @@ import gc
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from actbench.codec import Payload, PlainCodec, floating, signed, unsigned
+from actbench.codec import PlainCodec
 from actbench.training.activations import FrozenNorm, MaskedReLU, QuantisedNorm
-from actbench.training.compact import compact, expand
 from actbench.training.ledger import saved_bytes
 from actbench.training.prepare import prepare
 from actbench_plugins.hosvd.training import SavedDecomposition
@@ -204,13 +201,6 @@ def test_lossless_codecs_and_masks_train_bit_for_bit() -> None:
         assert torch.equal(a, b)
 
 
-def test_a_view_does_not_keep_what_it_is_a_part_of() -> None:
-    whole = torch.randn(4, 1000)
-    (part,), form = compact(Payload(values=floating(whole[:, :3])))
-    assert part.untyped_storage().nbytes() == 4 * 3 * 4
-    assert torch.equal(expand([part], form)["values"], whole[:, :3])
-
-
 def test_functions_become_masks_too() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -225,26 +215,3 @@ def test_functions_become_masks_too() -> None:
     assert sum(isinstance(part, MaskedReLU) for part in prepared.modules()) == 3
     x = torch.randn(2, 2, 4, 4)
     assert torch.equal(prepared(x), model(x))
-
-
-@given(st.integers(1, 17), st.integers(0, 40), st.booleans())
-def test_codes_take_their_own_number_of_bits(bits: int, count: int, below_zero: bool) -> None:
-    generator = torch.Generator().manual_seed(bits * count)
-    codes = torch.randint(0, 1 << bits, (2, count), generator=generator) - ((1 << (bits - 1)) if below_zero else 0)
-    field = (signed if below_zero else unsigned)(codes.double(), bits)
-    payload = Payload(codes=field, values=floating(torch.randn(2, 3)))
-    tensors, form = compact(payload)
-    assert tensors[0].numel() * tensors[0].element_size() == (
-        2 * count * bits // 8 if bits in (8, 16) else -(-2 * count * bits // 8)
-    )
-    again = expand(tensors, form)
-    assert torch.equal(again["codes"], codes.double())
-    assert torch.equal(again["values"], payload["values"])
-
-
-def test_strings_of_varying_length() -> None:
-    lengths = torch.tensor([3, 0, 6])
-    payload = Payload(stream=unsigned(torch.tensor([1, 0, 1, 1, 1, 0, 0, 0, 1], dtype=torch.uint8), 1, lengths=lengths))
-    again = expand(*compact(payload))
-    assert torch.equal(again["stream"], payload["stream"])
-    assert torch.equal(again.lengths("stream"), lengths)
