@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from actbench.codec.packed_payload import PackedPayload
 from actbench.codec.payload import LENGTH_BITS, Payload
 from actbench.codec.rows import NO_HEAD, Attempts, Collects, Rows
 from actbench.network.splice import Encode
-from actbench.runtime.packed import PackedPayload
 from actbench.runtime.shapes import works_in_rows
 from actbench.runtime.spans import Span
 
