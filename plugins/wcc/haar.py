@@ -16,6 +16,7 @@ other way wherever a value lies.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,13 +53,14 @@ def coarsest_first(height: int, width: int, levels: int) -> Tensor:
 
 def forward(x: Tensor, levels: int) -> Tensor:
     """The transform: (batch, C, H, W), both sides multiples of 2^levels → flat coefficients (batch, C, H·W)."""
-    coefficients: Tensor = _Forward.apply(x, levels)  # type: ignore[no-untyped-call]
-    return coefficients.flatten(2)
+    plane: Tensor = _Forward.apply(x, levels) if x.requires_grad else _in_blocks(_analyse, x, levels)
+    return plane.flatten(2)
 
 
 def inverse(coefficients: Tensor, width: int, levels: int) -> Tensor:
     """The inverse: flat coefficients (batch, C, H·W) of rows of this width W → (batch, C, H, W)."""
-    x: Tensor = _Inverse.apply(coefficients.unflatten(2, (-1, width)), levels)  # type: ignore[no-untyped-call]
+    plane: Tensor = coefficients.unflatten(2, (-1, width))
+    x: Tensor = _Inverse.apply(plane, levels) if plane.requires_grad else _in_blocks(_synthesise, plane, levels)
     return x
 
 
@@ -68,41 +70,34 @@ class _Forward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, levels: int) -> Tensor:
         ctx.levels = levels
-        rows = at_least_fp32(x).flatten(0, 2)
-        coefficients = torch.empty_like(rows, memory_format=torch.contiguous_format)
-        count = _rows_at_once(rows, levels)
-        for chunk, out in zip(rows.split(count), coefficients.split(count), strict=True):
-            _analyse(chunk, levels, out)
-        return coefficients.view(x.shape).to(x.dtype)
+        return _in_blocks(_analyse, x, levels)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        x: Tensor = _Inverse.apply(gradients[0], ctx.levels)  # type: ignore[no-untyped-call]
-        return x, None
+        return inverse(gradients[0].flatten(2), gradients[0].shape[3], ctx.levels), None
 
 
 class _Inverse(torch.autograd.Function):
     """The inverse on (batch, C, H, W), whose gradient is the transform."""
 
     @staticmethod
-    def forward(ctx: Any, coefficients: Tensor, levels: int) -> Tensor:
+    def forward(ctx: Any, plane: Tensor, levels: int) -> Tensor:
         ctx.levels = levels
-        rows = at_least_fp32(coefficients).flatten(0, 2)
-        x = torch.empty_like(rows, memory_format=torch.contiguous_format)
-        count = _rows_at_once(rows, levels)
-        for chunk, out in zip(rows.split(count), x.split(count), strict=True):
-            _synthesise(_copy(chunk), levels, out)
-        return x.view(coefficients.shape).to(coefficients.dtype)
+        return _in_blocks(_synthesise, plane, levels)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        coefficients: Tensor = _Forward.apply(gradients[0], ctx.levels)  # type: ignore[no-untyped-call]
-        return coefficients, None
+        return forward(gradients[0], ctx.levels).view_as(gradients[0]), None
 
 
-def _rows_at_once(rows: Tensor, levels: int) -> int:
-    """How many rows (n, W) stay in a processor's caches together: a multiple of 2^levels."""
-    return max(1, _VALUES_AT_ONCE // rows.shape[1] >> levels) << levels
+def _in_blocks(transform: Callable[[Tensor, int, Tensor], None], x: Tensor, levels: int) -> Tensor:
+    """Transforms (batch, C, H, W) some rows at a time, as many as stay in caches, in fp32 at least."""
+    rows = at_least_fp32(x).flatten(0, 2)
+    result = torch.empty_like(rows, memory_format=torch.contiguous_format)
+    count = max(1, _VALUES_AT_ONCE // rows.shape[1] >> levels) << levels
+    for block, out in zip(rows.split(count), result.split(count), strict=True):
+        transform(block, levels, out)
+    return result.view(x.shape).to(x.dtype)
 
 
 def _analyse(x: Tensor, levels: int, out: Tensor) -> None:
@@ -122,15 +117,16 @@ def _analyse(x: Tensor, levels: int, out: Tensor) -> None:
 
 
 def _synthesise(coefficients: Tensor, levels: int, out: Tensor) -> None:
-    """Coefficients (n, W), contiguous, which are written over → rows `out` (n, W)."""
+    """Coefficients (n, W) → rows `out` (n, W), which may be the same memory."""
     if levels == 0:
         out.copy_(coefficients)
         return
+    plane = coefficients.clone(memory_format=torch.contiguous_format)
     if levels > 1:
-        low = coefficients[0::2, 1::2]
-        _synthesise(_copy(low), levels - 1, low)
-    _columns(coefficients).mul_(0.5 - 0.5j)
-    sums, differences = coefficients[0::2], coefficients[1::2]
+        low = plane[0::2, 1::2]
+        _synthesise(low, levels - 1, low)
+    _columns(plane).mul_(0.5 - 0.5j)
+    sums, differences = plane[0::2], plane[1::2]
     torch.add(sums, differences, out=out[0::2])
     torch.sub(sums, differences, out=out[1::2])
 
@@ -138,11 +134,6 @@ def _synthesise(coefficients: Tensor, levels: int, out: Tensor) -> None:
 def _columns(rows: Tensor) -> Tensor:
     """A contiguous tensor's pairs of neighbouring columns, as complex numbers: (n, W) → a view (n, W/2)."""
     return rows.view(rows.dtype.to_complex())
-
-
-def _copy(x: Tensor) -> Tensor:
-    """A contiguous copy, also of what is contiguous."""
-    return x.clone(memory_format=torch.contiguous_format)
 
 
 def pad(x: Tensor, levels: int) -> Tensor:

@@ -36,16 +36,17 @@ def energies(coefficients: Tensor) -> Tensor:
     whatever others it is computed, which a reduction's loops do not promise.
     """
     energy = coefficients.detach().float().square()
-    while (channels := energy.shape[1]) > 1:
-        half = channels // 2
-        energy[:, :half] += energy[:, channels - half :]
-        energy = energy[:, : channels - half]
+    while energy.shape[1] > 1:
+        energy, others = energy.chunk(2, dim=1)
+        energy.narrow(1, 0, others.shape[1]).add_(others)
     return energy
 
 
 def largest(energy: Tensor, count: int) -> Tensor:
-    """Marks the `count` largest along the last dimension, of equal ones the first: (…, positions) → bool. What is not a
-    number counts as infinite."""
+    """Marks the `count` largest along the last dimension, or all where they are fewer, of equal ones the first:
+    (…, positions) → bool. What is not a number counts as infinite."""
+    if count >= energy.shape[-1]:
+        return torch.ones_like(energy, dtype=torch.bool)
     energy = energy.nan_to_num(torch.inf, torch.inf)
     least = energy.kthvalue(energy.shape[-1] - count + 1, dim=-1, keepdim=True).values
     above, equal = energy > least, energy == least

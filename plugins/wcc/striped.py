@@ -108,7 +108,7 @@ class RunningSelection:
     def _marked(self, energies: list[Tensor]) -> list[Tensor]:
         """Marks the k largest of all, of equal ones those that came first."""
         every = torch.cat(energies)
-        return list(largest(every, min(self._codec.count, len(every))).split([len(each) for each in energies]))
+        return list(largest(every, self._codec.count).split([len(each) for each in energies]))
 
     def _stored(self, kept: Tensor, dtype: torch.dtype) -> Tensor:
         """Coefficients in the fewest bytes that hold what a payload holds of them."""
