@@ -53,14 +53,18 @@ def coarsest_first(height: int, width: int, levels: int) -> Tensor:
 
 def forward(x: Tensor, levels: int) -> Tensor:
     """The transform: (batch, C, H, W), both sides multiples of 2^levels → flat coefficients (batch, C, H·W)."""
-    plane: Tensor = _Forward.apply(x, levels) if x.requires_grad else _in_blocks(_analyse, x, levels)
+    if not x.requires_grad:  # an autograd function takes as long as a small map
+        return _in_blocks(_analyse, x, levels).flatten(2)
+    plane: Tensor = _Forward.apply(x, levels)  # type: ignore[no-untyped-call]
     return plane.flatten(2)
 
 
 def inverse(coefficients: Tensor, width: int, levels: int) -> Tensor:
     """The inverse: flat coefficients (batch, C, H·W) of rows of this width W → (batch, C, H, W)."""
     plane: Tensor = coefficients.unflatten(2, (-1, width))
-    x: Tensor = _Inverse.apply(plane, levels) if plane.requires_grad else _in_blocks(_synthesise, plane, levels)
+    if not plane.requires_grad:
+        return _in_blocks(_synthesise, plane, levels)
+    x: Tensor = _Inverse.apply(plane, levels)  # type: ignore[no-untyped-call]
     return x
 
 
