@@ -21,7 +21,7 @@ def two_copies(x: torch.Tensor) -> torch.Tensor:
 
 
 HAAR = {
-    "actbench": lambda x: haar.inverse(haar.forward(x, LEVELS), *x.shape[2:], LEVELS),
+    "actbench": lambda x: haar.inverse(haar.forward(x, LEVELS), x.shape[3], LEVELS),
     "ptwt": lambda x: ptwt.waverec2(ptwt.wavedec2(x, "haar", level=LEVELS), "haar"),
     "PyWavelets": lambda x: pywt.waverec2(pywt.wavedec2(x.numpy(), "haar", level=LEVELS), "haar"),
     "two copies": two_copies,

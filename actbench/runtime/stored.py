@@ -57,7 +57,8 @@ def writer(stage: Encode, batch: int, height: int) -> Writer:
 class _RowsWriter(Writer):
     def __init__(self, codec: Rows, batch: int) -> None:
         self._codec = codec
-        self._begin(codec.first_head(batch) if isinstance(codec, Attempts) else NO_HEAD)
+        self._attempts = codec if isinstance(codec, Attempts) else None
+        self._begin(self._attempts.first_head(batch) if self._attempts else NO_HEAD)
 
     def _begin(self, head: Payload) -> None:
         self._head = head
@@ -67,15 +68,15 @@ class _RowsWriter(Writer):
     @override
     def add(self, x: Tensor, rows: Span) -> None:
         stripe = self._codec.encode_rows(x, self._head)
-        if isinstance(self._codec, Attempts):
+        if self._attempts:
             bits = _bits_without_lengths(stripe)
             self._bits = bits if self._bits is None else self._bits + bits
         self._stored.stripes.append((rows, PackedPayload.of(stripe)))
 
     @override
     def finish(self) -> StoredMap | None:
-        if isinstance(self._codec, Attempts) and self._bits is not None:
-            head = self._codec.next_head(self._head, self._bits)
+        if self._attempts and self._bits is not None:
+            head = self._attempts.next_head(self._head, self._bits)
             if head is not None:
                 self._begin(head)
                 return None

@@ -17,12 +17,13 @@ from actbench.runtime.shapes import Values, works_in_rows
 from actbench.runtime.spans import Span
 
 Stripe = int | Literal["auto", "off"]
-"""Rows of a stripe; `auto` for as many as fit into a part of a cache; `off` for whole maps."""
+"""Rows of a stripe; `auto` for as many as take a small part of the network's memory; `off` for whole maps."""
 
 _BYTES = 4
-_CACHE = 1 << 20
+_MOST = 1 << 23
 _PART = 16
-"""What a stripe computes takes at most one part of so many of the largest step's fp32 tensors, and a cache's bytes."""
+"""What is computed of a stripe takes at most `_MOST` bytes, and one part of so many of twice the largest tensor, which
+an fp32 network has in memory."""
 
 Ends = list[int]
 
@@ -116,7 +117,7 @@ class Striping:
     @property
     def _limit(self) -> int:
         shapes = [shape for shape in self._values.values() if isinstance(shape, tuple) and len(shape) == 4]
-        return min(_CACHE, 2 * _BYTES * max(map(math.prod, shapes)) // _PART)
+        return min(_MOST, 2 * _BYTES * max(map(math.prod, shapes)) // _PART)
 
     def _height(self, node: fx.Node) -> int:
         return int(self._values[node][2])

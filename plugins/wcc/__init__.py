@@ -12,7 +12,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="wcc",
             title="WCC: joint top-k of Haar wavelet coefficients",
             target="actbench_plugins.wcc.method:WaveletCompression",
-            version="1",
+            version="2",
             tracks=("inference", "training"),
             paper="Finder, Zohav, Ashkenazi, Treister, NeurIPS 2022, arXiv 2205.12268",
             learnable=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,6 +27,7 @@ class WaveletCodec(Codec):
         self, fmap: FeatureMap, transform: Transform, selection: str, count: int, quantizer: UniformQuantizer | None
     ) -> None:
         super().__init__()
+        self.channels = fmap.channels
         self.size = (fmap.height, fmap.width)
         self.transform = transform
         self.selection = selection
@@ -37,7 +37,7 @@ class WaveletCodec(Codec):
     def encode(self, x: Tensor) -> Payload:
         exact = at_least_fp32(x)
         coefficients = self.transform(haar.pad(exact, self.transform.levels))
-        index = choose(self.selection, coefficients, self.count)
+        index = choose(self.selection, coefficients, self.count, self.transform)
         kept = coefficients.gather(2, index.expand(-1, coefficients.shape[1], -1))
         fields: dict[str, Field] = {}
         if self.selection not in STATIC:
@@ -91,12 +91,12 @@ class WaveletCodec(Codec):
     def _index(self, payload: Payload) -> Tensor:
         """The positions (batch, groups, count) of the kept coefficients."""
         if self.selection in STATIC:
-            fixed = static_positions(self.selection, self.transform.positions, self.count)
+            fixed = static_positions(self.selection, self.transform, self.count)
             return fixed.to(payload["kept"].device).expand(payload.batch, 1, -1)
         return from_field(payload["where"], self.count, self.transform.positions)
 
     def _restore(self, kept: Tensor, payload: Payload) -> Tensor:
         """The map whose coefficients are these at their positions, and zero elsewhere."""
-        plane = torch.zeros(*kept.shape[:2], self.transform.positions, dtype=kept.dtype, device=kept.device)
-        plane = plane.scatter(2, self._index(payload).expand(-1, kept.shape[1], -1), kept)
+        plane = kept.new_zeros(*kept.shape[:2], self.transform.positions)
+        plane.scatter_(2, self._index(payload).expand(-1, kept.shape[1], -1), kept)
         return self.transform.inverse(plane)[:, :, : self.size[0], : self.size[1]]

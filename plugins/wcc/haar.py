@@ -1,27 +1,31 @@
-"""The orthonormal two-dimensional Haar transform, as butterflies on reshaped views over a flat list of bands.
+"""The orthonormal two-dimensional Haar transform, in place: each square's coefficients stand where its values stood.
 
 For one level, on the four values of each 2×2 square,
 
-    low        = (a + b + c + d) / 2        a b
-    horizontal = (a + b − c − d) / 2        c d
-    vertical   = (a − b + c − d) / 2
-    diagonal   = (a − b − c + d) / 2
+    a b   →   vertical  low              low      = (a + b + c + d) / 2    horizontal = (a + b − c − d) / 2
+    c d       diagonal  horizontal       vertical = (a − b + c − d) / 2    diagonal   = (a − b − c + d) / 2
 
-and the next level transforms `low`. The transform is orthogonal: energy stays, the inverse is the transpose. Any order
-of the coefficients would do for a codec; here they are flat, (batch, C, H·W), coarsest band first:
+and the next level transforms the low values, in their places. The transform is orthogonal: energy stays, the inverse is
+the transpose. Any order of the coefficients would do for a codec; in this one nothing reaches past 2^levels rows, and a
+map's coefficients, flat (batch, C, H·W), are those of its rows one below the other.
 
-    low_L, horizontal_L, vertical_L, diagonal_L, horizontal_{L−1}, …, diagonal_1
+Rows are added and subtracted. Two neighbouring columns are a complex number, p + iq, and their sum and difference are
+one product: (p + iq)·(1 + i)/2 = (p − q)/2 + i(p + q)/2. Half of a number is exact: a level rounds twice, and in no
+other way wherever a value lies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-_VALUES_AT_ONCE = 1 << 20
+from actbench.codec.quantizers import at_least_fp32
+
+_VALUES_AT_ONCE = 1 << 18
 """Values that stay in a processor's caches with all that is made of them."""
 
 
@@ -36,107 +40,111 @@ def padded_size(height: int, width: int, levels: int) -> tuple[int, int]:
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
+def coarsest_first(height: int, width: int, levels: int) -> Tensor:
+    """The positions (H·W,) of a map's coefficients: low ones, then level by level, the finest last."""
+    fineness = torch.empty(height, width)
+    squares = fineness
+    for level in range(levels):
+        squares.fill_(-level)
+        squares = squares[0::2, 1::2]
+    squares.fill_(-levels)
+    return fineness.flatten().argsort(stable=True)
+
+
 def forward(x: Tensor, levels: int) -> Tensor:
     """The transform: (batch, C, H, W), both sides multiples of 2^levels → flat coefficients (batch, C, H·W)."""
-    coefficients: Tensor = _Forward.apply(x, levels)  # type: ignore[no-untyped-call]
-    return coefficients
+    if not x.requires_grad:  # an autograd function takes as long as a small map
+        return _in_blocks(_analyse, x, levels).flatten(2)
+    plane: Tensor = _Forward.apply(x, levels)  # type: ignore[no-untyped-call]
+    return plane.flatten(2)
 
 
-def inverse(coefficients: Tensor, height: int, width: int, levels: int) -> Tensor:
-    """The inverse: flat coefficients (batch, C, H·W) of a map of height × width → (batch, C, H, W)."""
-    x: Tensor = _Inverse.apply(coefficients, height, width, levels)  # type: ignore[no-untyped-call]
+def inverse(coefficients: Tensor, width: int, levels: int) -> Tensor:
+    """The inverse: flat coefficients (batch, C, H·W) of rows of this width W → (batch, C, H, W)."""
+    plane: Tensor = coefficients.unflatten(2, (-1, width))
+    if not plane.requires_grad:
+        return _in_blocks(_synthesise, plane, levels)
+    x: Tensor = _Inverse.apply(plane, levels)  # type: ignore[no-untyped-call]
     return x
 
 
 class _Forward(torch.autograd.Function):
-    """The transform, whose gradient is its inverse, as that of any orthogonal one."""
+    """The transform of (batch, C, H, W), whose gradient is its inverse, as that of any orthogonal one."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, levels: int) -> Tensor:
-        ctx.arguments = (x.shape[2], x.shape[3], levels)
-        planes = x.flatten(0, 1)
-        coefficients = planes.new_empty(len(planes), x.shape[2] * x.shape[3])
-        count = _planes_at_once(planes)
-        for chunk, out in zip(planes.split(count), coefficients.split(count), strict=True):
-            _analyse(chunk, levels, out)
-        result: Tensor = coefficients.unflatten(0, x.shape[:2])
-        return result
+        ctx.levels = levels
+        return _in_blocks(_analyse, x, levels)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return inverse(gradients[0], *ctx.arguments), None
+        return inverse(gradients[0].flatten(2), gradients[0].shape[3], ctx.levels), None
 
 
 class _Inverse(torch.autograd.Function):
-    """The inverse, whose gradient is the transform."""
+    """The inverse on (batch, C, H, W), whose gradient is the transform."""
 
     @staticmethod
-    def forward(ctx: Any, coefficients: Tensor, height: int, width: int, levels: int) -> Tensor:
+    def forward(ctx: Any, plane: Tensor, levels: int) -> Tensor:
         ctx.levels = levels
-        flat = coefficients.flatten(0, 1)
-        planes = flat.new_empty(len(flat), height, width)
-        count = _planes_at_once(planes)
-        for chunk, out in zip(flat.split(count), planes.split(count), strict=True):
-            _synthesise(chunk, levels, out)
-        result: Tensor = planes.unflatten(0, coefficients.shape[:2])
-        return result
+        return _in_blocks(_synthesise, plane, levels)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        return forward(gradients[0], ctx.levels), None, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return forward(gradients[0], ctx.levels).view_as(gradients[0]), None
 
 
-def _planes_at_once(planes: Tensor) -> int:
-    """How many planes stay in a processor's caches together, one at least."""
-    return max(1, _VALUES_AT_ONCE // max(1, planes[0].numel() if len(planes) else 1))
+def _in_blocks(transform: Callable[[Tensor, int, Tensor], None], x: Tensor, levels: int) -> Tensor:
+    """Transforms (batch, C, H, W) some rows at a time, as many as stay in caches, in fp32 at least."""
+    rows = at_least_fp32(x).flatten(0, 2)
+    result = torch.empty_like(rows, memory_format=torch.contiguous_format)
+    count = max(1, _VALUES_AT_ONCE // rows.shape[1] >> levels) << levels
+    for block, out in zip(rows.split(count), result.split(count), strict=True):
+        transform(block, levels, out)
+    return result.view(x.shape).to(x.dtype)
 
 
 def _analyse(x: Tensor, levels: int, out: Tensor) -> None:
-    """Planes (n, H, W) → `out` (n, H·W). Halves come with means, and need no pass of their own."""
-    for _ in range(levels):
-        mean = torch.lerp(x[:, 0::2], x[:, 1::2], 0.5)
-        difference = x[:, 0::2] - mean
-        bands = _bands(out, x.shape[1] // 2, x.shape[2] // 2)
-        torch.add(difference[:, :, 0::2], difference[:, :, 1::2], out=bands[:, 0])
-        torch.sub(mean[:, :, 0::2], mean[:, :, 1::2], out=bands[:, 1])
-        torch.sub(difference[:, :, 0::2], difference[:, :, 1::2], out=bands[:, 2])
-        x = mean[:, :, 0::2] + mean[:, :, 1::2]
-    out[:, : x.shape[1] * x.shape[2]] = x.flatten(1)
+    """Rows (n, W) → coefficients `out` (n, W), contiguous."""
+    if levels == 0:
+        out.copy_(x)
+        return
+    top, bottom = x[0::2], x[1::2]
+    torch.add(top, bottom, out=out[0::2])
+    torch.sub(top, bottom, out=out[1::2])
+    _columns(out).mul_(0.5 + 0.5j)
+    if levels > 1:
+        low = out[0::2, 1::2]
+        coarser = low.new_empty(low.shape)
+        _analyse(low, levels - 1, coarser)
+        low.copy_(coarser)
 
 
 def _synthesise(coefficients: Tensor, levels: int, out: Tensor) -> None:
-    """Flat coefficients (n, H·W) → `out` (n, H, W)."""
-    height, width = out.shape[1] >> levels, out.shape[2] >> levels
-    x = coefficients[:, : height * width].unflatten(1, (height, width))
-    for _ in range(levels):
-        horizontal, vertical, diagonal = _bands(coefficients, height, width).unbind(1)
-        total, difference = _interleaved(x, vertical), _interleaved(horizontal, diagonal)
-        height, width = 2 * height, 2 * width
-        x = out if height == out.shape[1] else out.new_empty(len(out), height, width)
-        torch.lerp(total, difference, 0.5, out=x[:, 0::2])
-        torch.sub(total, x[:, 0::2], out=x[:, 1::2])
-    if not levels:
-        out.copy_(x)
+    """Coefficients (n, W) → rows `out` (n, W), which may be the same memory."""
+    if levels == 0:
+        out.copy_(coefficients)
+        return
+    plane = coefficients.clone(memory_format=torch.contiguous_format)
+    if levels > 1:
+        low = plane[0::2, 1::2]
+        _synthesise(low, levels - 1, low)
+    _columns(plane).mul_(0.5 - 0.5j)
+    sums, differences = plane[0::2], plane[1::2]
+    torch.add(sums, differences, out=out[0::2])
+    torch.sub(sums, differences, out=out[1::2])
 
 
-def _bands(coefficients: Tensor, height: int, width: int) -> Tensor:
-    """A level's horizontal, vertical and diagonal bands, (n, 3, height, width)."""
-    size = height * width
-    bands: Tensor = coefficients[:, size : 4 * size].unflatten(1, (3, height, width))
-    return bands
-
-
-def _interleaved(a: Tensor, b: Tensor) -> Tensor:
-    """Planes of twice the width: a + b in the even columns, a − b in the odd ones."""
-    columns = a.new_empty(*a.shape, 2)
-    torch.add(a, b, out=columns[..., 0])
-    torch.sub(a, b, out=columns[..., 1])
-    return columns.flatten(2)
+def _columns(rows: Tensor) -> Tensor:
+    """A contiguous tensor's pairs of neighbouring columns, as complex numbers: (n, W) → a view (n, W/2)."""
+    return rows.view(rows.dtype.to_complex())
 
 
 def pad(x: Tensor, levels: int) -> Tensor:
     """A map (batch, C, H, W) with the last row and column repeated up to multiples of 2^levels."""
     height, width = padded_size(x.shape[2], x.shape[3], levels)
+    if (height, width) == x.shape[2:]:
+        return x
     # In this order: `functional.pad` takes the last dimension, the width, first.
     padded: Tensor = functional.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")
     return padded

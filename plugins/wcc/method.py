@@ -12,7 +12,8 @@ from actbench.recipe import Recipe, RecipeName
 from actbench_plugins.wcc import haar
 from actbench_plugins.wcc.codec import WaveletCodec
 from actbench_plugins.wcc.positions import choose, side_bits
-from actbench_plugins.wcc.transforms import build
+from actbench_plugins.wcc.striped import StripedWaveletCodec
+from actbench_plugins.wcc.transforms import Transform, build
 
 _IMAGES = 16
 """Images of the calibration sample on which candidates are compared."""
@@ -26,13 +27,14 @@ class WaveletCompression(Method):
         return Recipe(gradual=name == "paper" or self.options["schedule"] == "gradual")
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        selection, wavelet, levels = (self.options[name] for name in ("selection", "wavelet", "levels"))
-        transform = build(str(wavelet), fmap.height, fmap.width, int(levels))
-        counts = _counts(fmap, str(selection), transform.positions, allowance)
+        selection, wavelet = (str(self.options[name]) for name in ("selection", "wavelet"))
+        transform = build(wavelet, fmap.height, fmap.width, int(self.options["levels"]))
+        counts = _counts(fmap, selection, transform.positions, allowance)
         images = stats.after.sample[:_IMAGES]
         coefficients = transform(haar.pad(images, transform.levels))
+        form = StripedWaveletCodec if selection == "joint" and transform.by_rows else WaveletCodec
         codecs = [
-            WaveletCodec(fmap, transform, str(selection), count, _quantizer(coefficients, str(selection), count, width))
+            form(fmap, transform, selection, count, _quantizer(coefficients, selection, count, width, transform))
             for width, count in counts.items()
         ]
         with torch.no_grad():
@@ -63,11 +65,13 @@ def most_kept(selection: str, channels: int, positions: int, width: int, bits: i
     return low
 
 
-def _quantizer(coefficients: Tensor, selection: str, count: int, width: int) -> UniformQuantizer | None:
+def _quantizer(
+    coefficients: Tensor, selection: str, count: int, width: int, transform: Transform
+) -> UniformQuantizer | None:
     """One clip for all sub-bands and channels, calibrated on the coefficients that are kept, with a code for zero."""
     if width == FLOAT_BITS:
         return None
-    index = choose(selection, coefficients, count).expand(-1, coefficients.shape[1], -1)
+    index = choose(selection, coefficients, count, transform).expand(-1, coefficients.shape[1], -1)
     low, high = least_squares_clip(coefficients.gather(2, index), width)
     return UniformQuantizer(width, *zero_on_grid(low, high, width))
 

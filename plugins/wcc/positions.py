@@ -10,31 +10,63 @@ import torch
 from torch import Tensor
 
 from actbench.codec import Field, unsigned
+from actbench_plugins.wcc.transforms import Transform
 
 SELECTIONS = ("joint", "channel", "low", "random")
 STATIC = ("low", "random")
 
 
-def choose(selection: str, coefficients: Tensor, count: int) -> Tensor:
+def choose(selection: str, coefficients: Tensor, count: int, transform: Transform) -> Tensor:
     """The positions kept: (batch, C, positions) → (batch, groups, count) int64, ascending; one group, or one a channel.
 
     `joint`: the positions with the largest `Σ_channels y²`, over all sub-bands and levels together, one set a sample,
     shared by all channels (Finder et al., section 3).
     """
     if selection in STATIC:
-        fixed = static_positions(selection, coefficients.shape[2], count).to(coefficients.device)
+        fixed = static_positions(selection, transform, count).to(coefficients.device)
         return fixed.expand(len(coefficients), 1, -1)
+    energy = energies(coefficients) if selection == "joint" else coefficients.detach().float().square()
+    return numbers(largest(energy, count), count)
+
+
+def energies(coefficients: Tensor) -> Tensor:
+    """`Σ_channels y²` in fp32: (batch, C, positions) → (batch, 1, positions).
+
+    Half of the channels is added to the other half until one is left: a position has the same sum to the bit beside
+    whatever others it is computed, which a reduction's loops do not promise.
+    """
     energy = coefficients.detach().float().square()
-    if selection == "joint":
-        energy = energy.sum(1, keepdim=True)
-    return energy.topk(count, dim=2, sorted=False).indices.sort(2).values
+    while energy.shape[1] > 1:
+        energy, others = energy.chunk(2, dim=1)
+        energy.narrow(1, 0, others.shape[1]).add_(others)
+    return energy
 
 
-def static_positions(selection: str, positions: int, count: int) -> Tensor:
-    """Positions (count,), ascending: the first, which are the coarsest, or random ones, the same always."""
-    if selection == "low":
-        return torch.arange(count)
-    return torch.randperm(positions, generator=torch.Generator().manual_seed(0))[:count].sort().values
+def largest(energy: Tensor, count: int) -> Tensor:
+    """Marks the `count` largest along the last dimension, or all where they are fewer, of equal ones the first:
+    (…, positions) → bool. What is not a number counts as infinite."""
+    if count >= energy.shape[-1]:
+        return torch.ones_like(energy, dtype=torch.bool)
+    energy = energy.nan_to_num(torch.inf, torch.inf)
+    least = energy.kthvalue(energy.shape[-1] - count + 1, dim=-1, keepdim=True).values
+    above, equal = energy > least, energy == least
+    return above | (equal & (equal.cumsum(-1) <= count - above.sum(-1, keepdim=True)))
+
+
+def numbers(marked: Tensor, count: int) -> Tensor:
+    """The positions that are marked, `count` in each group: (batch, groups, positions) → (batch, groups, count) int64,
+    ascending."""
+    return marked.nonzero()[:, 2].reshape(*marked.shape[:2], count)
+
+
+def static_positions(selection: str, transform: Transform, count: int) -> Tensor:
+    """Positions (count,), ascending: the coarsest, or random ones, the same always."""
+    order = transform.coarsest_first() if selection == "low" else _shuffled(transform.positions)
+    return order[:count].sort().values
+
+
+def _shuffled(positions: int) -> Tensor:
+    return torch.randperm(positions, generator=torch.Generator().manual_seed(0))
 
 
 def index_bits(positions: int) -> int:
@@ -67,4 +99,4 @@ def from_field(values: Tensor, count: int, positions: int) -> Tensor:
     """The ascending positions (batch, groups, count) that `to_field` stored."""
     if not uses_bitmap(count, positions):
         return values.long()
-    return values.nonzero()[:, 2].reshape(*values.shape[:2], count)
+    return numbers(values, count)

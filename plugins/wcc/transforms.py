@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy
 import pywt
@@ -17,7 +18,11 @@ HAAR_OPERATIONS = 32
 
 
 class Transform(nn.Module, ABC):
-    """A linear, invertible map of a padded plane, height × width, to flat coefficients, the coarsest band first."""
+    """A linear, invertible map of a padded plane, height × width, to flat coefficients."""
+
+    by_rows: ClassVar[bool] = False
+    """Whether 2^levels rows are transformed by themselves: the coefficients of a plane are then those of its rows, one
+    below the other, and `forward` and `inverse` take planes of fewer rows as well."""
 
     def __init__(self, height: int, width: int, levels: int) -> None:
         super().__init__()
@@ -37,6 +42,10 @@ class Transform(nn.Module, ABC):
     def inverse(self, coefficients: Tensor) -> Tensor:
         """The plane of these coefficients: (batch, C, positions) → (batch, C, height, width)."""
 
+    def coarsest_first(self) -> Tensor:
+        """The positions (positions,), those of the coarsest band first."""
+        return torch.arange(self.positions)
+
     def operations(self, channels: int) -> int:
         """Bit operations, forward and inverse, beyond the products that a FLOP counter sees."""
         return 0
@@ -45,11 +54,16 @@ class Transform(nn.Module, ABC):
 class Haar(Transform):
     """The paper's transform: orthonormal Haar wavelets, in butterflies."""
 
+    by_rows = True
+
     def forward(self, x: Tensor) -> Tensor:
         return haar.forward(x, self.levels)
 
     def inverse(self, coefficients: Tensor) -> Tensor:
-        return haar.inverse(coefficients, self.height, self.width, self.levels)
+        return haar.inverse(coefficients, self.width, self.levels)
+
+    def coarsest_first(self) -> Tensor:
+        return haar.coarsest_first(self.height, self.width, self.levels)
 
     def operations(self, channels: int) -> int:
         values = channels * self.positions
@@ -58,7 +72,8 @@ class Haar(Transform):
 
 class FilterBank(Transform):
     """Another wavelet, as one matrix a level and side, with periodic borders: then every even size has an exact
-    inverse, and an orthogonal wavelet an orthogonal matrix. Dense products: right, not fast."""
+    inverse, and an orthogonal wavelet an orthogonal matrix. The coarsest band comes first. Dense products: right, not
+    fast."""
 
     def __init__(self, height: int, width: int, levels: int, wavelet: str) -> None:
         super().__init__(height, width, levels)
@@ -96,11 +111,14 @@ class FilterBank(Transform):
 class NoTransform(Transform):
     """No transform but the map's values themselves: a control."""
 
+    by_rows = True
+
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2)
 
     def inverse(self, coefficients: Tensor) -> Tensor:
-        return coefficients.reshape(*coefficients.shape[:2], self.height, self.width)
+        plane: Tensor = coefficients.unflatten(2, (-1, self.width))
+        return plane
 
 
 def build(wavelet: str, height: int, width: int, levels: int) -> Transform:

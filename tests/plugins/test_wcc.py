@@ -54,7 +54,7 @@ def test_positions_are_chosen_jointly_over_channels_and_for_each_image() -> None
     y[0, 0] = torch.tensor([3.0, 0.0, 0.0, 2.9])  # alone, channel 0 would take 0 and 3
     y[0, 1] = torch.tensor([0.0, 4.0, 0.0, 2.0])  # energies 9, 16, 0, 12.4
     y[1, 0] = torch.tensor([0.0, 0.0, 1.0, 1.0])
-    assert choose("joint", y, 2).tolist() == [[[1, 3]], [[2, 3]]]
+    assert choose("joint", y, 2, build("none", 2, 2, 0)).tolist() == [[[1, 3]], [[2, 3]]]
 
 
 @given(st.integers(1, 300), st.data())
@@ -156,7 +156,7 @@ def test_gradients_reach_kept_positions_only() -> None:
     codec = planned(x.detach(), 2 * 10 * 8 + 60, (8,))
     codec(x).square().sum().backward()
     gradient = haar.forward(x.grad, 3)
-    kept = choose("joint", haar.forward(x.detach(), 3), codec.count)[:, 0]
+    kept = choose("joint", haar.forward(x.detach(), 3), codec.count, codec.transform)[:, 0]
     dropped = torch.ones(64, dtype=torch.bool)
     dropped[kept[0]] = False
     assert gradient[0][:, dropped].abs().max() < 1e-6
