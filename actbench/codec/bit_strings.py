@@ -164,7 +164,9 @@ def zero_value_decode(stream: Stream, count: int, width: int) -> Tensor:
 
 
 def _gather(parts: Sequence[Tensor], stream: Stream, lengths: Tensor) -> Stream:
-    return Stream(torch.cat(list(parts)) if parts else stream.bits[:0], lengths)
+    """A stream of the parts, or a view of the only one."""
+    bits = parts[0] if len(parts) == 1 else torch.cat([stream.bits[:0], *parts])
+    return Stream(bits, lengths)
 
 
 def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,8 +181,8 @@ def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         sizes = sizes.to(dtype)
         values = values.to(dtype) & ((1 << sizes) - 1)
         while len(sizes) > 1 and 2 * longest <= most:
-            odd = (0, len(sizes) % 2)
-            values, sizes = functional.pad(values, odd), functional.pad(sizes, odd)
+            if len(sizes) % 2:
+                values, sizes = functional.pad(values, (0, 1)), functional.pad(sizes, (0, 1))
             values = (values[::2] << sizes[1::2]) | values[1::2]
             sizes, longest = sizes[::2] + sizes[1::2], 2 * longest
     return values, sizes

@@ -32,6 +32,9 @@ from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_star
 BLOCK = 8
 _ALL = 0b1111111
 
+_SYMBOLS_IN_ONE = 3
+"""Symbols of at most 8 bits that are put together in an integer of 32 bits."""
+
 _CLEARED, _RUN = 128, 129
 """What a plane may be beside a DBX: DBP = 0; of a run of all-zero DBX; and from there on its last, by its length."""
 
@@ -43,21 +46,17 @@ class BitPlane(Coder):
         nonzero = codes.bool()
         blocks, counts = _blocks(codes.to(code_type(width)), nonzero)
         first = Stream(to_bits(blocks[:, 0], width).flatten(), counts * width)
-        kinds = torch.stack(list(_kinds(_planes(blocks, width))), 1).flatten().int()
-        values, lengths = (table.to(kinds.device).index_select(0, kinds) for table in _symbols(width))
-        planes = symbols(values, lengths, counts * (width + 1))
-        return join(encode_flags(nonzero), join(first, planes))
+        return join(encode_flags(nonzero), join(first, _encode_planes(_planes(blocks, width), counts, width)))
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        flags, used = decode_flags(stream, count)
-        nonzeros = flags.count_nonzero(1)
-        counts = -(-nonzeros // BLOCK)
+        nonzero, amounts, used = decode_flags(stream, count)
+        counts = -(-amounts // BLOCK)
         first, planes = stream.divide(used)[1].divide(counts * width)
-        blocks = _restored(from_bits(first.bits.reshape(-1, width), width), _read_planes(planes, width), width)
-        images = zip(blocks.split(counts.tolist()), nonzeros.tolist(), strict=True)
-        values = torch.cat([blocks[0:0].flatten(), *(image.flatten()[:number] for image, number in images)])
-        codes = torch.zeros(flags.numel(), dtype=values.dtype, device=values.device)
-        return codes.scatter_(0, true_positions(flags), values).reshape(flags.shape)
+        blocks = _restored(from_bits(first.bits.reshape(-1, width), width), _decode_planes(planes, width), width)
+        images = zip(blocks.split(counts.tolist()), amounts.tolist(), strict=True)
+        values = torch.cat([blocks[0:0].flatten(), *(image.flatten()[:amount] for image, amount in images)])
+        codes = torch.zeros(len(used) * count, dtype=values.dtype, device=values.device)
+        return codes.scatter_(0, nonzero, values).reshape(len(used), count)
 
 
 def run_bits(width: int) -> int:
@@ -67,8 +66,9 @@ def run_bits(width: int) -> int:
 
 def _blocks(codes: Tensor, nonzero: Tensor) -> tuple[Tensor, Tensor]:
     """The non-zero values, (blocks, 8), and how many blocks each image (batch,) has."""
-    counts = nonzero.count_nonzero(1)
-    images = codes.flatten().index_select(0, true_positions(nonzero)).split(counts.tolist())
+    positions, ends = true_positions(nonzero), codes.shape[1] * torch.arange(len(codes) + 1, device=codes.device)
+    counts = torch.searchsorted(positions, ends).diff()
+    images = codes.flatten().index_select(0, positions).split(counts.tolist())
     filled = [values for image in images for values in (image, image[-1:].expand(-len(image) % BLOCK))]
     joined = torch.cat(filled) if filled else codes.flatten()
     return joined.reshape(-1, BLOCK), -(-counts // BLOCK)
@@ -113,6 +113,23 @@ def _transposed(rows: Tensor) -> Tensor:
     return matrix.view(torch.uint8).view(-1, 8)
 
 
+def _encode_planes(planes: Tensor, counts: Tensor, width: int) -> Stream:
+    """DBP (width + 1, blocks) → the symbols of the images, which have `counts` (batch,) blocks."""
+    kinds = _kinds(planes).int()
+    tables = (table.to(kinds.device).index_select(0, kinds.flatten()).view_as(kinds) for table in _symbols(width))
+    groups = [_in_one(*group) for group in zip(*(table.split(_SYMBOLS_IN_ONE) for table in tables), strict=True)]
+    values, lengths = (torch.stack(parts, 1).flatten() for parts in zip(*groups, strict=True))
+    return symbols(values, lengths, counts * len(groups))
+
+
+def _in_one(values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Symbols (planes, blocks) and their lengths → those of each block as one."""
+    value, length = values[0], lengths[0]
+    for next_value, next_length in zip(values[1:], lengths[1:], strict=True):
+        value, length = (value << next_length) | next_value, length + next_length
+    return value, length
+
+
 def _kinds(planes: Tensor) -> Tensor:
     """DBP (width + 1, blocks) → what each plane is written as. In numbers of 8 bits this is a small part of the work
     that comparisons are."""
@@ -128,11 +145,11 @@ def _kinds(planes: Tensor) -> Tensor:
     return changes + (_CLEARED - changes) * cleared + zero_planes + runs
 
 
-def _read_planes(stream: Stream, width: int) -> Tensor:
+def _decode_planes(stream: Stream, width: int) -> Tensor:
     """The symbols of a few images' blocks → DBP (width + 1, blocks), uint8."""
     begin = numbers_at(stream.bits, symbol_starts(stream, _automaton(width))[0], 8)
     changes, counts = (table.to(begin.device).index_select(0, begin) for table in _reading_tables(width))
-    planes = repeated(changes, counts).reshape(-1, width + 1).T.contiguous()
+    planes = torch.stack(repeated(changes, counts).reshape(-1, width + 1).unbind(1))
     kept = planes != _CLEARED
     for number in range(width + 1):
         if number:
@@ -155,7 +172,7 @@ def _symbols(width: int) -> tuple[Tensor, Tensor]:
     values[_RUN], lengths[_RUN] = 0, 0
     values[_RUN + 1], lengths[_RUN + 1] = 0b001, 3
     values[_RUN + 2 :], lengths[_RUN + 2 :] = (1 << run_bits(width)) | kinds[:width], 2 + run_bits(width)
-    return values.to(torch.uint8), lengths.to(torch.uint8)
+    return values.int(), lengths.int()
 
 
 def _automaton(width: int) -> Transitions:

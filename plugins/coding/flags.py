@@ -23,24 +23,25 @@ def encode_flags(flags: Tensor) -> Stream:
     begins, lengths, images = _runs(flags)
     full = (lengths - 1) >> RUN_BITS
     pieces = filled((lengths - 1) & (LONGEST_RUN - 1), full, LONGEST_RUN - 1)
+    sizes = torch.full((len(flags),), flags.shape[1], device=flags.device)
+    sizes.index_add_(0, images, _SIZE * (full + 1) - lengths)
+    bits = torch.ones(int(sizes.sum()), dtype=torch.uint8, device=flags.device)
     ones_before = repeated(begins - lengths.cumsum(0) + lengths, full + 1)
-    ones = flags.count_nonzero(1)
-    bits = torch.ones(int(ones.sum()) + _SIZE * len(pieces), dtype=torch.uint8, device=flags.device)
     first = ones_before + _SIZE * torch.arange(len(pieces), device=flags.device)
     positions = first[:, None] + torch.arange(_SIZE, device=flags.device)
     bits.scatter_(0, positions.flatten(), to_bits(pieces, _SIZE).flatten())
-    return Stream(bits, ones.index_add(0, images, _SIZE * (full + 1)))
+    return Stream(bits, sizes)
 
 
-def decode_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor]:
-    """The flags (images, count), uint8, and how many bits of its string (images,) each took. Of each string only a part
-    is searched for runs that, most often, holds them all."""
+def decode_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the ones are of images with `count` flags each, counted through all images; how many each image has; and
+    how many bits its string took. Of each string only a part is searched for runs that, most often, holds them all."""
     limit = count
     while True:
         head = stream.divide(stream.lengths.clamp(max=limit))[0]
-        begins, lengths, used = _read_runs(head, count)
+        begins, lengths, runs, used = _read_runs(head, count)
         if bool(((used <= head.lengths) | (head.lengths == stream.lengths)).all()):
-            return _ones_between(begins, lengths, count * len(used)).view(len(used), count), used
+            return _between(begins, lengths, count * len(used)), used - _SIZE * runs, used
         limit *= 2
 
 
@@ -55,27 +56,28 @@ def _runs(flags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return begins - image, ends - begins, image
 
 
-def _read_runs(stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where runs begin, counted through all images; their lengths; and how many bits of its string (images,) each image
-    takes, which is more than there are where a part is missing."""
+def _read_runs(stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where runs begin, counted through all images; their lengths; how many each image has; and how many bits of its
+    string it takes, which is more than there are where a part is missing."""
     positions = true_positions(symbol_marks(stream, prefix_code(RUN_BITS, (RUN_BITS, 0))) > stream.bits)
     lengths = numbers_at(stream.bits, positions + 1, RUN_BITS) + 1
-    counts = counts_within(positions, stream)
-    first, behind = counts.cumsum(0) - counts, counts.cumsum(0)
+    found = counts_within(positions, stream)
+    behind = found.cumsum(0)
+    first = behind - found
     ahead = functional.pad(lengths - _SIZE, (1, 0)).cumsum(0)  # codes that runs have more than bits
-    image_begins = count * torch.arange(len(counts), device=counts.device)
-    begins = positions + ahead[:-1] + repeated(image_begins - stream.starts - ahead[first], counts)
-    kept = begins < repeated(image_begins + count, counts)  # what follows an image's last code is not a run
-    before = functional.pad(kept.cumsum(0), (1, 0))
-    last = first + before[behind] - before[first]
-    ends = functional.pad(positions + _SIZE, (1, 0))[last] - stream.starts
-    used = torch.maximum(count + ahead[first] - ahead[last], ends.where(last > first, 0))
-    return begins[kept], lengths[kept], used
+    image_begins = count * torch.arange(len(found), device=found.device)
+    begins = positions + ahead[:-1] + repeated(image_begins - stream.starts - ahead[first], found)
+    kept = begins < repeated(image_begins + count, found)  # what follows an image's last code is not a run
+    kept_before = functional.pad(kept.cumsum(0), (1, 0))
+    runs = kept_before[behind] - kept_before[first]
+    ends = functional.pad(positions + _SIZE, (1, 0))[first + runs] - stream.starts
+    used = torch.maximum(count + ahead[first] - ahead[first + runs], ends.where(runs > 0, 0))
+    return begins[kept], lengths[kept], runs, used
 
 
-def _ones_between(begins: Tensor, lengths: Tensor, total: int) -> Tensor:
-    """Ones (total,), uint8, with zeros in runs."""
-    changes = functional.pad(torch.stack([begins, begins + lengths], 1).flatten(), (1, 1))
-    changes[-1] = total
-    spans = changes.diff()
-    return repeated((torch.arange(len(spans), device=spans.device) % 2 == 0).to(torch.uint8), spans)
+def _between(begins: Tensor, lengths: Tensor, total: int) -> Tensor:
+    """The positions below `total` that are in none of the runs."""
+    covered = functional.pad(lengths.cumsum(0), (1, 0))
+    outside = functional.pad(begins, (0, 1), value=total) - covered
+    positions = repeated(covered, outside.diff(prepend=outside.new_zeros(1)))
+    return positions.add_(torch.arange(len(positions), device=positions.device))
