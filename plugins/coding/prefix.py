@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from actbench.codec.bit_strings import Stream, true_positions
 
-_SEGMENT, _OVERLAP = 128, 32
-"""Bytes of a segment, and those at its end that are read beforehand."""
+_SHORTEST_SEGMENT, _LONGEST_SEGMENT = 16, 128
+"""Bytes of a segment."""
 
 Indices = NDArray[numpy.intp]
 
@@ -45,31 +46,34 @@ def symbol_marks(stream: Stream, code: Transitions) -> Tensor:
     next_state, begins = _tables(code)
     _read_all(indices, first, next_state)
     marks = numpy.unpackbits(begins.take(indices).T.reshape(-1))
-    starts = (8 * _SEGMENT * first).tolist()
+    starts = (8 * len(indices) * first).tolist()
     strings = [marks[start : start + length] for start, length in zip(starts, stream.lengths.tolist(), strict=True)]
     joined = strings[0] if len(strings) == 1 else numpy.concatenate([marks[:0], *strings])
     return torch.from_numpy(joined).to(stream.bits.device)
 
 
 def _segments(stream: Stream) -> tuple[Indices, Indices]:
-    """All strings in bytes, (_SEGMENT, segments), each beginning a new segment; and the `first` segment of each."""
-    sizes = -(-stream.lengths.cpu().numpy() // (8 * _SEGMENT))
-    first = numpy.cumsum(sizes) - sizes
-    padded = numpy.zeros((int(sizes.sum()), _SEGMENT), numpy.uint8)
+    """All strings in bytes, (bytes, segments), each beginning a new segment; and the `first` segment of each."""
+    # A step over all segments has a cost of its own, so that neither many steps nor many segments are best.
+    size = min(_LONGEST_SEGMENT, max(_SHORTEST_SEGMENT, math.isqrt(len(stream.bits) // 64)))
+    counts = -(-stream.lengths.cpu().numpy() // (8 * size))
+    first = numpy.cumsum(counts) - counts
+    padded = numpy.zeros((int(counts.sum()), size), numpy.uint8)
     for start, string in zip(first.tolist(), stream.strings(), strict=True):
         packed = numpy.packbits(string.cpu().numpy())
-        padded.reshape(-1)[_SEGMENT * start :][: len(packed)] = packed
+        padded.reshape(-1)[size * start :][: len(packed)] = packed
     return padded.T.astype(numpy.intp, order="C"), first
 
 
 def _read_all(segments: Indices, first: Indices, next_state: Indices) -> None:
-    """Turns each byte, (_SEGMENT, segments), into its index in the tables: 256 · the state before it + its value.
+    """Turns each byte, (bytes, segments), into its index in the tables: 256 · the state before it + its value.
 
-    All segments are read side by side. A segment is entered in the state in which the one before it ends when its last
-    bytes are read from state 0, as codes fall into step within a few symbols; those that were entered in another state
-    than the one before them ends in are read again, until none is.
+    All segments are read side by side. A segment is entered in the state in which the one before it ends when half of
+    it is read from state 0, as codes fall into step within a few symbols; those that were entered in another state than
+    the one before them ends in are read again, until none is.
     """
-    entry = _following(_read(segments[-_OVERLAP:].copy(), numpy.zeros(segments.shape[1], numpy.intp), next_state), first)
+    halves = segments[len(segments) // 2 :].copy()
+    entry = _following(_read(halves, numpy.zeros_like(halves[0]), next_state), first)
     ends = _read(segments, entry, next_state)
     while True:
         expected = _following(ends, first)
