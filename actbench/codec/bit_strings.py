@@ -93,6 +93,8 @@ def to_bits(values: Tensor, width: int) -> Tensor:
 
 def from_bits(bits: Tensor, width: int) -> Tensor:
     """Reads integers from their bits (..., width), the most significant first → (...) of `code_type(width)`."""
+    if width == 8:
+        return pack_bits(bits).view(bits.shape[:-1])
     values = torch.zeros(bits.shape[:-1], dtype=code_type(width), device=bits.device)
     for plane in range(width):
         values = (values << 1) | bits[..., plane]

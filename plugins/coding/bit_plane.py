@@ -18,7 +18,7 @@ values of all blocks stand before all symbols, which changes no length and leave
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import torch
 from torch import Tensor
@@ -86,12 +86,11 @@ def _planes(blocks: Tensor, width: int) -> Tensor:
 
 def _restored(first: Tensor, planes: Tensor, width: int) -> Tensor:
     """First values (blocks,) and DBP (width + 1, blocks) → values (blocks, 8)."""
-    columns = planes.new_zeros(len(_places(width)), len(first), 8)
-    for number, plane in enumerate(planes[1:].flip(0)):
-        columns[-1 - number // 8, :, 7 - number % 8] = plane
-    values = torch.zeros(len(first), BLOCK, dtype=first.dtype, device=first.device)
-    for place, part in zip(_places(width), columns, strict=True):
-        values |= _transposed(part).to(values.dtype) << place
+    places = _places(width)
+    filling = [torch.zeros_like(planes[0])] * (8 * len(places) - width)
+    parts = torch.stack([*filling, *planes[1:]], 1).split(8, 1)
+    differences = (_transposed(part).to(first.dtype) << place for place, part in zip(places, parts, strict=True))
+    values = reduce(torch.bitwise_or, differences)
     values[:, 0] = first
     for number in range(1, BLOCK):
         values[:, number] += values[:, number - 1]
@@ -150,11 +149,10 @@ def _decode_planes(stream: Stream, width: int) -> Tensor:
     begin = numbers_at(stream.bits, symbol_starts(stream, _automaton(width))[0], 8)
     changes, counts = (table.to(begin.device).index_select(0, begin) for table in _reading_tables(width))
     planes = torch.stack(repeated(changes, counts).reshape(-1, width + 1).unbind(1))
-    kept = planes != _CLEARED
-    for number in range(width + 1):
-        if number:
-            planes[number] ^= planes[number - 1]
-        planes[number] *= kept[number]
+    kept = 1 - (planes >> 7)  # _CLEARED alone has an eighth bit
+    previous = torch.zeros_like(planes[0])
+    for plane, keep in zip(planes, kept, strict=True):
+        previous = plane.bitwise_xor_(previous).mul_(keep)
     return planes
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actbench.codec.bit_strings import Stream, code_type, concatenate, pack_bits
 
-_CODES_AT_ONCE = 1 << 17
+_CODES_AT_ONCE = 1 << 19
 """Codes that stay in cache with all that is made of them."""
 
 

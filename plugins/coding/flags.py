@@ -38,7 +38,8 @@ def decode_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor]:
     how many bits its string took. Of each string only a part is searched for runs that, most often, holds them all."""
     limit = count
     while True:
-        head = stream.divide(stream.lengths.clamp(max=limit))[0]
+        heads = [stream.bits[:0], *(string[:limit] for string in stream.strings())]
+        head = Stream(torch.cat(heads), stream.lengths.clamp(max=limit))
         begins, lengths, runs, used = _read_runs(head, count)
         if bool(((used <= head.lengths) | (head.lengths == stream.lengths)).all()):
             return _between(begins, lengths, count * len(used)), used - _SIZE * runs, used
@@ -67,12 +68,12 @@ def _read_runs(stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor, Tens
     ahead = functional.pad(lengths - _SIZE, (1, 0)).cumsum(0)  # codes that runs have more than bits
     image_begins = count * torch.arange(len(found), device=found.device)
     begins = positions + ahead[:-1] + repeated(image_begins - stream.starts - ahead[first], found)
-    kept = begins < repeated(image_begins + count, found)  # what follows an image's last code is not a run
-    kept_before = functional.pad(kept.cumsum(0), (1, 0))
-    runs = kept_before[behind] - kept_before[first]
+    # What follows an image's last code is not a run.
+    kept = true_positions(begins < repeated(image_begins + count, found))
+    runs = torch.searchsorted(kept, behind) - torch.searchsorted(kept, first)
     ends = functional.pad(positions + _SIZE, (1, 0))[first + runs] - stream.starts
     used = torch.maximum(count + ahead[first] - ahead[first + runs], ends.where(runs > 0, 0))
-    return begins[kept], lengths[kept], runs, used
+    return begins.index_select(0, kept), lengths.index_select(0, kept), runs, used
 
 
 def _between(begins: Tensor, lengths: Tensor, total: int) -> Tensor:
