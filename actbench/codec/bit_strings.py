@@ -49,11 +49,11 @@ class Stream:
         strings = self.strings()
         return _gather([strings[i] for i in images.tolist()], self, self.lengths[images])
 
-    def divide(self, lengths: Tensor) -> tuple[Stream, Stream]:
-        """Divides each string in two: its first `lengths` (batch,) bits, and what follows them."""
-        rest = self.lengths - lengths
-        parts = self.bits.split(torch.stack([lengths, rest], 1).flatten().tolist())
-        return _gather(parts[0::2], self, lengths), _gather(parts[1::2], self, rest)
+    def divide(self, *lengths: Tensor) -> tuple[Stream, ...]:
+        """Divides each string: into parts of so many bits, (batch,) for each part, and what follows them."""
+        sizes = [*lengths, self.lengths - torch.stack(lengths).sum(0)]
+        parts = self.bits.split(torch.stack(sizes, 1).flatten().tolist())
+        return tuple(_gather(parts[number :: len(sizes)], self, size) for number, size in enumerate(sizes))
 
 
 def concatenate(streams: Sequence[Stream]) -> Stream:
@@ -61,10 +61,11 @@ def concatenate(streams: Sequence[Stream]) -> Stream:
     return Stream(torch.cat([stream.bits for stream in streams]), torch.cat([stream.lengths for stream in streams]))
 
 
-def join(first: Stream, second: Stream) -> Stream:
-    """Joins two streams of the same images: for each image its string in `first`, then its string in `second`."""
-    parts = [string for pair in zip(first.strings(), second.strings(), strict=True) for string in pair]
-    return _gather(parts, first, first.lengths + second.lengths)
+def join(*streams: Stream) -> Stream:
+    """Joins streams of the same images: for each image its string in the first one, then that in the second one, and so
+    on."""
+    parts = [string for strings in zip(*(stream.strings() for stream in streams), strict=True) for string in strings]
+    return _gather(parts, streams[0], torch.stack([stream.lengths for stream in streams]).sum(0))
 
 
 def symbols(values: Tensor, lengths: Tensor, counts: Tensor) -> Stream:

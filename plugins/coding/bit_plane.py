@@ -46,12 +46,12 @@ class BitPlane(Coder):
         nonzero = codes.bool()
         blocks, counts = _blocks(codes.to(code_type(width)), nonzero)
         first = Stream(to_bits(blocks[:, 0], width).flatten(), counts * width)
-        return join(encode_flags(nonzero), join(first, _encode_planes(_planes(blocks, width), counts, width)))
+        return join(encode_flags(nonzero), first, _encode_planes(_planes(blocks, width), counts, width))
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         nonzero, amounts, used = decode_flags(stream, count)
         counts = -(-amounts // BLOCK)
-        first, planes = stream.divide(used)[1].divide(counts * width)
+        _, first, planes = stream.divide(used, counts * width)
         blocks = _restored(from_bits(first.bits.reshape(-1, width), width), _decode_planes(planes, width), width)
         images = zip(blocks.split(counts.tolist()), amounts.tolist(), strict=True)
         values = torch.cat([blocks[0:0].flatten(), *(image.flatten()[:amount] for image, amount in images)])
