@@ -42,6 +42,9 @@ _CLEARED, _RUN = 128, 129
 class BitPlane(Coder):
     """Run-length code of zero or not, and bit-planes of the non-zero values' differences in blocks of 8."""
 
+    codes_at_once = 1 << 20
+    """More than stay in cache: the many small steps have a cost of their own."""
+
     def write(self, codes: Tensor, width: int) -> Stream:
         nonzero = codes.bool()
         blocks, counts = _blocks(codes.to(code_type(width)), nonzero)

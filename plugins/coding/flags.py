@@ -1,5 +1,5 @@
-"""Run-length code of flags: a one is `1`, and a run of 1 to 16 zeros is `0` and 4 bits. A longer run is cut into runs of
-16 and a last one."""
+"""Run-length code of flags: a one is `1`, and a run of 1 to 16 zeros is `0` and 4 bits. Longer runs are cut into
+runs of 16 and a last one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def decode_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _runs(flags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the runs of zeros in flags (batch, n) begin, counted through all images; their lengths; and their images."""
+    """Where the runs of zeros in flags (batch, n) begin, counted through all images; their lengths and images."""
     images, count = flags.shape
     closed = flags.new_ones(1 + images * (count + 1))
     closed[1:].view(images, count + 1)[:, :count] = flags

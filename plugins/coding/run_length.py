@@ -39,4 +39,4 @@ class RunLength(Coder):
         codes = torch.zeros(len(stream.lengths) * count, dtype=code_type(width), device=starts.device)
         values = after_flag.index_select(0, written) >> (longest - width)
         codes.scatter_(0, positions.index_select(0, written), values.to(codes.dtype))
-        return codes.unflatten(0, (len(stream.lengths), count))
+        return codes.reshape(len(stream.lengths), count)
