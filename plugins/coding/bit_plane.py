@@ -36,7 +36,8 @@ _SYMBOLS_IN_ONE = 3
 """Symbols of at most 8 bits that are put together in an integer of 32 bits."""
 
 _CLEARED, _RUN = 128, 129
-"""What a plane may be beside a DBX: DBP = 0; of a run of all-zero DBX; and from there on its last, by its length."""
+"""What a plane is written as, if not as its DBX, 1 to 127: DBP = 0; nothing, inside a run of all-zero DBX; and in place
+of the run's last plane, the run, `_RUN` + its length."""
 
 
 class BitPlane(Coder):
@@ -57,7 +58,7 @@ class BitPlane(Coder):
         _, first, planes = stream.divide(used, counts * width)
         blocks = _restored(from_bits(first.bits.reshape(-1, width), width), _decode_planes(planes, width), width)
         images = zip(blocks.split(counts.tolist()), amounts.tolist(), strict=True)
-        values = torch.cat([blocks[0:0].flatten(), *(image.flatten()[:amount] for image, amount in images)])
+        values = torch.cat([blocks[:0].flatten(), *(image.flatten()[:amount] for image, amount in images)])
         codes = torch.zeros(len(used) * count, dtype=values.dtype, device=values.device)
         return codes.scatter_(0, nonzero, values).reshape(len(used), count)
 
