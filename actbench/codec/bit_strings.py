@@ -49,11 +49,11 @@ class Stream:
         strings = self.strings()
         return _gather([strings[i] for i in images.tolist()], self, self.lengths[images])
 
-    def divide(self, lengths: Tensor) -> tuple[Stream, Stream]:
-        """Divides each string in two: its first `lengths` (batch,) bits, and what follows them."""
-        rest = self.lengths - lengths
-        parts = self.bits.split(torch.stack([lengths, rest], 1).flatten().tolist())
-        return _gather(parts[0::2], self, lengths), _gather(parts[1::2], self, rest)
+    def divide(self, *lengths: Tensor) -> tuple[Stream, ...]:
+        """Divides each string: into parts of so many bits, (batch,) for each part, and what follows them."""
+        sizes = [*lengths, self.lengths - torch.stack(lengths).sum(0)]
+        parts = self.bits.split(torch.stack(sizes, 1).flatten().tolist())
+        return tuple(_gather(parts[number :: len(sizes)], self, size) for number, size in enumerate(sizes))
 
 
 def concatenate(streams: Sequence[Stream]) -> Stream:
@@ -61,10 +61,11 @@ def concatenate(streams: Sequence[Stream]) -> Stream:
     return Stream(torch.cat([stream.bits for stream in streams]), torch.cat([stream.lengths for stream in streams]))
 
 
-def join(first: Stream, second: Stream) -> Stream:
-    """Joins two streams of the same images: for each image its string in `first`, then its string in `second`."""
-    parts = [string for pair in zip(first.strings(), second.strings(), strict=True) for string in pair]
-    return _gather(parts, first, first.lengths + second.lengths)
+def join(*streams: Stream) -> Stream:
+    """Joins streams of the same images: for each image its string in the first one, then that in the second one, and so
+    on."""
+    parts = [string for strings in zip(*(stream.strings() for stream in streams), strict=True) for string in strings]
+    return _gather(parts, streams[0], torch.stack([stream.lengths for stream in streams]).sum(0))
 
 
 def symbols(values: Tensor, lengths: Tensor, counts: Tensor) -> Stream:
@@ -93,6 +94,8 @@ def to_bits(values: Tensor, width: int) -> Tensor:
 
 def from_bits(bits: Tensor, width: int) -> Tensor:
     """Reads integers from their bits (..., width), the most significant first → (...) of `code_type(width)`."""
+    if width == 8:
+        return pack_bits(bits).view(bits.shape[:-1])
     values = torch.zeros(bits.shape[:-1], dtype=code_type(width), device=bits.device)
     for plane in range(width):
         values = (values << 1) | bits[..., plane]
@@ -150,7 +153,9 @@ def zero_value_decode(stream: Stream, count: int, width: int) -> Tensor:
 
 
 def _gather(parts: Sequence[Tensor], stream: Stream, lengths: Tensor) -> Stream:
-    return Stream(torch.cat(list(parts)) if parts else stream.bits[:0], lengths)
+    """A stream of the parts, or a view of the only one."""
+    bits = parts[0] if len(parts) == 1 else torch.cat([stream.bits[:0], *parts])
+    return Stream(bits, lengths)
 
 
 def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,8 +170,8 @@ def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         sizes = sizes.to(dtype)
         values = values.to(dtype) & ((1 << sizes) - 1)
         while len(sizes) > 1 and 2 * longest <= most:
-            odd = (0, len(sizes) % 2)
-            values, sizes = functional.pad(values, odd), functional.pad(sizes, odd)
+            if len(sizes) % 2:
+                values, sizes = functional.pad(values, (0, 1)), functional.pad(sizes, (0, 1))
             values = (values[::2] << sizes[1::2]) | values[1::2]
             sizes, longest = sizes[::2] + sizes[1::2], 2 * longest
     return values, sizes

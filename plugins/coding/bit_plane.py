@@ -18,54 +18,49 @@ values of all blocks stand before all symbols, which changes no length and leave
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import torch
 from torch import Tensor
 
-from actbench.codec.bit_strings import Stream, code_type, from_bits, join, symbols, to_bits, true_positions
-from actbench_plugins.coding.coder import Coder, numbers_at, running_sums
+from actbench.codec.bit_strings import Stream, code_type, from_bits, join, pack_bits, symbols, to_bits, true_positions
+from actbench_plugins.coding.coder import Coder, numbers_at
+from actbench_plugins.coding.flags import decode_flags, encode_flags
+from actbench_plugins.coding.gaps import repeated
 from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
-from actbench_plugins.coding.run_length import encode_runs, read_runs
 
 BLOCK = 8
 _ALL = 0b1111111
+
+_SYMBOLS_IN_ONE = 3
+"""Symbols of at most 8 bits that are put together in an integer of 32 bits."""
+
+_CLEARED, _RUN = 128, 129
+"""What a plane is written as, if not as its DBX, 1 to 127: DBP = 0; nothing, inside a run of all-zero DBX; and in place
+of the run's last plane, the run, `_RUN` + its length."""
 
 
 class BitPlane(Coder):
     """Run-length code of zero or not, and bit-planes of the non-zero values' differences in blocks of 8."""
 
+    codes_at_once = 1 << 20
+    """More than stay in cache: the many small steps have a cost of their own."""
+
     def write(self, codes: Tensor, width: int) -> Stream:
-        blocks, counts = _blocks(codes)
-        first = Stream(to_bits(blocks[0], width).flatten(), counts * width)
-        values, lengths = _symbols(_planes(blocks, width), width)
-        planes = symbols(values.flatten(), lengths.flatten(), counts * (width + 1))
-        return join(encode_runs(codes, 0), join(first, planes))
+        nonzero = codes.bool()
+        blocks, counts = _blocks(codes.to(code_type(width)), nonzero)
+        first = Stream(to_bits(blocks[:, 0], width).flatten(), counts * width)
+        return join(encode_flags(nonzero), first, _encode_planes(_planes(blocks, width), counts, width))
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
-        flags, used = _read_flags(stream, count)
-        nonzeros = flags.count_nonzero(1)
-        blocks = -(-nonzeros // BLOCK)
-        first, planes = stream.divide(used)[1].divide(blocks * width)
-        starts = from_bits(first.bits.reshape(-1, width), width)
-        values = _restore(starts, _read_planes(planes, width), width).flatten()
-        numbers = running_sums(torch.ones_like(values), blocks * BLOCK)
-        is_code = numbers <= nonzeros.repeat_interleave(blocks * BLOCK)  # and not a filler of the last block
-        codes = torch.zeros(flags.numel(), dtype=code_type(width), device=values.device)
-        codes.scatter_(0, true_positions(flags), values.index_select(0, true_positions(is_code)).to(codes.dtype))
-        return codes.reshape(flags.shape)
-
-
-def _read_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor]:
-    """The flags of codes that are not zero, and how many bits they take at the strings' beginnings: of each string only
-    a part is searched for runs that, most often, holds them all."""
-    limit = 2 * count
-    while True:
-        head = stream.divide(stream.lengths.clamp(max=limit))[0]
-        flags, used = read_runs(head, count, 0)
-        if bool(((used < head.lengths) | (head.lengths == stream.lengths)).all()):
-            return flags, used
-        limit *= 2
+        nonzero, amounts, used = decode_flags(stream, count)
+        counts = -(-amounts // BLOCK)
+        _, first, planes = stream.divide(used, counts * width)
+        blocks = _restored(from_bits(first.bits.reshape(-1, width), width), _decode_planes(planes, width), width)
+        images = zip(blocks.split(counts.tolist()), amounts.tolist(), strict=True)
+        values = torch.cat([blocks[:0].flatten(), *(image.flatten()[:amount] for image, amount in images)])
+        codes = torch.zeros(len(used) * count, dtype=values.dtype, device=values.device)
+        return codes.scatter_(0, nonzero, values).reshape(len(used), count)
 
 
 def run_bits(width: int) -> int:
@@ -73,85 +68,113 @@ def run_bits(width: int) -> int:
     return (width - 1).bit_length()
 
 
-def _blocks(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """The non-zero values, (8, blocks), and how many blocks each image (batch,) has."""
-    nonzero = codes != 0
-    counts = nonzero.count_nonzero(1)
-    images = codes.flatten().index_select(0, true_positions(nonzero)).split(counts.tolist())
+def _blocks(codes: Tensor, nonzero: Tensor) -> tuple[Tensor, Tensor]:
+    """The non-zero values, (blocks, 8), and how many blocks each image (batch,) has."""
+    positions, ends = true_positions(nonzero), codes.shape[1] * torch.arange(len(codes) + 1, device=codes.device)
+    counts = torch.searchsorted(positions, ends).diff()
+    images = codes.flatten().index_select(0, positions).split(counts.tolist())
     filled = [values for image in images for values in (image, image[-1:].expand(-len(image) % BLOCK))]
     joined = torch.cat(filled) if filled else codes.flatten()
-    return joined.reshape(-1, BLOCK).T, -(-counts // BLOCK)
+    return joined.reshape(-1, BLOCK), -(-counts // BLOCK)
 
 
 def _planes(blocks: Tensor, width: int) -> Tensor:
-    """Values (8, blocks) → DBP (width + 1, blocks), 7 bits each, the sign's plane first."""
-    wide = blocks.to(torch.int16 if width < 16 else torch.int32)
-    plane_bits = 1 << torch.arange(width, -1, -1, dtype=wide.dtype, device=wide.device)[:, None]
-    planes = torch.zeros(width + 1, blocks.shape[1], dtype=torch.uint8, device=blocks.device)
-    for difference in wide[1:] - wide[:-1]:
-        planes.mul_(2).add_((difference & plane_bits) != 0)
-    return planes
+    """Values (blocks, 8) → DBP (width + 1, blocks), uint8, 7 bits each, the sign's plane first."""
+    values = blocks.flatten()
+    # Differences to the block before give each plane an eighth bit, its highest, which is masked.
+    differences = values.diff(prepend=values[:1])
+    signs = pack_bits(values < values.roll(1))
+    parts = [_transposed((differences >> place).to(torch.uint8)) for place in _places(width)]
+    return torch.cat([signs[None], torch.cat(parts, 1).T[-width:]]).bitwise_and_(_ALL)
 
 
-def _symbols(planes: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """DBP (width + 1, blocks) → symbols and their lengths, (blocks, width + 1); length 0 inside a run."""
+def _restored(first: Tensor, planes: Tensor, width: int) -> Tensor:
+    """First values (blocks,) and DBP (width + 1, blocks) → values (blocks, 8)."""
+    places = _places(width)
+    filling = [torch.zeros_like(planes[0])] * (8 * len(places) - width)
+    parts = torch.stack([*filling, *planes[1:]], 1).split(8, 1)
+    differences = (_transposed(part).to(first.dtype) << place for place, part in zip(places, parts, strict=True))
+    values = reduce(torch.bitwise_or, differences)
+    values[:, 0] = first
+    for number in range(1, BLOCK):
+        values[:, number] += values[:, number - 1]
+    return values.bitwise_and_((1 << width) - 1)
+
+
+def _places(width: int) -> list[int]:
+    """The place of the lowest bit of each byte of a value, the highest byte first."""
+    return list(range(8 * ((width - 1) // 8), -1, -8))
+
+
+def _transposed(rows: Tensor) -> Tensor:
+    """Bytes (blocks · 8,) → (blocks, 8): bit 7 − i of byte 7 − j is bit j of byte i."""
+    matrix = rows.flatten().view(torch.int64)
+    # Squares of 1, 2 and 4 bits on either side of the diagonal change places (Warren, Hacker's Delight, 7-3).
+    for distance, mask in ((9, 0x0055005500550055), (18, 0x0000333300003333), (36, 0x0F0F0F0F)):
+        moved = ((matrix >> distance) ^ matrix) & mask
+        matrix = matrix ^ moved ^ (moved << distance)
+    return matrix.view(torch.uint8).view(-1, 8)
+
+
+def _encode_planes(planes: Tensor, counts: Tensor, width: int) -> Stream:
+    """DBP (width + 1, blocks) → the symbols of the images, which have `counts` (batch,) blocks."""
+    kinds = _kinds(planes).int()
+    tables = (table.to(kinds.device).index_select(0, kinds.flatten()).view_as(kinds) for table in _symbols(width))
+    groups = [_in_one(*group) for group in zip(*(table.split(_SYMBOLS_IN_ONE) for table in tables), strict=True)]
+    values, lengths = (torch.stack(parts, 1).flatten() for parts in zip(*groups, strict=True))
+    return symbols(values, lengths, counts * len(groups))
+
+
+def _in_one(values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Symbols (planes, blocks) and their lengths → those of each block as one."""
+    value, length = values[0], lengths[0]
+    for next_value, next_length in zip(values[1:], lengths[1:], strict=True):
+        value, length = (value << next_length) | next_value, length + next_length
+    return value, length
+
+
+def _kinds(planes: Tensor) -> Tensor:
+    """DBP (width + 1, blocks) → what each plane is written as. In numbers of 8 bits this is a small part of the work
+    that comparisons are."""
     changes = planes.clone()
     changes[1:] ^= planes[:-1]
-    index = changes.flatten().int()
-    values, lengths = (table.to(index.device).index_select(0, index).view_as(planes) for table in _tables())
-    cleared = (planes == 0) & (changes != 0) & (changes != _ALL)
-    values[cleared], lengths[cleared] = 0b00001, 5
-    _write_runs(changes == 0, values, lengths, width)
-    return values.T, lengths.T
+    nonzero, all_ones = changes.clamp(max=1), (changes + 1) >> 7
+    cleared = nonzero * (1 - planes.clamp(max=1)) * (1 - all_ones)
+    runs = 1 - nonzero
+    for number in range(1, len(runs)):
+        runs[number] *= runs[number - 1] + 1
+    zero_planes = (1 - nonzero) * _RUN
+    runs[:-1] *= nonzero[1:]
+    return changes + (_CLEARED - changes) * cleared + zero_planes + runs
 
 
-def _write_runs(zero: Tensor, values: Tensor, lengths: Tensor, width: int) -> None:
-    """Replaces the symbols of all-zero DBX, where `zero` (width + 1, blocks), in place."""
-    run = zero.to(values.dtype)
-    for number in range(width - 1, -1, -1):
-        run[number] += run[number + 1] * zero[number]
-    inside = torch.zeros_like(zero)
-    inside[1:] = zero[1:] & zero[:-1]
-    torch.where(zero, torch.where(run > 1, (1 << run_bits(width)) | (run - 2), 1), values, out=values)
-    torch.where(zero, (run > 1).to(lengths.dtype) * (run_bits(width) - 1) + 3, lengths, out=lengths)
-    lengths.masked_fill_(inside, 0)
-
-
-def _read_planes(stream: Stream, width: int) -> Tensor:
-    """The symbols of a few images' blocks → DBP (width + 1, blocks)."""
+def _decode_planes(stream: Stream, width: int) -> Tensor:
+    """The symbols of a few images' blocks → DBP (width + 1, blocks), uint8."""
     begin = numbers_at(stream.bits, symbol_starts(stream, _automaton(width))[0], 8)
-    clears, changes, runs = (table.to(begin.device).index_select(0, begin) for table in _reading_tables(width))
-    planes_each = runs.long()
-    cleared = clears.repeat_interleave(planes_each).reshape(-1, width + 1).T
-    change = changes.repeat_interleave(planes_each).reshape(-1, width + 1).T
-    planes = torch.zeros_like(change)
-    previous = torch.zeros_like(change[0]) if len(change) else change
-    for number in range(width + 1):
-        previous = torch.where(cleared[number] == 1, 0, change[number] ^ previous)
-        planes[number] = previous
+    changes, counts = (table.to(begin.device).index_select(0, begin) for table in _reading_tables(width))
+    planes = torch.stack(repeated(changes, counts).reshape(-1, width + 1).unbind(1))
+    kept = 1 - (planes >> 7)  # _CLEARED alone has an eighth bit
+    previous = torch.zeros_like(planes[0])
+    for plane, keep in zip(planes, kept, strict=True):
+        previous = plane.bitwise_xor_(previous).mul_(keep)
     return planes
-
-
-def _restore(first: Tensor, planes: Tensor, width: int) -> Tensor:
-    """First values (blocks,) and DBP (width + 1, blocks) → values (blocks, 8)."""
-    differences = torch.zeros(BLOCK - 1, len(first), dtype=torch.int32, device=first.device)
-    for plane in planes:
-        bits = (plane.int() >> torch.arange(BLOCK - 2, -1, -1, device=plane.device, dtype=torch.int32)[:, None]) & 1
-        differences = (differences << 1) | bits
-    differences -= (differences >> width) << (width + 1)
-    return torch.cat([first.int()[None], differences]).cumsum(0).T
 
 
 @lru_cache
-def _tables() -> tuple[Tensor, Tensor]:
-    """The symbol of each DBX and its length, where neither the planes around it nor DBP matter."""
-    values, lengths = torch.arange(128, dtype=torch.uint8) | 128, torch.full((128,), 8, dtype=torch.uint8)
+def _symbols(width: int) -> tuple[Tensor, Tensor]:
+    """The symbol of each kind of plane, and its length."""
+    kinds = torch.arange(_RUN + width + 2)
+    values, lengths = kinds | 128, torch.full_like(kinds, 8)
     for position in range(BLOCK - 1):
         values[1 << position] = 0b00011000 | position
         if position:
             values[0b11 << (position - 1)] = 0b00010000 | position
-    values[_ALL], lengths[_ALL] = 0, 5
-    return values, lengths
+    values[_ALL], lengths[_ALL] = 0b00000, 5
+    values[_CLEARED], lengths[_CLEARED] = 0b00001, 5
+    values[_RUN], lengths[_RUN] = 0, 0
+    values[_RUN + 1], lengths[_RUN + 1] = 0b001, 3
+    values[_RUN + 2 :], lengths[_RUN + 2 :] = (1 << run_bits(width)) | kinds[:width], 2 + run_bits(width)
+    return values.int(), lengths.int()
 
 
 def _automaton(width: int) -> Transitions:
@@ -163,16 +186,15 @@ def _automaton(width: int) -> Transitions:
 
 
 @lru_cache
-def _reading_tables(width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What the next 8 bits say: whether the symbol means DBP = 0, its DBX, and how many planes it stands for."""
+def _reading_tables(width: int) -> tuple[Tensor, Tensor]:
+    """What the next 8 bits say: the symbol's DBX, or that DBP = 0, and how many planes it stands for."""
     window = torch.arange(256)
-    clears, changes, runs = torch.zeros(256), window & _ALL, torch.ones(256)
+    changes, counts = window & _ALL, torch.ones_like(window)
     run, single_zero = window >> 6 == 0b01, window >> 5 == 0b001
     changes[run | single_zero] = 0
-    runs[run] = 2.0 + ((window[run] & 63) >> (6 - run_bits(width)))
-    ones, cleared = window >> 3 == 0b00000, window >> 3 == 0b00001
-    changes[ones], clears[cleared] = _ALL, 1
+    counts[run] = 2 + ((window[run] & 63) >> (6 - run_bits(width)))
+    changes[window >> 3 == 0b00000], changes[window >> 3 == 0b00001] = _ALL, _CLEARED
     single, pair = window >> 3 == 0b00011, window >> 3 == 0b00010
     changes[single] = 1 << (window[single] & 7)
     changes[pair] = (0b11 << (window[pair] & 7)) >> 1
-    return clears.to(torch.uint8), (changes & _ALL).to(torch.uint8), runs.to(torch.uint8)
+    return changes.to(torch.uint8), counts

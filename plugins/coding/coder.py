@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy
 import torch
@@ -11,16 +12,16 @@ from torch import Tensor
 from actbench.codec.bit_strings import Stream, code_type, concatenate
 from actbench.codec.packed_codes import pack_codes
 
-_CODES_AT_ONCE = 1 << 17
-"""Codes that stay in cache with all that is made of them."""
-
 
 class Coder(ABC):
     """A lossless code for unsigned integers of `width` bits; zeros should be frequent."""
 
+    codes_at_once: ClassVar[int] = 1 << 17
+    """Codes that stay in cache with all that is made of them."""
+
     def encode(self, codes: Tensor, width: int) -> Stream:
         """Codes (batch, n), uint8 or wider → one string of bits an image. A few images at a time stay in cache."""
-        at_once = max(1, _CODES_AT_ONCE // max(1, codes.shape[1]))
+        at_once = max(1, self.codes_at_once // max(1, codes.shape[1]))
         return concatenate([self.write(images, width) for images in codes.split(at_once)])
 
     @abstractmethod
@@ -33,7 +34,7 @@ class Coder(ABC):
 
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
         """The codes (batch, count) that `encode` wrote."""
-        at_once = max(1, _CODES_AT_ONCE // max(1, count))
+        at_once = max(1, self.codes_at_once // max(1, count))
         read = [self.read(images, count, width) for images in stream.split(at_once)]
         return torch.cat(read) if read else stream.bits.new_zeros(0, count).to(code_type(width))
 

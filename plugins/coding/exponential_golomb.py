@@ -57,7 +57,7 @@ class SparseExponentialGolomb(Coder):
 
 def _automaton(order: int, width: int) -> Transitions:
     """The automaton of a 1, m zeros, a 1, and then m + k bits."""
-    most_zeros = width + 1
+    most_zeros = ((((1 << width) - 2) >> order) + 1).bit_length() - 1
     longest = most_zeros + order
     after_zeros = [longest + 1 + number for number in range(most_zeros + 1)]
     inner = [(after_zeros[min(number + 1, most_zeros)], number + order) for number in range(most_zeros + 1)]

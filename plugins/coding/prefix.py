@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy
@@ -9,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actbench.codec.bit_strings import Stream, segment_sums, true_positions
+from actbench.codec.bit_strings import Stream, true_positions
 
-_SEGMENT = 64
+_SHORTEST_SEGMENT, _LONGEST_SEGMENT = 16, 128
 """Bytes of a segment."""
+
+Indices = NDArray[numpy.intp]
 
 Transitions = tuple[tuple[int, int], ...]
 """The next state on a 0, and on a 1, for each state. State 0 stands before a symbol."""
@@ -27,62 +30,80 @@ def prefix_code(longest: int, first: tuple[int, int], *inner: tuple[int, int]) -
 def symbol_starts(stream: Stream, code: Transitions) -> tuple[Tensor, Tensor]:
     """The positions, rising, where symbols begin in strings that lie one after the other, and how many each string
     has."""
-    segments, first = _segments(stream)
+    starts = true_positions(symbol_marks(stream, code))
+    return starts, counts_within(starts, stream)
+
+
+def counts_within(positions: Tensor, stream: Stream) -> Tensor:
+    """How many of the positions, rising, are in each of the strings."""
+    bounds = torch.cat([stream.starts, stream.lengths.sum(0, keepdim=True)])
+    return torch.searchsorted(positions, bounds).diff()
+
+
+def symbol_marks(stream: Stream, code: Transitions) -> Tensor:
+    """Which bits of the strings (total,) begin a symbol, uint8."""
+    indices, first = _segments(stream)
     next_state, begins = _tables(code)
-    marked_bytes = begins.take(_table_indices(segments, first, next_state)).T.tobytes()
-    marks = numpy.unpackbits(numpy.frombuffer(marked_bytes, numpy.uint8))
-    starts = (8 * _SEGMENT * first).tolist()
+    _read_all(indices, first, next_state)
+    marks = numpy.unpackbits(begins.take(indices).T.reshape(-1))
+    starts = (8 * len(indices) * first).tolist()
     strings = [marks[start : start + length] for start, length in zip(starts, stream.lengths.tolist(), strict=True)]
-    flags = torch.from_numpy(numpy.concatenate(strings)) if strings else stream.bits[:0]
-    return true_positions(flags).to(stream.bits.device), segment_sums(flags, stream.lengths)
+    joined = strings[0] if len(strings) == 1 else numpy.concatenate([marks[:0], *strings])
+    return torch.from_numpy(joined).to(stream.bits.device)
 
 
-def _segments(stream: Stream) -> tuple[NDArray[numpy.intp], NDArray[numpy.intp]]:
-    """All strings in bytes, (_SEGMENT, segments), each beginning a new segment; and the `first` segment of each."""
-    sizes = -(-stream.lengths.cpu().numpy() // (8 * _SEGMENT))
-    first = numpy.cumsum(sizes) - sizes
-    padded = numpy.zeros((int(sizes.sum()), _SEGMENT), numpy.uint8)
+def _segments(stream: Stream) -> tuple[Indices, Indices]:
+    """All strings in bytes, (bytes, segments), each beginning a new segment; and the `first` segment of each."""
+    # A step over all segments has a cost of its own, so that neither many steps nor many segments are best.
+    size = min(_LONGEST_SEGMENT, max(_SHORTEST_SEGMENT, math.isqrt(len(stream.bits) // 64)))
+    counts = -(-stream.lengths.cpu().numpy() // (8 * size))
+    first = numpy.cumsum(counts) - counts
+    padded = numpy.zeros((int(counts.sum()), size), numpy.uint8)
     for start, string in zip(first.tolist(), stream.strings(), strict=True):
         packed = numpy.packbits(string.cpu().numpy())
-        padded.reshape(-1)[_SEGMENT * start :][: len(packed)] = packed
-    return padded.T.astype(numpy.intp), first
+        padded.reshape(-1)[size * start :][: len(packed)] = packed
+    return padded.T.astype(numpy.intp, order="C"), first
 
 
-def _table_indices(
-    segments: NDArray[numpy.intp], first: NDArray[numpy.intp], next_state: NDArray[numpy.intp]
-) -> NDArray[numpy.intp]:
-    """The index of each byte, (_SEGMENT, segments), in the tables: 256 · the state before it + its value.
+def _read_all(segments: Indices, first: Indices, next_state: Indices) -> None:
+    """Turns each byte, (bytes, segments), into its index in the tables: 256 · the state before it + its value.
 
-    All segments are read side by side from state 0, which is a guess but for the first of a string. Where one ends, the
-    next one begins; those whose guess was wrong are read again, until none is. Codes fall into step within a few
-    symbols, so that it is seldom more than twice.
+    All segments are read side by side. A segment is entered in the state in which the one before it ends when half of
+    it is read from state 0, as codes fall into step within a few symbols; those that were entered in another state than
+    the one before them ends in are read again, until none is.
     """
-    entry = numpy.zeros(segments.shape[1], numpy.intp)
-    indices, ends = _read(segments, entry, next_state)
+    halves = segments[len(segments) // 2 :].copy()
+    entry = _following(_read(halves, numpy.zeros_like(halves[0]), next_state), first)
+    ends = _read(segments, entry, next_state)
     while True:
-        expected = numpy.roll(ends, 1)
-        expected[first[first < len(entry)]] = 0
+        expected = _following(ends, first)
         wrong = numpy.flatnonzero(entry != expected)
         if not len(wrong):
-            return indices
-        entry = expected
-        indices[:, wrong], ends[wrong] = _read(segments[:, wrong], entry[wrong], next_state)
+            return
+        entry, again = expected, segments[:, wrong] & 255
+        ends[wrong] = _read(again, entry[wrong], next_state)
+        segments[:, wrong] = again
 
 
-def _read(
-    segments: NDArray[numpy.intp], entry: NDArray[numpy.intp], next_state: NDArray[numpy.intp]
-) -> tuple[NDArray[numpy.intp], NDArray[numpy.intp]]:
-    """The indices, and the states behind the last byte, of segments that are entered in the states `entry`."""
-    indices = numpy.empty_like(segments)
+def _following(ends: Indices, first: Indices) -> Indices:
+    """The state before each segment, from that behind each; strings begin in state 0."""
+    states = numpy.roll(ends, 1)
+    states[first[first < len(states)]] = 0
+    return states
+
+
+def _read(segments: Indices, entry: Indices, next_state: Indices) -> Indices:
+    """Turns the bytes of segments, which are entered in the states `entry`, into indices, in place; the states behind
+    their last bytes."""
     state = entry
-    for values, index in zip(segments, indices, strict=True):
-        numpy.add(state, values, out=index)
-        state = next_state.take(index, mode="clip")
-    return indices, state
+    for indices in segments:
+        indices += state
+        state = next_state.take(indices, mode="clip")
+    return state
 
 
 @lru_cache
-def _tables(code: Transitions) -> tuple[NDArray[numpy.intp], NDArray[numpy.uint8]]:
+def _tables(code: Transitions) -> tuple[Indices, NDArray[numpy.uint8]]:
     """Tables with, at 256 · state + a byte, 256 · the state behind it, and at which of its bits a symbol begins."""
     transitions = numpy.array(code)
     state = numpy.repeat(numpy.arange(len(transitions))[:, None], 256, axis=1)

@@ -10,9 +10,9 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
     register(
         MethodInfo(
             name="pca",
-            title="PCA transform coding: principal components, one step, a range coder",
+            title="PCA transform coding: principal components, one step, an entropy coder",
             target="actbench_plugins.pca.method:TransformCoding",
-            version="1",
+            version="2",
             paper="Chmiel et al., arXiv 1905.10830",
             tracks=("inference", "training"),
             guarantee="data-dependent",

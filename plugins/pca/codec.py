@@ -1,28 +1,35 @@
-"""The codec of rotated maps: one step for all components, and their symbols through the range coder."""
+"""The codec of rotated maps: one step for all components, and their symbols through an entropy coder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import numpy
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from actbench.codec import Codec, Folded, Payload
-from actbench.codec.bit_strings import Stream, code_type, from_bits, join, to_bits
+from actbench.codec.bit_strings import Stream
 from actbench.codec.rate_control import Ladder, Rung
 from actbench.info import OptionValue
-from actbench_plugins.pca import range_coder
-from actbench_plugins.pca.range_coder import PRECISION, STATE_BITS, WORD_BITS
+from actbench_plugins.pca.entropy_coder import (
+    START_BITS,
+    Coder,
+    coders_of,
+    pop,
+    pop_integers,
+    push,
+    push_integers,
+    strings_of,
+)
 from actbench_plugins.pca.tables import Tables
 
 
 class CodedComponents(Rung):
     """Stores `q = round(z / step)`, clipped to `width` bits, of components z (batch, C, H, W); `ẑ = q·step`.
 
-    A string is the range coder's, and then `width` bits of each escaped value, in the order of the values.
+    A string holds the symbols of all values, and then, in `width` bits each, the values that are escaped.
     """
 
     step: Tensor
@@ -42,54 +49,33 @@ class CodedComponents(Rung):
         return (z.detach().flatten(2).float() / self.step.float()).round().clamp(-half, half - 1).int()
 
     def costs(self, z: Tensor) -> Tensor:
-        """The bits (batch,) that the frequencies promise, `Σ log2(2^14 / f)`, with states and escapes: strings' lengths
-        but for the coder's rounding and what the states carry."""
+        """The bits (batch,) that the frequencies promise, with escaped values and the coder's start: strings' lengths
+        but for rounding."""
         symbols, escaped = self.tables.symbols(self.codes(z))
-        bits = PRECISION - self.tables.frequency.float().log2()
-        states = STATE_BITS * range_coder.states_for(symbols[0].numel())
-        return bits[symbols].sum((1, 2), dtype=torch.float64) + self.width * escaped.sum((1, 2)) + states
+        bits = self.tables.costs(symbols).sum((1, 2), dtype=torch.float64)
+        return bits + self.width * escaped.sum((1, 2)) + START_BITS
 
     @override
     def encode(self, x: Tensor) -> Stream:
         codes = self.codes(x)
         symbols, escaped = self.tables.symbols(codes)
-        flat = symbols.flatten(1).cpu().numpy()
-        states, words, counts = range_coder.encode(flat, *self.tables.frequencies())
-        coded = join(
-            _stream(states, STATE_BITS, numpy.full(len(states), states.shape[1])), _stream(words, WORD_BITS, counts)
-        )
-        raw = (codes[escaped] & ((1 << self.width) - 1)).cpu().numpy()
-        string = join(coded, _stream(raw, self.width, escaped.sum((1, 2)).cpu().numpy()))
-        return Stream(string.bits.to(x.device), string.lengths.to(x.device))
+        coders = [Coder() for _ in codes]
+        push_integers(coders, codes[escaped], escaped.sum((1, 2)), self.width)
+        push(coders, symbols, self.tables.models())
+        strings = strings_of(coders)
+        return Stream(strings.bits.to(x.device), strings.lengths.to(x.device))
 
     @override
     def decode(self, stream: Stream) -> Tensor:
-        device, string = stream.bits.device, Stream(stream.bits.cpu(), stream.lengths.cpu())
-        symbols, read = self._symbols(string)
-        codes, escaped = self.tables.codes(symbols.to(self.tables.group.device))
-        _, raw = string.divide(read)
-        values = from_bits(raw.bits.reshape(-1, self.width), self.width).int()
-        signed = values - ((values >> (self.width - 1)) << self.width)
-        codes[escaped] = signed.to(codes.device)
-        return (codes * self.step.float()).to(device).reshape(*codes.shape[:2], *self.size)
+        coders, device = coders_of(stream), self.step.device
+        symbols = pop(coders, self.tables.models(), self.size[0] * self.size[1])
+        codes, escaped = self.tables.codes(symbols.to(device))
+        codes[escaped] = pop_integers(coders, escaped.sum((1, 2)), self.width).to(device)
+        return (codes * self.step.float()).to(stream.bits.device).reshape(*codes.shape[:2], *self.size)
 
     @override
     def describe(self) -> dict[str, OptionValue]:
         return {"step": round(float(self.step), 6), "tables": len(self.tables.size)}
-
-    def _symbols(self, string: Stream) -> tuple[Tensor, Tensor]:
-        """The symbols (batch, C, H·W), and how many bits of each string they took."""
-        positions = self.size[0] * self.size[1]
-        contexts = self.tables.group.cpu().numpy().astype(numpy.int64).repeat(positions)
-        head = STATE_BITS * range_coder.states_for(len(contexts))
-        states, behind_states = string.divide(torch.full_like(string.lengths, head))
-        counts = behind_states.lengths // WORD_BITS
-        coded = behind_states.divide(counts * WORD_BITS)[0]
-        words = from_bits(coded.bits.reshape(-1, WORD_BITS), WORD_BITS).long().numpy()
-        state = from_bits(states.bits.reshape(len(counts), head // STATE_BITS, STATE_BITS), STATE_BITS).numpy()
-        starts = (counts.cumsum(0) - counts).numpy()
-        symbols, read = range_coder.decode(state, words, starts, contexts, self.tables.slots())
-        return torch.from_numpy(symbols).unflatten(1, (-1, positions)), head + WORD_BITS * torch.from_numpy(read)
 
 
 class ComponentLadder(Ladder):
@@ -143,9 +129,3 @@ class RotatedInput(RotatedMap):
     """The rotated map behind the nonlinearity, for what a layer saves of its input."""
 
     side = "after"
-
-
-def _stream(values: range_coder.Integers, width: int, counts: range_coder.Integers) -> Stream:
-    """The stream of all images' integers in `width` bits, `counts` of them for each image."""
-    bits = to_bits(torch.from_numpy(values).flatten().to(code_type(width)), width).flatten()
-    return Stream(bits, width * torch.from_numpy(counts).long())

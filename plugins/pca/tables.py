@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import numpy
 import torch
 from torch import Tensor, nn
 
-from actbench_plugins.pca.range_coder import PRECISION, Integers, Symbols
+from actbench_plugins.pca.entropy_coder import Categorical
+
+PRECISION = 14
+"""Frequencies add up to 2^14."""
 
 _SYMBOLS = 512
 """The most symbols of a table, those about zero; others are escaped."""
@@ -38,39 +40,36 @@ class Tables(nn.Module):
         self.register_buffer("frequency", torch.cat([counted for _, counted in tables]).to(torch.int16))
 
     def symbols(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes (images, C, positions) → symbols, numbered through all tables, and which of them are escapes. All codes
-        and symbols are int32."""
-        low, size, first = self._of_components()
+        """Codes (images, C, positions) → symbols, numbered from 0 in each table, and which of them are escapes. All
+        codes and symbols are int32."""
+        low, escape = self._of_components()
         # Without its sign a negative number is larger than any table: one comparison finds both kinds of escape.
-        index = torch.minimum((codes - low).bitwise_and_(torch.iinfo(torch.int32).max), size - 1)
-        escaped = index == size - 1
-        return index.add_(first), escaped
+        index = torch.minimum((codes - low).bitwise_and_(torch.iinfo(torch.int32).max), escape)
+        return index, index == escape
 
     def codes(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
         """The codes that `symbols` turned into symbols, and where an escape stands in place of one."""
-        low, size, first = self._of_components()
-        index = symbols - first
-        escaped = index == size - 1
-        return index.add_(low), escaped
+        low, escape = self._of_components()
+        return symbols + low, symbols == escape
 
-    def frequencies(self) -> tuple[Integers, Integers]:
-        """The frequency of each symbol (symbols,), and the sum of those before it in its table."""
-        frequency = self.frequency.cpu().numpy().astype(numpy.int64)
-        before = numpy.cumsum(frequency) - frequency
-        return frequency, before & ((1 << PRECISION) - 1)
+    def costs(self, symbols: Tensor) -> Tensor:
+        """The bits that each symbol costs, `log2(2^14 / f)`."""
+        sizes = self.size.int()
+        first = (sizes.cumsum(0, dtype=torch.int32) - sizes)[self.group.long(), None]
+        bits = PRECISION - self.frequency.float().log2()
+        return bits[symbols + first]
 
-    def slots(self) -> tuple[Symbols, Integers, Integers]:
-        """The symbol of each group and slot (groups·2^14,), its frequency, and the slot's offset in it."""
-        frequency, before = self.frequencies()
-        symbol = numpy.repeat(numpy.arange(len(frequency)), frequency)
-        offset = (numpy.arange(len(symbol)) & ((1 << PRECISION) - 1)) - before[symbol]
-        return symbol.astype(numpy.int32), frequency[symbol], offset
+    def models(self) -> list[tuple[Categorical, int]]:
+        """The symbols' models: neighbouring components of one group, as many as the number says, share one."""
+        frequencies = self.frequency.double().cpu().split(self.size.tolist())
+        tables = [Categorical(frequency.numpy(), perfect=False) for frequency in frequencies]
+        groups, counts = self.group.cpu().unique_consecutive(return_counts=True)
+        return [(tables[group], count) for group, count in zip(groups.tolist(), counts.tolist(), strict=True)]
 
-    def _of_components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The lowest code, the size, and the number of the first symbol of each component's table, (C, 1) each."""
-        low, size, group = self.low.int(), self.size.int(), self.group.long()
-        first = size.cumsum(0, dtype=torch.int32) - size
-        return low[group, None], size[group, None], first[group, None]
+    def _of_components(self) -> tuple[Tensor, Tensor]:
+        """The lowest code of each component, and the number of its escape, (C, 1) each."""
+        group = self.group.long()
+        return self.low.int()[group, None], self.size.int()[group, None] - 1
 
 
 def groups_of(deviations: Tensor) -> Tensor:

@@ -42,6 +42,9 @@ def test_streams_are_cut_and_put_together(parts: list[str], data: st.DataObject)
     front, back = stream.divide(torch.tensor(first, dtype=torch.int64))
     assert strings(front) == [part[:cut] for part, cut in zip(parts, first, strict=True)]
     assert strings(join(front, back)) == parts
+    pieces = stream.divide(torch.zeros_like(stream.lengths), torch.tensor(first, dtype=torch.int64))
+    assert [strings(piece) for piece in pieces] == [[""] * len(parts), strings(front), strings(back)]
+    assert strings(join(front, back, front)) == [a + b for a, b in zip(parts, strings(front), strict=True)]
     chosen = data.draw(st.permutations(range(len(parts))))[:3]
     assert strings(stream.select(torch.tensor(chosen, dtype=torch.int64))) == [parts[i] for i in chosen]
 

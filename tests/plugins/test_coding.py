@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.codec import Allowance, MapStatistics, PlainCodec, Unsupported
-from actbench.codec.bit_strings import Stream
+from actbench.codec.bit_strings import Stream, join
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder
 from actbench.feature_map import FeatureMap, Operation
@@ -19,7 +19,8 @@ from actbench_plugins.coding import method
 from actbench_plugins.coding.bit_plane import BitPlane
 from actbench_plugins.coding.coder import Coder
 from actbench_plugins.coding.exponential_golomb import SparseExponentialGolomb
-from actbench_plugins.coding.prefix import prefix_code, symbol_starts
+from actbench_plugins.coding.flags import decode_flags, encode_flags
+from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 from actbench_plugins.coding.run_length import RunLength
 from actbench_plugins.coding.sparse_column import SparseColumn
 from actbench_plugins.coding.zero_value import ZeroValue
@@ -312,3 +313,45 @@ def test_symbols_begin_where_the_automaton_says() -> None:
     starts, counts = symbol_starts(Stream(bits, torch.tensor([10, 4])), prefix_code(3, (0, 3)))
     assert starts.tolist() == [0, 1, 5, 6, 10, 11]
     assert counts.tolist() == [4, 2]
+
+
+def walked(bits: list[int], code: Transitions) -> list[int]:
+    """Where symbols begin, read bit by bit."""
+    starts, state = [], 0
+    for position, bit in enumerate(bits):
+        if state == 0:
+            starts.append(position)
+        state = code[state][bit]
+    return starts
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.one_of(st.integers(0, 40), st.integers(0, 9000)), max_size=5), st.integers(0, 99), st.integers(1, 9))
+def test_symbols_of_any_bits_begin_where_a_plain_reader_finds_them(lengths: list[int], seed: int, ones: int) -> None:
+    """Runs and values of 9 bits, which fall into step slowly."""
+    code = prefix_code(8, (4, 8))
+    generator = torch.Generator().manual_seed(seed)
+    bits = (torch.rand(sum(lengths), generator=generator) < ones / 10).to(torch.uint8)
+    stream = Stream(bits, torch.tensor(lengths, dtype=torch.int64))
+    starts, counts = symbol_starts(stream, code)
+    expected = [walked(string.tolist(), code) for string in stream.strings()]
+    assert counts.tolist() == [len(positions) for positions in expected]
+    begins = zip(stream.starts.tolist(), expected, strict=True)
+    assert starts.tolist() == [begin + position for begin, positions in begins for position in positions]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 5), st.integers(0, 90), st.sampled_from([0.0, 0.05, 0.5, 0.95, 1.0]), st.integers(0, 99))
+def test_flags_are_read_whatever_follows_them(images: int, count: int, density: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    flags = torch.rand(images, count, generator=generator) < density
+    stream = encode_flags(flags)
+    assert ["".join(map(str, string.tolist())) for string in stream.strings()] == [
+        run_length(row, 0) for row in flags.int().tolist()
+    ]
+    lengths = torch.randint(0, 200, (images,), generator=generator)
+    behind = Stream(torch.randint(0, 2, (int(lengths.sum()),), generator=generator).to(torch.uint8), lengths)
+    ones, counts, used = decode_flags(join(stream, behind), count)
+    assert ones.tolist() == flags.flatten().nonzero()[:, 0].tolist()
+    assert counts.tolist() == flags.sum(1).tolist()
+    assert used.tolist() == stream.lengths.tolist()
