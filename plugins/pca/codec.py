@@ -31,7 +31,7 @@ class CodedComponents(Rung):
         """Counts the tables from `sample` (images, C, H, W), the components on calibration images."""
         super().__init__()
         self.width = width
-        self.size = tuple(sample.shape[2:])
+        self.columns = sample.shape[3]
         self.register_buffer("step", torch.tensor(step))
         deviations = sample.transpose(0, 1).flatten(1).square().mean(1).sqrt() / step
         self.tables = Tables(self.codes(sample), deviations)
@@ -63,23 +63,22 @@ class CodedComponents(Rung):
         return Stream(string.bits.to(x.device), string.lengths.to(x.device))
 
     @override
-    def decode(self, stream: Stream) -> Tensor:
+    def decode(self, stream: Stream, height: int) -> Tensor:
         device, string = stream.bits.device, Stream(stream.bits.cpu(), stream.lengths.cpu())
-        symbols, read = self._symbols(string)
+        symbols, read = self._symbols(string, height * self.columns)
         codes, escaped = self.tables.codes(symbols.to(self.tables.group.device))
         _, raw = string.divide(read)
         values = from_bits(raw.bits.reshape(-1, self.width), self.width).int()
         signed = values - ((values >> (self.width - 1)) << self.width)
         codes[escaped] = signed.to(codes.device)
-        return (codes * self.step.float()).to(device).reshape(*codes.shape[:2], *self.size)
+        return (codes * self.step.float()).to(device).reshape(*codes.shape[:2], height, self.columns)
 
     @override
     def describe(self) -> dict[str, OptionValue]:
         return {"step": round(float(self.step), 6), "tables": len(self.tables.size)}
 
-    def _symbols(self, string: Stream) -> tuple[Tensor, Tensor]:
-        """The symbols (batch, C, H·W), and how many bits of each string they took."""
-        positions = self.size[0] * self.size[1]
+    def _symbols(self, string: Stream, positions: int) -> tuple[Tensor, Tensor]:
+        """The symbols (batch, C, positions), and how many bits of each string they took."""
         contexts = self.tables.group.cpu().numpy().astype(numpy.int64).repeat(positions)
         head = STATE_BITS * range_coder.states_for(len(contexts))
         states, behind_states = string.divide(torch.full_like(string.lengths, head))
@@ -98,13 +97,13 @@ class ComponentLadder(Ladder):
 
     side = "before"
 
-    def __init__(self, rungs: Sequence[Rung], allowed: int, expand: nn.Conv2d) -> None:
-        super().__init__(rungs, allowed)
+    def __init__(self, rungs: Sequence[Rung], allowed: int, height: int, expand: nn.Conv2d) -> None:
+        super().__init__(rungs, allowed, height)
         self.expand = expand
 
     @override
-    def decode(self, payload: Payload) -> Tensor:
-        components = super().decode(payload).to(self.expand.weight.dtype)
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        components = super().decode_rows(stripe, head).to(self.expand.weight.dtype)
         return self.expand(components)  # type: ignore[no-any-return]
 
 
