@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actbench.codec.bit_strings import Stream, code_type, concatenate, pack_bits
 
-_CODES_AT_ONCE = 1 << 17
+_CODES_AT_ONCE = 1 << 18
 """Codes that stay in cache with all that is made of them."""
 
 
@@ -18,7 +18,7 @@ class Coder(ABC):
     """A lossless code for unsigned integers of `width` bits; zeros should be frequent."""
 
     def encode(self, codes: Tensor, width: int) -> Stream:
-        """Codes (batch, n), uint8 or wider → one string of bits an image. A few images at a time stay in cache."""
+        """Codes (batch, n), uint8 or wider → one string of bits an image. A few at a time stay in cache."""
         at_once = max(1, _CODES_AT_ONCE // max(1, codes.shape[1]))
         return concatenate([self.write(images, width) for images in codes.split(at_once)])
 

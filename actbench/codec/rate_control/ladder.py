@@ -90,6 +90,8 @@ class Ladder(Codec):
         """Decodes some rows, each image's by its rung."""
         granules, rows = self._granules(stripe)
         images = self._images_by_rung(head["rung"][:, 0].to(granules.bits.device))
+        if len(images) == 1:
+            return decode_granules(images[0][0], granules, rows)
         decoded = [decode_granules(rung, granules.select(indices), rows) for rung, indices in images]
         return torch.cat(decoded)[torch.cat([indices for _, indices in images]).argsort()]
 
@@ -118,6 +120,8 @@ class Ladder(Codec):
 
     def _encoded(self, x: Tensor, chosen: Tensor) -> Granules:
         images = self._images_by_rung(chosen)
+        if len(images) == 1:
+            return encode_granules(images[0][0], x)
         coded = concatenate_granules([encode_granules(rung, x[indices]) for rung, indices in images])
         return coded.select(torch.cat([indices for _, indices in images]).argsort())
 
