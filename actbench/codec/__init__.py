@@ -7,7 +7,16 @@ from actbench.codec.payload import Field, Payload, floating, signed, unsigned
 from actbench.codec.plain import PlainCodec
 from actbench.codec.protocols import Gradual, Observable, ReadsStored, TrainingCodec, TrainingForm
 from actbench.codec.quantizers import UniformQuantizer
-from actbench.codec.rows import NO_HEAD, Attempts, Collector, Collects, ReadsRows, Rows
+from actbench.codec.rows import (
+    NO_HEAD,
+    Attempts,
+    Collector,
+    Collects,
+    ReadsRows,
+    Rows,
+    length_bits,
+    write_rows,
+)
 from actbench.codec.statistics import MapStatistics, SideStatistics
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.feature_map import FeatureMap
@@ -41,7 +50,9 @@ __all__ = [
     "UniformQuantizer",
     "Unsupported",
     "floating",
+    "length_bits",
     "plan_each_map",
     "signed",
     "unsigned",
+    "write_rows",
 ]

@@ -2,8 +2,9 @@
 
 A map is stored in *stripes*: payloads of some rows each, in their order. Stripes begin at multiples of the codec's
 `rows`, and only the last may be of another height. What the stripes of a map decode to, one below the other, is what
-the whole map decodes to, to the bit, however the map is divided; their bits together are those of the whole map, but
-for the length of each string (`LENGTH_BITS`) where a field's number of values depends on the data.
+the whole map decodes to, however the map is divided: to the bit, or but for the rounding of sums where decoding
+convolves; their bits together are those of the whole map, but for the length of each string (`LENGTH_BITS`) where a
+field's number of values depends on the data.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
-from actbench.codec.payload import Payload
+from actbench.codec.payload import LENGTH_BITS, Payload
 
 NO_HEAD = Payload()
 """The head of a map of which nothing is stored but its stripes."""
@@ -69,3 +71,34 @@ class Collects(ReadsRows, Protocol):
 
     def collector(self, batch: int) -> Collector:
         """Begins to write a map of `batch` images."""
+
+
+def write_rows(codec: Rows, x: Tensor, heights: Sequence[int]) -> tuple[Payload, list[Payload], Tensor]:
+    """Writes maps `x` (batch, C, H, W) in stripes of these heights, in as many attempts as the codec needs → the head,
+    the stripes from top to bottom, and the bits (batch,) int64 of all that is stored."""
+    parts = x.split(list(heights), dim=2)
+    if isinstance(codec, Collects):
+        collector = codec.collector(len(x))
+        for part in parts:
+            collector.add(part)
+        stripes = list(collector.finish())
+        return NO_HEAD, stripes, _bits(stripes)
+    head = codec.first_head(len(x)) if isinstance(codec, Attempts) else NO_HEAD
+    while True:
+        stripes = [codec.encode_rows(part, head) for part in parts]
+        without_lengths = _bits(stripes) - length_bits(stripes)
+        following = codec.next_head(head, without_lengths) if isinstance(codec, Attempts) else None
+        if following is None:
+            return head, stripes, _bits([head, *stripes])
+        head = following
+
+
+def length_bits(stripes: Sequence[Payload]) -> int:
+    """Counts the bits that one image's lengths take in these payloads: `LENGTH_BITS` a field whose number of values
+    depends on the data."""
+    return LENGTH_BITS * sum(field.lengths is not None for stripe in stripes for field in stripe.fields.values())
+
+
+def _bits(payloads: Sequence[Payload]) -> Tensor:
+    """Counts the bits (batch,) int64 of payloads together."""
+    return torch.stack([payload.bits_per_image() for payload in payloads if payload.fields]).sum(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actbench.testing import budgets, form, independence, network
+from actbench.testing import budgets, form, independence, network, rows
 from actbench.testing.check import Check
 
 CHECKS = (
@@ -27,4 +27,5 @@ CHECKS = (
     Check(19, "gpu", network.gpu),
     Check(20, "weight-gradients", network.weight_gradients),
     Check(21, "description", form.description),
+    Check(22, "rows", rows.rows),
 )

@@ -21,7 +21,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 name=name,
                 title=f"{name.upper()}: {title}",
                 target=f"actbench_plugins.coding.method:{target}",
-                version="1",
+                version="2",
                 tracks=("inference", "training"),
                 paper=paper,
                 guarantee="data-dependent",

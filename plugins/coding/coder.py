@@ -20,7 +20,7 @@ class Coder(ABC):
     """Codes that stay in cache with all that is made of them."""
 
     def encode(self, codes: Tensor, width: int) -> Stream:
-        """Codes (batch, n), uint8 or wider → one string of bits an image. A few images at a time stay in cache."""
+        """Codes (batch, n), uint8 or wider → one string of bits an image. A few at a time stay in cache."""
         at_once = max(1, self.codes_at_once // max(1, codes.shape[1]))
         return concatenate([self.write(images, width) for images in codes.split(at_once)])
 

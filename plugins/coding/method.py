@@ -26,11 +26,11 @@ _IMAGES = 32
 
 
 class CodedMap(Rung):
-    """A map in quantiser codes, written by a lossless coder."""
+    """Granules of a map in quantiser codes, written by a lossless coder."""
 
     def __init__(self, fmap: FeatureMap, quantizer: UniformQuantizer, coder: Coder) -> None:
         super().__init__()
-        self.shape = (fmap.channels, fmap.height, fmap.width)
+        self.channels, self.columns = fmap.channels, fmap.width
         self.quantizer = quantizer
         self.coder = coder
 
@@ -39,10 +39,11 @@ class CodedMap(Rung):
         return self.coder.encode(quantised(self.quantizer, x), self.quantizer.width)
 
     @override
-    def decode(self, stream: Stream) -> Tensor:
-        codes = self.coder.decode(stream, math.prod(self.shape), self.quantizer.width).float()
+    def decode(self, stream: Stream, height: int) -> Tensor:
+        shape = (self.channels, height, self.columns)
+        codes = self.coder.decode(stream, math.prod(shape), self.quantizer.width).float()
         values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
-        return values.reshape(-1, *self.shape)
+        return values.reshape(-1, *shape)
 
     @override
     def lengths(self, x: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class Coding(LadderMethod):
 
 
 def quantised(quantizer: UniformQuantizer, x: Tensor) -> Tensor:
-    """Integer codes of a map: (batch, C, H, W) → (batch, C·H·W)."""
+    """Integer codes of values: (batch, C, height, W) → (batch, C·height·W)."""
     with torch.no_grad():
         return quantizer.encode(x).flatten(1).to(code_type(quantizer.width))
 

@@ -12,7 +12,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="dct",
             title="DCT-CM: DCT over channels with masks, and zero-value coding",
             target="actbench_plugins.dct.method:ChannelDCT",
-            version="1",
+            version="2",
             tracks=("inference", "training"),
             paper="after Shi et al., ISCAS 2021, arXiv 2106.12850 (definition ours)",
             guarantee="data-dependent",

@@ -87,7 +87,7 @@ class MaskedTransform(Rung):
         whole_bitmap: bool = False,
     ) -> None:
         super().__init__()
-        self.shape = (fmap.channels, fmap.height, fmap.width)
+        self.channels, self.columns = fmap.channels, fmap.width
         self.nonnegative = fmap.nonnegative
         self.quantizer = quantizer
         self.whole_bitmap = whole_bitmap
@@ -95,23 +95,24 @@ class MaskedTransform(Rung):
         self.register_buffer("order", order)
 
     @property
-    def coded(self) -> tuple[int, int, int]:
-        """How many groups there are, coefficients of each that have a bit in the bit-map, and positions."""
+    def coded(self) -> tuple[int, int]:
+        """How many groups there are, and coefficients of each that have a bit in the bit-map."""
         kept, size = self.matrix.shape
-        return self.shape[0] // size, size if self.whole_bitmap else kept, self.shape[1] * self.shape[2]
+        return self.channels // size, size if self.whole_bitmap else kept
 
     @override
     def encode(self, x: Tensor) -> Stream:
         return zero_value_encode(self._codes(x), self.quantizer.width)
 
     @override
-    def decode(self, stream: Stream) -> Tensor:
-        codes = zero_value_decode(stream, math.prod(self.coded), self.quantizer.width)
-        coefficients = self.quantizer.decode(codes).unflatten(1, self.coded)[:, :, : len(self.matrix)]
+    def decode(self, stream: Stream, height: int) -> Tensor:
+        shape = (*self.coded, height * self.columns)
+        codes = zero_value_decode(stream, math.prod(shape), self.quantizer.width)
+        coefficients = self.quantizer.decode(codes).unflatten(1, shape)[:, :, : len(self.matrix)]
         x = transform.inverse(coefficients, self.matrix.float())
         x = x if self.order is None else x[:, self.order.argsort()]
         x = x.relu() if self.nonnegative else x
-        return x.reshape(-1, *self.shape).to(self.matrix.dtype)
+        return x.reshape(*x.shape[:2], height, self.columns).to(self.matrix.dtype)
 
     @override
     def lengths(self, x: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ class MaskedTransform(Rung):
 
     @torch.no_grad()
     def _codes(self, x: Tensor) -> Tensor:
-        """The unsigned codes, (batch, C, H, W) → (batch, values); those that the mask drops are zero."""
+        """The unsigned codes, (batch, C, height, W) → (batch, values); those that the mask drops are zero."""
         x = x.float() if self.order is None else x.float()[:, self.order]
         codes = self.quantizer.encode(transform.forward(x.flatten(2), self.matrix.float()))
         dropped = self.coded[1] - codes.shape[2]

@@ -12,7 +12,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="fatrelu",
             title="FATReLU: thresholds, and zero-value coding",
             target="actbench_plugins.fatrelu.method:ThresholdedCoding",
-            version="1",
+            version="2",
             tracks=("inference", "training"),
             paper="Kurtz et al., ICML 2020",
             guarantee="data-dependent",

@@ -28,7 +28,7 @@ class ThresholdedMap(Rung):
 
     def __init__(self, fmap: FeatureMap, threshold: float, quantizer: UniformQuantizer) -> None:
         super().__init__()
-        self.shape = (fmap.channels, fmap.height, fmap.width)
+        self.channels, self.columns = fmap.channels, fmap.width
         self.quantizer = quantizer
         self.register_buffer("threshold", torch.tensor(threshold))
 
@@ -37,10 +37,11 @@ class ThresholdedMap(Rung):
         return zero_value_encode(self._codes(x), self.quantizer.width)
 
     @override
-    def decode(self, stream: Stream) -> Tensor:
-        codes = zero_value_decode(stream, math.prod(self.shape), self.quantizer.width).float()
+    def decode(self, stream: Stream, height: int) -> Tensor:
+        shape = (self.channels, height, self.columns)
+        codes = zero_value_decode(stream, math.prod(shape), self.quantizer.width).float()
         values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
-        return values.reshape(-1, *self.shape)
+        return values.reshape(-1, *shape)
 
     @override
     def lengths(self, x: Tensor) -> Tensor:

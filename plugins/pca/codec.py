@@ -38,7 +38,7 @@ class CodedComponents(Rung):
         """Counts the tables from `sample` (images, C, H, W), the components on calibration images."""
         super().__init__()
         self.width = width
-        self.size = tuple(sample.shape[2:])
+        self.columns = sample.shape[3]
         self.register_buffer("step", torch.tensor(step))
         deviations = sample.transpose(0, 1).flatten(1).square().mean(1).sqrt() / step
         self.tables = Tables(self.codes(sample), deviations)
@@ -66,12 +66,12 @@ class CodedComponents(Rung):
         return Stream(strings.bits.to(x.device), strings.lengths.to(x.device))
 
     @override
-    def decode(self, stream: Stream) -> Tensor:
+    def decode(self, stream: Stream, height: int) -> Tensor:
         coders, device = coders_of(stream), self.step.device
-        symbols = pop(coders, self.tables.models(), self.size[0] * self.size[1])
+        symbols = pop(coders, self.tables.models(), height * self.columns)
         codes, escaped = self.tables.codes(symbols.to(device))
         codes[escaped] = pop_integers(coders, escaped.sum((1, 2)), self.width).to(device)
-        return (codes * self.step.float()).to(stream.bits.device).reshape(*codes.shape[:2], *self.size)
+        return (codes * self.step.float()).to(stream.bits.device).reshape(*codes.shape[:2], height, self.columns)
 
     @override
     def describe(self) -> dict[str, OptionValue]:
@@ -84,13 +84,13 @@ class ComponentLadder(Ladder):
 
     side = "before"
 
-    def __init__(self, rungs: Sequence[Rung], allowed: int, expand: nn.Conv2d) -> None:
-        super().__init__(rungs, allowed)
+    def __init__(self, rungs: Sequence[Rung], allowed: int, height: int, expand: nn.Conv2d) -> None:
+        super().__init__(rungs, allowed, height)
         self.expand = expand
 
     @override
-    def decode(self, payload: Payload) -> Tensor:
-        components = super().decode(payload).to(self.expand.weight.dtype)
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        components = super().decode_rows(stripe, head).to(self.expand.weight.dtype)
         return self.expand(components)  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, SideStatistics, Unsupported
 from actbench.codec.modules import build_all, pointwise
 from actbench.codec.quantizers import least_squares_clip
-from actbench.codec.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance
+from actbench.codec.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance, sum_over_granules
 from actbench.feature_map import FLOAT_BITS
 from actbench_plugins.pca.codec import CodedComponents, ComponentLadder, RotatedInput, RotatedMap
 
@@ -53,13 +53,13 @@ class TransformCoding(Method):
         with torch.no_grad():
             components = project(side.sample[:_IMAGES])
         rungs = _rungs(fmap, components, allowance)
-        return codec(project, ComponentLadder(rungs, allowance.bits, expand))
+        return codec(project, ComponentLadder(rungs, allowance.bits, components.shape[2], expand))
 
 
 def _rungs(fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[Rung]:
     """The planned step, coarser ones, and the pooled components."""
-    streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS))
     height, width = components.shape[2:]
+    streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS, height))
     source = replace(fmap, height=height, width=width, between=())
     pooled = Pooled.fitting(source, components, streams)
 
@@ -103,7 +103,7 @@ def _check_widths(fmap: FeatureMap, allowance: Allowance) -> None:
 
 
 def _fits(rung: CodedComponents, components: Tensor, bits: int) -> bool:
-    longest = float(rung.costs(components).quantile(QUANTILE))
+    longest = float(sum_over_granules(rung.costs, components).quantile(QUANTILE))
     return MARGIN * longest <= bits
 
 

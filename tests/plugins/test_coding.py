@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.codec import Allowance, MapStatistics, PlainCodec, Unsupported
+from actbench.codec import Allowance, MapStatistics, PlainCodec, UniformQuantizer, Unsupported
 from actbench.codec.bit_strings import Stream, join
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder
@@ -24,6 +24,7 @@ from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_star
 from actbench_plugins.coding.run_length import RunLength
 from actbench_plugins.coding.sparse_column import SparseColumn
 from actbench_plugins.coding.zero_value import ZeroValue
+from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
@@ -222,9 +223,8 @@ def test_the_order_of_golomb_is_the_best_one() -> None:
     assert lengths[fitted.order] == min(lengths) < lengths[0]
 
 
-def feature_map(channels: int, side: int, *, relu: bool = True) -> FeatureMap:
-    between = (Operation("relu"),) if relu else ()
-    return FeatureMap("map", channels, side, side, "producer", (), between, source=(side, side))
+def feature_map(channels: int, height: int, width: int = 8) -> FeatureMap:
+    return FeatureMap("map", channels, height, width, "producer", (), (Operation("relu"),), source=(height, width))
 
 
 def sparse(count: int, seed: int = 0) -> torch.Tensor:
@@ -272,6 +272,20 @@ def test_decoding_gives_the_quantisers_values(name: str) -> None:
     codec = planned(name, x, 2600)
     assert isinstance(codec, Ladder)
     torch.testing.assert_close(codec(x), codec.rungs[0].quantizer(x), rtol=0, atol=0)
+
+
+@each_code
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_rows_give_what_the_whole_map_gives(name: str, data: st.DataObject) -> None:
+    """Of images of which some are too dense for the widest codes."""
+    channels, height, width = (data.draw(st.integers(1, most)) for most in (4, 25, 9))
+    fmap, generator = feature_map(channels, height, width), torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    x = torch.randn(3, channels, height, width, generator=generator) - torch.tensor([-1.0, 0.0, 1.5]).view(3, 1, 1, 1)
+    quantizers = [UniformQuantizer(bits, 0.0, 3.0, nonnegative=True) for bits in (8, 5, 2)]
+    rungs = [method.CodedMap(fmap, quantizer, CODES[name][0]) for quantizer in quantizers]
+    ladder = data.draw(ladders(fmap, rungs, x.relu()))
+    assert_rows_give_the_whole(ladder, x.relu(), data.draw(stripe_heights(height, ladder.rows)))
 
 
 def test_dense_maps_are_quantised_plainly() -> None:

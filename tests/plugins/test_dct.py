@@ -16,28 +16,27 @@ from actbench.info import OptionValue
 from actbench_plugins.dct import transform
 from actbench_plugins.dct.codec import CenteredQuantizer, MaskedTransform
 from actbench_plugins.dct.method import ChannelDCT, kept_candidates
+from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 OPTIONS: dict[str, OptionValue] = {"group": 8, "bitmap": "kept", "reorder": False}
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
 
-def feature_map(channels: int, side: int, *, relu: bool = True) -> FeatureMap:
+def feature_map(channels: int, height: int, width: int = 8, *, relu: bool = True) -> FeatureMap:
     between = (Operation("relu"),) if relu else ()
-    return FeatureMap("map", channels, side, side, "producer", (), between, source=(side, side))
+    return FeatureMap("map", channels, height, width, "producer", (), between, source=(height, width))
 
 
-def smooth(count: int, channels: int = 16, side: int = 8, seed: int = 0) -> torch.Tensor:
+def smooth(count: int, channels: int = 16, height: int = 8, width: int = 8, seed: int = 0) -> torch.Tensor:
     """Maps, not negative, whose neighbouring channels are alike."""
     generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(count, 1, 3, side * side, generator=generator)
-    x = torch.nn.functional.interpolate(coarse, size=(channels, side * side), mode="bilinear", align_corners=True)
-    return (x.reshape(count, channels, side, side) + 1).relu()
+    coarse = torch.randn(count, 1, 3, height * width, generator=generator)
+    x = torch.nn.functional.interpolate(coarse, size=(channels, height * width), mode="bilinear", align_corners=True)
+    return (x.reshape(count, channels, height, width) + 1).relu()
 
 
 def planned(x: torch.Tensor, bits: int, **options: OptionValue) -> Ladder | PlainCodec:
-    codec = ChannelDCT(OPTIONS | options).codec(
-        feature_map(x.shape[1], x.shape[2]), MapStatistics.of(x), Allowance(bits, WIDTHS)
-    )
+    codec = ChannelDCT(OPTIONS | options).codec(feature_map(*x.shape[1:]), MapStatistics.of(x), Allowance(bits, WIDTHS))
     assert isinstance(codec, Ladder | PlainCodec)
     return codec
 
@@ -103,7 +102,7 @@ def test_stored_bits_are_the_formula(whole_bitmap: bool) -> None:
     assert torch.equal(rung.encode(x).lengths, expected)
     assert torch.equal(rung.lengths(x), expected)
     restored = transform.inverse(q * 0.1, matrix).relu().reshape(x.shape)
-    torch.testing.assert_close(rung.decode(rung.encode(x)), restored)
+    torch.testing.assert_close(rung.decode(rung.encode(x), 8), restored)
 
 
 @pytest.mark.parametrize("options", [{}, {"bitmap": "all"}, {"group": 0}, {"reorder": True}])
@@ -170,3 +169,21 @@ def test_half_precision_stays() -> None:
     x = smooth(8)
     codec = planned(x, 2200).to(torch.float16)
     assert codec(x.half()).dtype == torch.float16
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_rows_give_what_the_whole_map_gives(data: st.DataObject) -> None:
+    """Of images of which some are too rough for the first rungs."""
+    channels = data.draw(st.sampled_from([16, 24, 1, 8]))
+    height, width = data.draw(st.integers(1, 25)), data.draw(st.integers(1, 9))
+    fmap, matrix = feature_map(channels, height, width), transform.basis(min(8, channels))
+    order = torch.randperm(channels) if data.draw(st.booleans()) else None
+    quantizers = [CenteredQuantizer(bits, 5 / (1 << bits), nonnegative=False) for bits in (8, 5, 3)]
+    rungs = [MaskedTransform(fmap, matrix[:5], quantizer, order=order) for quantizer in quantizers]
+    x = smooth(3, channels, height, width, data.draw(st.integers(0, 9))) * torch.tensor([1.0, 0.05, 9.0]).view(
+        3, 1, 1, 1
+    )
+    x[2] *= torch.rand(x[2].shape)
+    ladder = data.draw(ladders(fmap, rungs, x))
+    assert_rows_give_the_whole(ladder, x, data.draw(stripe_heights(height, ladder.rows)))

@@ -4,29 +4,31 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, UniformQuantizer, Unsupported
 from actbench.codec.packing import layout, pack, unpack
-from actbench.codec.rate_control import Ladder
+from actbench.codec.rate_control import Ladder, stream_allowance
 from actbench.feature_map import FeatureMap, Operation
 from actbench_plugins.fatrelu.method import ThresholdedCoding, ThresholdedMap, least_threshold
+from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
 
-def feature_map(*, relu: bool = True) -> FeatureMap:
-    return FeatureMap("map", 8, 8, 8, "producer", (), (Operation("relu"),) if relu else (), source=(8, 8))
+def feature_map(channels: int = 8, height: int = 8, width: int = 8, *, relu: bool = True) -> FeatureMap:
+    between = (Operation("relu"),) if relu else ()
+    return FeatureMap("map", channels, height, width, "producer", (), between, source=(height, width))
 
 
-def heavy_tailed(count: int, seed: int = 0) -> torch.Tensor:
+def heavy_tailed(count: int, seed: int = 0, shape: tuple[int, ...] = (8, 8, 8)) -> torch.Tensor:
     """Many small values and few large ones."""
-    return (torch.randn(count, 8, 8, 8, generator=torch.Generator().manual_seed(seed)) - 0.5).relu().pow(3)
+    return (torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed)) - 0.5).relu().pow(3)
 
 
 def planned(x: torch.Tensor, bits: int) -> Codec:
-    return ThresholdedCoding({}).codec(feature_map(), MapStatistics.of(x), Allowance(bits, WIDTHS))
+    return ThresholdedCoding({}).codec(feature_map(*x.shape[1:]), MapStatistics.of(x), Allowance(bits, WIDTHS))
 
 
 def thresholded(threshold: float, width: int = 4, high: float = 15.0) -> ThresholdedMap:
@@ -40,7 +42,7 @@ def test_values_below_the_threshold_are_zero_and_cost_one_bit() -> None:
     stream = coded.encode(x)
     assert "".join(map(str, stream.bits.tolist())) == "000111" + "0011" + "0111" + "1111"
     assert coded.lengths(x).tolist() == stream.lengths.tolist() == [6 + 4 * 3]
-    assert coded.decode(stream).flatten().tolist() == [0, 0, 0, 3, 7, 15]
+    assert coded.decode(stream, 1).flatten().tolist() == [0, 0, 0, 3, 7, 15]
     assert thresholded(0.0).lengths(x).tolist() == [6 + 4 * 5]
 
 
@@ -90,9 +92,9 @@ def test_threshold_and_width_are_the_pair_with_the_least_error() -> None:
     assert isinstance(codec, Ladder)
     error = float((codec(x) - x).square().sum())
     method, stats, fmap = ThresholdedCoding({}), MapStatistics.of(x), feature_map()
-    families = method.families(fmap, stats, Allowance(1100 - 37, WIDTHS))
+    families = method.families(fmap, stats, Allowance(stream_allowance(1100, 32, 8), WIDTHS))
     finest = [family[0] for family in families if family]
-    errors = [float((rung.decode(rung.encode(x)) - x).detach().square().sum()) for rung in finest]
+    errors = [float((rung.decode(rung.encode(x), 8) - x).detach().square().sum()) for rung in finest]
     assert len(errors) == len(WIDTHS)
     assert error == pytest.approx(min(errors), rel=1e-4)
 
@@ -115,3 +117,15 @@ def test_maps_with_negative_values() -> None:
 def test_unsupported_where_the_bit_map_does_not_fit() -> None:
     with pytest.raises(Unsupported, match="0% of the calibration images"):
         planned(heavy_tailed(4), 500)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_rows_give_what_the_whole_map_gives(data: st.DataObject) -> None:
+    """Of images of which some have more values over the first threshold than there is room for."""
+    shape = tuple(data.draw(st.integers(1, most)) for most in (5, 25, 9))
+    fmap, quantizer = feature_map(*shape), UniformQuantizer(8, 0.0, 9.0, nonnegative=True)
+    rungs = [ThresholdedMap(fmap, threshold, quantizer) for threshold in (0.1, 0.5, 2.0)]
+    x = heavy_tailed(4, data.draw(st.integers(0, 9)), shape) * torch.tensor([1.0, 0.2, 5.0, 50.0])[:, None, None, None]
+    ladder = data.draw(ladders(fmap, rungs, x))
+    assert_rows_give_the_whole(ladder, x, data.draw(stripe_heights(shape[1], ladder.rows)))

@@ -124,11 +124,11 @@ def test_the_coder_loses_nothing(images: int, channels: int, positions: int, spr
     z = spread * torch.randn(images + 1, channels, positions, 1, generator=generator)
     rung = CodedComponents(1.0, width, z[:1] / 2)
     stream = rung.encode(z)
-    assert torch.equal(rung.decode(stream).flatten(2).int(), rung.codes(z))
+    assert torch.equal(rung.decode(stream, positions).flatten(2).int(), rung.codes(z))
     backwards = rung.encode(z.flip(0))
     assert torch.equal(stream.select(torch.arange(images, -1, -1)).bits, backwards.bits)
-    single = rung.decode(Stream(stream.strings()[-1], stream.lengths[-1:]))
-    assert torch.equal(single, rung.decode(stream)[-1:])
+    single = rung.decode(Stream(stream.strings()[-1], stream.lengths[-1:]), positions)
+    assert torch.equal(single, rung.decode(stream, positions)[-1:])
 
 
 @settings(max_examples=50)
@@ -194,7 +194,8 @@ def test_stored_bits_are_the_formula_and_decode_from_bytes(pool: bool) -> None:
     x = source()
     codec = coded(x, 0.45 if pool else 2.5, pool=pool)
     payload = codec.encode(torch.cat([x, adversarial(x)]))
-    expected = payload.lengths("stream") + LENGTH_BITS + codec.core.rung_bits
+    tables = 2 * codec.core.allowed.bit_length()  # of 16 rows two granules
+    expected = payload.lengths("stream") + LENGTH_BITS + codec.core.rung_bits + tables
     assert payload.bits_per_image().tolist() == expected.tolist()
     packed = pack(payload)
     assert [len(image) for image in packed] == [-(-bits // 8) for bits in expected.tolist()]

@@ -26,6 +26,7 @@ NAMES = (
     "gpu",
     "weight-gradients",
     "description",
+    "rows",
 )
 MORE: Mapping[str, dict[str, Any]] = {
     "weight-gradients": {"tracks": ("inference", "training")},

@@ -35,6 +35,16 @@ class Wrapped(Codec):
     def decode(self, payload: Payload) -> Tensor:
         return self.inner.decode(payload)
 
+    @property
+    def rows(self) -> int:
+        return self.inner.rows
+
+    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
+        return self.encode(x)
+
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        return self.decode(stripe)
+
 
 class Sound(Method):
     """The widest code that fits."""
@@ -223,3 +233,13 @@ class Description(Always):
     class kind(Wrapped):
         def describe(self) -> dict[str, Any]:
             return {"width": torch.tensor(4)}
+
+
+class Rows(Always):
+    class kind(Wrapped):
+        def encode(self, x: Tensor) -> Payload:
+            top = x.amax((1, 2, 3), keepdim=True).clamp_min(1e-6)  # of a stripe another one than of the map
+            return Payload(codes=unsigned((x / top).clamp(0, 1).mul(15).round(), 4), top=floating(top))
+
+        def decode(self, payload: Payload) -> Tensor:
+            return payload["codes"] / 15 * payload["top"]

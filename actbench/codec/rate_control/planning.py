@@ -14,8 +14,10 @@ from actbench.budget import Allowance
 from actbench.codec.codec import Codec
 from actbench.codec.method import Method
 from actbench.codec.plain import PlainCodec
-from actbench.codec.rate_control.ladder import Ladder, Rung, stream_allowance
+from actbench.codec.rate_control.granules import decode_granules, encode_granules, sum_over_granules
+from actbench.codec.rate_control.ladder import Ladder, stream_allowance
 from actbench.codec.rate_control.pooled import Pooled
+from actbench.codec.rate_control.rung import Rung
 from actbench.codec.statistics import MapStatistics
 from actbench.errors import Unsupported
 from actbench.feature_map import FLOAT_BITS, FeatureMap
@@ -45,7 +47,7 @@ class LadderMethod(Method):
         if allowance.widths[0] == FLOAT_BITS:
             raise Unsupported(f"{fmap.name}: this code is for integers of at most 16 bits")
         sample, plain = stats.after.sample, allowance.plain_width(fmap)
-        streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS))
+        streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS, fmap.height))
         families = self.families(fmap, stats, streams)
         planned = [rungs for rungs in (_from_first_fitting(f, sample, streams.bits) for f in families) if rungs]
         quantised = PlainCodec.calibrated(fmap, stats, plain) if plain else None
@@ -55,14 +57,14 @@ class LadderMethod(Method):
         best = min(planned, key=lambda rungs: _error(rungs[0], sample))
         if quantised and _squared_error(quantised(sample[:_IMAGES_FOR_ERRORS]), sample) <= _error(best[0], sample):
             return quantised
-        return Ladder([*best, Pooled.fitting(fmap, sample, streams)], allowance.bits)
+        return Ladder([*best, Pooled.fitting(fmap, sample, streams)], allowance.bits, fmap.height)
 
 
 @torch.no_grad()
 def _lengths(rung: Rung, sample: Tensor) -> Tensor:
     images = sample[:_IMAGES_FOR_LENGTHS]
     at_once = max(1, _VALUES_AT_ONCE // max(1, images[0].numel()))
-    return torch.cat([rung.lengths(part) for part in images.split(at_once)])
+    return torch.cat([sum_over_granules(rung.lengths, part) for part in images.split(at_once)])
 
 
 def _from_first_fitting(rungs: Sequence[Rung], sample: Tensor, bits: int) -> Sequence[Rung]:
@@ -90,7 +92,8 @@ def _coarsest(fmap: FeatureMap, families: Sequence[Sequence[Rung]], sample: Tens
 
 @torch.no_grad()
 def _error(rung: Rung, sample: Tensor) -> float:
-    return _squared_error(rung.decode(rung.encode(sample[:_IMAGES_FOR_ERRORS])), sample)
+    granules = encode_granules(rung, sample[:_IMAGES_FOR_ERRORS])
+    return _squared_error(decode_granules(rung, granules, sample.shape[2]), sample)
 
 
 def _squared_error(decoded: Tensor, sample: Tensor) -> float:

@@ -1,0 +1,32 @@
+"""Rung: one setting of a coder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from actbench.codec.bit_strings import Stream
+from actbench.info import OptionValue
+
+
+class Rung(nn.Module, ABC):
+    """One setting of a coder: a granule's rows to a string of bits, and back. What a granule is written as depends on
+    nothing but its own values."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Stream:
+        """Encodes a batch of granules (batch, C, height, W), of any height, to one string of bits each."""
+
+    @abstractmethod
+    def decode(self, stream: Stream, height: int) -> Tensor:
+        """Decodes one string of bits a granule to (batch, C, height, W)."""
+
+    def lengths(self, x: Tensor) -> Tensor:
+        """Counts the bits of the strings → (batch,) int64; override it where they are known without writing the
+        strings."""
+        return self.encode(x).lengths
+
+    def describe(self) -> dict[str, OptionValue]:
+        """Describes the setting, for the record."""
+        return {}
