@@ -102,6 +102,15 @@ def from_bits(bits: Tensor, width: int) -> Tensor:
     return values
 
 
+def pack_bits(bits: Tensor) -> Tensor:
+    """Packs bits (...), bool or uint8 of 0 and 1, into bytes → (⌈n/8⌉,) uint8."""
+    flat = bits.flatten()
+    if flat.device.type == "cpu":
+        return torch.from_numpy(numpy.packbits(flat.numpy()))
+    padded = functional.pad(flat.byte(), (0, -len(flat) % 8)).reshape(-1, 8)
+    return (padded << torch.arange(7, -1, -1, device=flat.device)).sum(1, dtype=torch.uint8)
+
+
 def code_type(width: int) -> torch.dtype:
     """Type of integers that hold unsigned codes of `width` bits: uint8 up to 8 bits, int32 up to 31, int64 beyond."""
     if width <= 8:

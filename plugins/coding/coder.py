@@ -9,8 +9,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from actbench.codec.bit_strings import Stream, code_type, concatenate
-from actbench.codec.packed_codes import pack_codes
+from actbench.codec.bit_strings import Stream, code_type, concatenate, pack_bits
 
 
 class Coder(ABC):
@@ -69,6 +68,6 @@ def numbers_at(bits: Tensor, positions: Tensor, count: int) -> Tensor:
 
 def _words(bits: Tensor, size: int) -> Tensor:
     """The integers of `size` bytes, 4 or 8, that begin at each byte of a string."""
-    packed = numpy.append(pack_codes(bits, 1).cpu().numpy(), numpy.zeros(size, numpy.uint8))
+    packed = numpy.append(pack_bits(bits).cpu().numpy(), numpy.zeros(size, numpy.uint8))
     overlapping = numpy.ndarray((len(packed) - size + 1,), f">i{size}", packed, strides=(1,))
     return torch.from_numpy(overlapping.astype(f"=i{size}")).to(bits.device)
