@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_UNFINISHED = ".publish-"
+_UNFINISHED, _LOCK = ".publish-", "lock"
 _HOUR = 3600.0
 """Nobody writes for longer: what is older was left behind."""
 
@@ -23,11 +24,22 @@ def replaced_parts(folder: Path) -> Iterator[Path]:
     fresh, replaced = unfinished / "fresh", unfinished / "replaced"
     fresh.mkdir()
     replaced.mkdir()
-    try:
-        yield fresh
-        _exchange(fresh, folder, replaced)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with _locked(unfinished):
+        try:
+            yield fresh
+            _exchange(fresh, folder, replaced)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def _locked(unfinished: Path) -> Iterator[None]:
+    """Says that somebody works in a folder, for as long as this process lives."""
+    with (unfinished / "unlocked").open("w") as file:
+        with suppress(OSError):  # a file system without locks: then age decides
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.rename(file.name, unfinished / _LOCK)
+        yield
 
 
 def _exchange(fresh: Path, folder: Path, replaced: Path) -> None:
@@ -54,12 +66,20 @@ def _move_if_there(source: Path, target: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Removes what a publishing, or a run, left that was killed while it wrote."""
     for path in folder.glob(f"{_UNFINISHED}*"):
-        if _is_old(path):
+        if _is_abandoned(path) or _is_old(path):
             shutil.rmtree(path, ignore_errors=True)
     for path in [*folder.glob("records/**/.*.tmp"), *folder.glob("checks/.*.tmp")]:
         if path.is_file() and _is_old(path):
             with suppress(OSError):
                 path.unlink()
+
+
+def _is_abandoned(unfinished: Path) -> bool:
+    """Whether whoever locked a folder is gone."""
+    with suppress(OSError), (unfinished / _LOCK).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def _is_old(path: Path) -> bool:

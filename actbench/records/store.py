@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from actbench.errors import UserError
 from actbench.records.places import place
@@ -171,12 +172,40 @@ def attempt(path: Path) -> int:
 def write_once(path: Path, text: str, *, durable: bool = True) -> bool:
     """Writes a file, whole, unless there is one; whether it did. A link, unlike a rename, never replaces a file.
     Without `durable` it may not be on disk yet when this returns."""
+    nameless = _nameless(path.parent)
     try:
-        with _written(path, text, durable=durable) as temporary:
-            os.link(temporary, path)
+        if nameless is None:
+            with _written(path, text, durable=durable) as temporary:
+                os.link(temporary, path)
+        else:
+            with os.fdopen(nameless, "w", encoding="utf-8") as file:
+                os.fchmod(file.fileno(), 0o644)
+                _fill(file, text, durable=durable)
+                # Relative to a folder, or the link would be to the link.
+                os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
     except FileExistsError:
         return False
     return True
+
+
+def _nameless(folder: Path) -> int | None:
+    """Opens a file that has no name yet, so that nothing is left of it if this process is killed; None where the system
+    has none."""
+    if not hasattr(os, "O_TMPFILE") or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o644)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            return None
+        raise
+
+
+def _fill(file: IO[str], text: str, *, durable: bool) -> None:
+    file.write(text + "\n")
+    file.flush()
+    if durable:
+        os.fsync(file.fileno())
 
 
 def write_over(path: Path, text: str) -> None:
@@ -195,10 +224,7 @@ def _written(path: Path, text: str, *, durable: bool = True) -> Iterator[str]:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+            _fill(file, text, durable=durable)
         os.chmod(temporary, 0o644)
         yield temporary
     finally:

@@ -47,6 +47,11 @@ class Halved:
 class Gathered(Halved):
     """The same numbers, which it keeps until the map's end."""
 
+    rows = 1
+
+    def decode_rows(self, stripe: Payload, head: Payload) -> torch.Tensor:
+        raise NotImplementedError
+
     def collector(self, batch: int) -> "Gathered":
         self.parts: list[torch.Tensor] = []
         return self

@@ -14,6 +14,7 @@ import pytest
 import actbench
 from actbench.errors import UserError
 from actbench.leaderboard import exchange
+from actbench.leaderboard.exchange import remove_leftovers
 from actbench.leaderboard.frame import load_records, load_verifications
 from actbench.leaderboard.publish import publish
 from actbench.records.record import Record
@@ -219,3 +220,29 @@ def test_what_was_left_behind_is_removed_after_an_hour(tmp_path: Path) -> None:
         os.utime(path, (time.time() - 2 * exchange._HOUR,) * 2)
     publish(RECORDS, tmp_path, "quantize")
     assert not any(path.exists() for path in left)
+
+
+WAITING = """
+import sys, time
+from pathlib import Path
+from actbench.leaderboard.exchange import replaced_parts
+with replaced_parts(Path(sys.argv[1])) as fresh:
+    (fresh / "page").write_text("new")
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_publishing_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WAITING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        remove_leftovers(tmp_path)
+        (unfinished,) = tmp_path.iterdir()
+        assert (unfinished / "fresh" / "page").read_text() == "new"
+    finally:
+        process.kill()
+        process.wait()
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 
 from actbench.errors import UserError
 from actbench.records.record import Record
-from actbench.records.store import Store, cells_below, read_record, read_status
+from actbench.records.store import Store, cells_below, read_record, read_status, write_once
 from actbench.spec import CellSpec
 
 Make = Callable[..., Record]
@@ -133,10 +134,10 @@ def test_a_name_taken_meanwhile_is_left_alone(
     link = os.link
     taken = store.folder / "shapes" / f"{cell.key}-1.json"
 
-    def late(source: str, target: Path) -> None:
+    def late(source: str, target: Path, **more: int) -> None:
         if not taken.exists():
             taken.write_text("somebody else's")
-        link(source, target)
+        link(source, target, **more)
 
     monkeypatch.setattr(os, "link", late)
     path, record = store.add(make_record())
@@ -145,11 +146,11 @@ def test_a_name_taken_meanwhile_is_left_alone(
     assert taken.read_text() == "somebody else's"
 
 
-@pytest.mark.parametrize("step", ["link", "fsync", "chmod"])
+@pytest.mark.parametrize("step", ["link", "fsync", "fchmod"])
 def test_nothing_is_left_behind_where_writing_fails(
     store: Store, make_record: Make, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def fail(*_: object) -> NoReturn:
+    def fail(*_: object, **more: object) -> NoReturn:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
@@ -166,3 +167,35 @@ def test_unfinished_files_are_no_records(store: Store, make_record: Make, cell: 
     (path.parent / ".abandoned.tmp").write_text("{")
     assert newest_files(store.folder) == [path]
     assert store.latest("shapes", cell.key) == path
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from actbench.records import store
+store.os.link = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+store.write_once(Path(sys.argv[1]), "whole")
+"""
+
+
+def test_a_writer_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "file")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_file_is_nameless_one_with_a_name_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actbench.records.store._nameless", lambda folder: None)
+    assert write_once(tmp_path / "file", "first")
+    assert not write_once(tmp_path / "file", "second")
+    assert (tmp_path / "file").read_text() == "first\n"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_written_once_can_be_read_by_all(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        assert write_once(tmp_path / "file", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
