@@ -19,6 +19,7 @@ from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
+from actbench.feature_map import Maps
 from actbench.harness.environment import WantedDevice, choose_device
 from actbench.harness.messages import Preparation
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
@@ -45,6 +46,7 @@ def run(
     track: Annotated[Track, typer.Option(help="Compress maps, or what back-propagation saves.")] = "inference",
     recover: Annotated[int, setting(Inference, "recover", min=0, max=MOST)] = 0,
     recipe: Annotated[RecipeName, setting(Inference, "recipe")] = "protocol",
+    maps: Annotated[Maps, setting(Inference, "maps")] = "live",
     last: Annotated[str, setting(Training, "last")] = "all",
     normalisation: Annotated[Normalisation, setting(Training, "normalisation")] = "quantised",
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
@@ -68,7 +70,13 @@ def run(
     if methods is None and suite is None:
         raise UserError("name what to run with --methods, separated by commas, or --suite")
     registry = registered(plugin)
-    chosen = {"--recover": recover, "--recipe": recipe, "--last": parse_last(last), "--normalisation": normalisation}
+    chosen = {
+        "--recover": recover,
+        "--recipe": recipe,
+        "--maps": maps,
+        "--last": parse_last(last),
+        "--normalisation": normalisation,
+    }
     request = RunRequest(
         workload=workload,
         methods=tuple(split("--methods", methods)) if methods is not None else (),

@@ -22,6 +22,7 @@ from actbench.measure.latency import Stopwatch, interleaved, with_stages
 from actbench.measure.memory import memory
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
+from actbench.network.trace import TracedNetwork
 from actbench.records.measurements import Measurements
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.footprint import Footprint
@@ -78,8 +79,9 @@ def _measure(
         with Meter(deployed) as meter, Sampled(deployed, -(-len(bench.evaluation) // bench.batch_size())) as sampled:
             scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
         sampled.check(decode)
-    limit = None if cell.is_reference else cell.budget.ceiling.limit(bench.network.maps)
-    measured.footprint = measure_footprint(bench.network, spliced.codecs(), meter, limit, bench.reference_live_peak)
+    shared = bench.maps[settings.maps]
+    limit = None if cell.is_reference else cell.budget.ceiling.limit(shared.network.maps)
+    measured.footprint = measure_footprint(shared.network, spliced.codecs(), meter, limit, shared.reference_live_peak)
     measured.quality = bench.quality(scores, bench.reference_scores)
     progress("measure", 0, 0)
     measured.compute = _compute(bench, cell, spliced, deployed, meter)
@@ -100,15 +102,16 @@ def _compress(
     """The network with the method's codecs in place, recovered where the division allows it."""
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
-    plan = method.plan(bench.planning(bench.network), bench.statistics, cell.budget)
-    _check_plan(bench, plan)
-    spliced = splice(bench.network, plan.codecs)
+    shared = bench.maps[settings.maps]
+    plan = method.plan(bench.planning(shared.network), shared.statistics, cell.budget)
+    _check_plan(shared.network, plan)
+    spliced = splice(shared.network, plan.codecs)
     spliced.module.to(bench.device).eval()
     if steps := settings.recover:
         recipe = method.recipe(settings.recipe)
         losses = recover(
             spliced,
-            bench.network,
+            shared.network,
             bench.workload,
             steps,
             cell.seed,
@@ -120,8 +123,8 @@ def _compress(
     return spliced, plan
 
 
-def _check_plan(bench: Workbench, plan: Plan) -> None:
-    unknown = sorted(set(plan.codecs) - {fmap.name for fmap in bench.network.maps})
+def _check_plan(network: TracedNetwork, plan: Plan) -> None:
+    unknown = sorted(set(plan.codecs) - {fmap.name for fmap in network.maps})
     if unknown:
         raise InvalidCodec(f"the plan names a feature map that the network does not have: {unknown[0]}")
 

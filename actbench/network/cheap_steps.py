@@ -23,7 +23,7 @@ _ELEMENTWISE = """
     abs add addcmul clamp clamp_max clamp_min clip div exp lerp log maximum minimum mul neg pow reciprocal rsqrt rsub
     sqrt square sub truediv where eq ne lt le gt ge
     celu hardtanh log_softmax logsigmoid prelu selu softmax softplus softsign threshold
-    bfloat16 contiguous double float half to type_as
+    bfloat16 double float half to type_as
 """
 _NORMALISATIONS = "batch_norm group_norm instance_norm layer_norm local_response_norm normalize"
 _REDUCTIONS = "adaptive_avg_pool2d adaptive_max_pool2d lp_pool2d amax amin max mean min std sum var"
@@ -31,16 +31,28 @@ _REARRANGEMENTS = """
     cat chunk concat concatenate getitem narrow select split stack tensor_split unbind
     flatten movedim permute reshape squeeze swapaxes transpose unflatten unsqueeze view
     expand expand_as flip repeat repeat_interleave roll
-    channel_shuffle interpolate pad pixel_shuffle pixel_unshuffle upsample
+    channel_shuffle contiguous max_pool2d pixel_shuffle pixel_unshuffle
 """
-_FUNCTIONS = frozenset(
-    [*NONLINEARITIES, *POOLINGS, *" ".join((_ELEMENTWISE, _NORMALISATIONS, _REDUCTIONS, _REARRANGEMENTS)).split()]
+_SELECTING = (nn.MaxPool2d, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, nn.Flatten, nn.Unflatten)
+_SELECTIONS = frozenset(_REARRANGEMENTS.split())
+_FUNCTIONS = _SELECTIONS.union(
+    *(NONLINEARITIES, POOLINGS, ["interpolate", "pad", "upsample"]),
+    *(names.split() for names in (_ELEMENTWISE, _NORMALISATIONS, _REDUCTIONS)),
 )
 
 
 def is_cheap(node: fx.Node) -> bool:
     """Whether a node's result is computed again when it is read: nonlinearities and other elementwise steps,
     normalisations, poolings, means, joins, and what only moves values."""
+    return _calls(node, _MODULES, _FUNCTIONS)
+
+
+def only_selects(node: fx.Node) -> bool:
+    """Whether all values that a node gives are values that it reads: stored codes stay codes."""
+    return _calls(node, _SELECTING, _SELECTIONS)
+
+
+def _calls(node: fx.Node, modules: tuple[type[nn.Module], ...], functions: frozenset[str]) -> bool:
     if node.op == "call_module":
-        return isinstance(module_of(node), _MODULES)
-    return node.op in ("call_function", "call_method") and function_name(node).rstrip("_") in _FUNCTIONS
+        return isinstance(module_of(node), modules)
+    return node.op in ("call_function", "call_method") and function_name(node).rstrip("_") in functions
