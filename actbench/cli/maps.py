@@ -93,14 +93,17 @@ def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> 
     }
 
 
-def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -> dict[str, int]:
-    """Bits alive at the same time, a map with the branches and skips beside it; not of activations."""
+def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -> dict[str, Any]:
+    """Bits alive at the same time, and of the tensors that wait and are no maps; nothing of activations."""
     from actbench.network.conventions import live_peak
 
     if convention == "activations":
         return {}
     stored = {row["name"]: row["stored_bits"] for row in rows}
-    return {"live_peak": live_peak(network, {}), "stored_live_peak": live_peak(network, stored)}
+    in_maps = {place.map for place in network.places.values()}
+    others = {tensor.node: tensor.bits for tensor in network.held if tensor.node not in in_maps}
+    alive = {"live_peak": live_peak(network, {}), "stored_live_peak": live_peak(network, stored)}
+    return {**alive, "beside_maps": others}
 
 
 def build_model(name: str) -> nn.Module:
@@ -198,6 +201,8 @@ def _summary(report: dict[str, Any]) -> list[str]:
     ]
     if "live_peak" in report:
         lines.append(f"alive at once {report['live_peak']:,} → {report['stored_live_peak']:,} bits")
+    if beside := report.get("beside_maps"):
+        lines.append(f"no maps, and kept in fp32: {len(beside)} tensors of {sum(beside.values()):,} bits")
     if share is not None:
         lines.append(
             f"largest activation {report['largest_activation']:,} values, "
