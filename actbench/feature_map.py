@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 FLOAT_BITS = 32
 """Bits of a value in the reference, fp32: every ratio is against it unless it says otherwise."""
+
+Maps = Literal["live", "conv-inputs"]
+"""Which tensors of a network are its feature maps: all that is in memory while a layer computes, or what convolutions
+read."""
 
 Argument = bool | int | float | str | tuple[int, ...]
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 from typing_extensions import override
 
 from actbench.errors import UserError
+from actbench.feature_map import Maps
 from actbench.info import Role, Track
 from actbench.recipe import RecipeName
 
@@ -26,8 +27,9 @@ Kind = TypeVar("Kind", bound="TrackSettings")
 @dataclass(frozen=True)
 class Wording:
     """What is said of one setting. `key`: its name in the canonical form, where it goes without saying at its default
-    unless it is `stated`. `column`: its name in tables. `title`: for people, empty where there is nothing to say.
-    `roles`: the methods that have the choice; for all others it is at its default."""
+    unless it is `stated`; or at `unsaid`, the value of all cells from before there was the setting. `column`: its name
+    in tables. `title`: for people, empty where there is nothing to say. `roles`: the methods that have the choice; for
+    all others it is at its default."""
 
     argument: str
     help: str
@@ -35,6 +37,7 @@ class Wording:
     column: str
     title: Callable[[Any], str] = lambda value: ""
     stated: bool = False
+    unsaid: str | None = None
     roles: tuple[Role, ...] = ("method", "baseline", "reference")
 
 
@@ -67,8 +70,12 @@ class TrackSettings:
 
     def canonical(self) -> dict[str, Any]:
         """Plain JSON values in a fixed form: the part of a cell's canonical form that is of its track."""
-        worded = {wording.key: value for wording, value, chosen in self._worded() if chosen or wording.stated}
+        said = {part.name: _wording(part) for part in fields(self) if self._is_said(part)}
+        worded = {wording.key: getattr(self, name) for name, wording in said.items()}
         return {"track": self.track, "division": self.division} | worded
+
+    def _is_said(self, part: Field[Any]) -> bool:
+        return _wording(part).stated or getattr(self, part.name) != _unsaid(part)
 
     def arguments(self) -> list[str]:
         """The command line's arguments that give these settings, the defaults left out."""
@@ -93,7 +100,7 @@ class TrackSettings:
     @classmethod
     def from_canonical(cls: type[Kind], data: Mapping[str, Any]) -> Kind:
         """The settings that `canonical` describes."""
-        return cls(**{name: data[said.key] for name, said in cls.wordings().items() if said.key in data})
+        return cls(**{part.name: data.get(_wording(part).key, _unsaid(part)) for part in fields(cls)})
 
     def _worded(self) -> list[tuple[Wording, Any, bool]]:
         """For each setting what is said of it, its value, and whether that is not the default."""
@@ -106,10 +113,17 @@ def _wording(part: Field[Any]) -> Wording:
     return wording
 
 
+def _unsaid(part: Field[Any]) -> Any:
+    """The value of a setting that the canonical form does not name."""
+    unsaid = _wording(part).unsaid
+    return part.default if unsaid is None else unsaid
+
+
 @dataclass(frozen=True)
 class Inference(TrackSettings):
     """The inference track. `recover`: steps of recovery (the open division), 0 for calibration alone (the closed one).
-    `recipe`: how the steps are taken, as the protocol says for all or as a method's authors say."""
+    `recipe`: how the steps are taken, as the protocol says for all or as a method's authors say. `maps`: which tensors
+    are compressed."""
 
     track: ClassVar[Track] = "inference"
 
@@ -130,6 +144,15 @@ class Inference(TrackSettings):
             "Recovery as the protocol says for all, or as each method's authors do.",
             title=lambda name: "" if name == "protocol" else "papers' recipes",
             roles=("method",),
+        ),
+    )
+    maps: Maps = field(
+        default="live",
+        metadata=_said(
+            "--maps",
+            "Maps: all that is in memory while a layer computes, or what convolutions read.",
+            title=lambda maps: "" if maps == "live" else "what convolutions read",
+            unsaid="conv-inputs",
         ),
     )
     stripe: str = field(

@@ -12,7 +12,7 @@ from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.info import OptionValue
 from actbench.settings import Inference, Settings, settings_from_canonical
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The protocol's version: a change of meaning is a new version, and another cell."""
 
 INFERENCE = Inference()

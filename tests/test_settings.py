@@ -13,6 +13,7 @@ SETTINGS = [
     Inference(),
     Inference(200),
     Inference(200, "paper"),
+    Inference(maps="conv-inputs"),
     Inference(stripe="8"),
     Inference(stripe="off"),
     Training(100),
@@ -21,6 +22,7 @@ SETTINGS = [
 DEFAULTS: dict[str, Any] = {
     "--recover": 0,
     "--recipe": "protocol",
+    "--maps": "live",
     "--stripe": "auto",
     "--last": None,
     "--normalisation": "quantised",
@@ -50,7 +52,9 @@ def test_the_canonical_form_gives_the_settings_again(settings: Settings) -> None
 
 
 def test_what_is_at_its_default_goes_without_saying() -> None:
-    assert Inference().canonical() == {"track": "inference", "division": "closed", "recover": 0}
+    closed = {"track": "inference", "division": "closed", "recover": 0}
+    assert Inference().canonical() == closed | {"maps": "live"}
+    assert Inference(maps="conv-inputs").canonical() == closed, "as cells from before there was a choice"
     assert Training(100).canonical() == {"track": "training", "division": "open", "recover": 100}
     assert Training(100, 4).canonical()["last"] == 4
 
@@ -60,6 +64,7 @@ def test_titles_are_for_people() -> None:
         "inference, closed",
         "inference, open (200 steps)",
         "inference, open (200 steps), papers' recipes",
+        "inference, closed, what convolutions read",
         "inference, closed, stripes of 8 rows",
         "inference, closed, whole maps",
         "training, all layers (100 steps)",
@@ -70,6 +75,7 @@ def test_titles_are_for_people() -> None:
 def test_whose_rows_a_setting_changes() -> None:
     assert Inference(200, "paper").of_role("method") == Inference(200, "paper")
     assert Inference(200, "paper").of_role("baseline") == Inference(200)
+    assert Inference(maps="conv-inputs").of_role("reference") == Inference(maps="conv-inputs")
     assert Training(9, 4, "exact").of_role("baseline") == Training(9, 4, "exact")
     assert Training(9, 4, "exact").of_role("reference") == Training(9, 4)
 
@@ -77,6 +83,7 @@ def test_whose_rows_a_setting_changes() -> None:
 @pytest.mark.parametrize(
     ("track", "chosen", "says"),
     [
+        ("training", {"--recover": 3, "--maps": "conv-inputs"}, "--maps goes with --track inference"),
         ("inference", {"--last": 2}, "--last goes with --track training"),
         ("inference", {"--normalisation": "exact"}, "--normalisation goes with --track training"),
         ("training", {"--recover": 3, "--recipe": "paper"}, "--recipe goes with --track inference"),

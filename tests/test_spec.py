@@ -13,8 +13,8 @@ from actbench.budget import Bits, Budget, Ceiling
 from actbench.settings import Inference, Training
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
-KEY = "9697b1f08284a9a364ae"
-"""Of the fixed cell: another value would orphan every record that was ever written."""
+KEYS = {1: "9697b1f08284a9a364ae", 2: "1d617b64b6e6bf5b5aa4"}
+"""Of the fixed cell, by the protocol: other values would orphan every record that was ever written."""
 
 
 def test_the_canonical_form_survives_json(cell: CellSpec) -> None:
@@ -25,7 +25,15 @@ def test_the_canonical_form_survives_json(cell: CellSpec) -> None:
 
 
 def test_the_key_is_for_ever(cell: CellSpec) -> None:
-    assert cell.key == KEY
+    assert {protocol: replace(cell, protocol=protocol).key for protocol in KEYS} == KEYS
+
+
+def test_a_cell_from_before_there_was_a_choice_of_maps_is_of_what_convolutions_read(cell: CellSpec) -> None:
+    old = {"recover": 0, "division": "closed", "track": "inference"}
+    canonical = {key: value for key, value in replace(cell, protocol=1).canonical().items() if key not in old} | old
+    read = CellSpec.from_canonical(canonical)
+    assert read.settings == Inference(maps="conv-inputs")
+    assert read.canonical() == canonical
 
 
 def test_the_order_of_options_and_digests_does_not_matter(cell: CellSpec) -> None:
@@ -60,7 +68,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "normalisation": {"settings": {"normalisation": "exact"}},
     "recipe": {"settings": Inference(200, "paper")},
     "device": {"device": "cpu"},
-    "protocol": {"protocol": 2},
+    "maps": {"settings": Inference(200, maps="conv-inputs")},
+    "protocol": {"protocol": 3},
 }
 
 
@@ -89,7 +98,9 @@ texts = st.text(max_size=4)
 option_values = st.booleans() | st.integers(2, 9) | st.floats(0.125, 0.875) | texts  # no two that Python calls equal
 
 
-settings = st.builds(Inference, st.integers(1), st.sampled_from(["protocol", "paper"])) | st.builds(
+settings = st.builds(
+    Inference, st.integers(1), st.sampled_from(["protocol", "paper"]), st.sampled_from(["live", "conv-inputs"])
+) | st.builds(
     Training, st.integers(1), st.none() | st.integers(1), st.sampled_from(["quantised", "exact", "recomputed"])
 )
 

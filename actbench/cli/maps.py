@@ -16,7 +16,7 @@ from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
-from actbench.feature_map import FLOAT_BITS, FeatureMap
+from actbench.feature_map import FLOAT_BITS, FeatureMap, Maps
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from actbench.network.trace import TracedNetwork
     from actbench.workloads.base import Workload
 
-Convention = Literal["conv-inputs", "activations"]
+Convention = Literal[Maps, "activations"]
 
 
 def maps(
@@ -35,8 +35,9 @@ def maps(
     ceiling: Annotated[str, typer.Option(help="For example 4x, or traffic:4x.")] = "4x",
     bits: Annotated[str, typer.Option(help="For example w8a8, w8a2-8, or w32a32 for none.")] = "w32a32",
     convention: Annotated[
-        Convention, typer.Option("--maps", help="What layers read, or what nonlinearities write.")
-    ] = "conv-inputs",
+        Convention,
+        typer.Option("--maps", help="All in memory, what convolutions read, or what nonlinearities write."),
+    ] = "live",
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
@@ -46,11 +47,12 @@ def maps(
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
     if (model is None) == (workload is None):
         raise UserError("name one network, with --model or with --workload")
+    counted: Maps = "live" if convention == "activations" else convention
     if model is not None:
-        network = trace(build_model(model), _parse_shape(input_shape))
+        network = trace(build_model(model), _parse_shape(input_shape), counted)
     else:
         measured = _workload(str(workload), weights, plugin or ())
-        network = trace(measured.model(), measured.input_shape)
+        network = trace(measured.model(), measured.input_shape, counted)
     report = describe(network, budget, convention)
     if as_json:
         print(json.dumps(report, indent=1))
@@ -68,7 +70,7 @@ def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> Workl
 
 def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> dict[str, Any]:
     """The report of a network, in bits an image. `rank` is at the widest code that the budget allows."""
-    counted = network.maps if convention == "conv-inputs" else network.activations
+    counted = network.activations if convention == "activations" else network.maps
     if not counted:
         raise UserError("the model has no feature map: no convolution reads the output of another layer")
     rows = [_row(fmap, counted, budget) for fmap in counted]
@@ -91,15 +93,17 @@ def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> 
     }
 
 
-def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -> dict[str, int]:
-    """Bits alive at the same time, a map with the branches and skips beside it; of what layers read only."""
+def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -> dict[str, Any]:
+    """Bits alive at the same time, and of the tensors that wait and are no maps; nothing of activations."""
     from actbench.network.conventions import live_peak
 
-    if convention != "conv-inputs":
+    if convention == "activations":
         return {}
-    whole = {fmap.name: fmap.bits for fmap in network.maps}
     stored = {row["name"]: row["stored_bits"] for row in rows}
-    return {"live_peak": live_peak(network, whole), "stored_live_peak": live_peak(network, stored)}
+    in_maps = {place.map for place in network.places.values()}
+    others = {tensor.node: tensor.bits for tensor in network.held if tensor.node not in in_maps}
+    alive = {"live_peak": live_peak(network, {}), "stored_live_peak": live_peak(network, stored)}
+    return {**alive, "beside_maps": others}
 
 
 def build_model(name: str) -> nn.Module:
@@ -197,6 +201,8 @@ def _summary(report: dict[str, Any]) -> list[str]:
     ]
     if "live_peak" in report:
         lines.append(f"alive at once {report['live_peak']:,} → {report['stored_live_peak']:,} bits")
+    if beside := report.get("beside_maps"):
+        lines.append(f"no maps, and kept in fp32: {len(beside)} tensors of {sum(beside.values()):,} bits")
     if share is not None:
         lines.append(
             f"largest activation {report['largest_activation']:,} values, "

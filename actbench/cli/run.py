@@ -19,6 +19,7 @@ from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
+from actbench.feature_map import Maps
 from actbench.harness.environment import WantedDevice, choose_device
 from actbench.harness.messages import Preparation
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
@@ -45,6 +46,7 @@ def run(
     track: Annotated[Track, typer.Option(help="Compress maps, or what back-propagation saves.")] = "inference",
     recover: Annotated[int, setting(Inference, "recover", min=0, max=MOST)] = 0,
     recipe: Annotated[RecipeName, setting(Inference, "recipe")] = "protocol",
+    maps: Annotated[Maps, setting(Inference, "maps")] = "live",
     stripe: Annotated[str, setting(Inference, "stripe")] = "auto",
     last: Annotated[str, setting(Training, "last")] = "all",
     normalisation: Annotated[Normalisation, setting(Training, "normalisation")] = "quantised",
@@ -72,6 +74,7 @@ def run(
     chosen = {
         "--recover": recover,
         "--recipe": recipe,
+        "--maps": maps,
         "--stripe": stripe,
         "--last": parse_last(last),
         "--normalisation": normalisation,

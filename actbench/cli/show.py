@@ -92,12 +92,12 @@ def _sections(record: Record) -> dict[str, dict[str, object]]:
 def _measured(measured: Measurements) -> dict[str, object]:
     rows: dict[str, object] = {}
     if footprint := measured.footprint:
+        live, activations = footprint.live, footprint.activations
         limit = f"{footprint.limit:,} allowed" if footprint.limit is not None else "no ceiling"
         rows["peak"] = f"{footprint.peak.maximum:,} bits of {footprint.reference_peak:,} ({limit})"
         rows["traffic"] = f"{footprint.traffic.maximum:,} bits of {footprint.reference_traffic:,}"
+        rows["live"] = f"{live.peak:,} bits of {live.reference_peak:,}"
         rows["side information, static tables"] = f"{footprint.side_bits:,.0f}, {footprint.static_bits:,} bits"
-        live, activations = footprint.live, footprint.activations
-        rows["alive at once"] = f"{live.peak:,} bits of {live.reference_peak:,}"
         rows["all activations"] = f"{activations.traffic:,} bits of {activations.reference_traffic:,}"
     if quality := measured.quality:
         low, high = quality.difference_interval

@@ -23,6 +23,7 @@ from actbench.measure.compute import bit_operations, count
 from actbench.measure.footprint import Meter, check_payloads, measure_footprint
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
+from actbench.network.trace import TracedNetwork
 from actbench.records.measurements import Measurements
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.footprint import Footprint
@@ -79,8 +80,9 @@ def _measure(
         with Meter(deployed) as meter, Sampled(deployed, -(-len(bench.evaluation) // bench.batch_size())) as sampled:
             scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
         sampled.check(decode)
-    limit = None if cell.is_reference else cell.budget.ceiling.limit(bench.network.maps)
-    measured.footprint = measure_footprint(bench.network, spliced.codecs(), meter, limit, bench.reference_live_peak)
+    shared = bench.maps[settings.maps]
+    limit = None if cell.is_reference else cell.budget.ceiling.limit(shared.network.maps)
+    measured.footprint = measure_footprint(shared.network, spliced.codecs(), meter, limit, shared.reference_live_peak)
     measured.quality = bench.quality(scores, bench.reference_scores)
     progress("measure", 0, 0)
     measured.compute = _compute(bench, cell, spliced, deployed, meter)
@@ -103,15 +105,16 @@ def _compress(
     """The network with the method's codecs in place, recovered where the division allows it."""
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
-    plan = method.plan(bench.planning(bench.network), bench.statistics, cell.budget)
-    _check_plan(bench, plan)
-    spliced = splice(bench.network, plan.codecs if cell.is_reference else _with_fp32(bench, plan))
+    shared = bench.maps[settings.maps]
+    plan = method.plan(bench.planning(shared.network), shared.statistics, cell.budget)
+    _check_plan(shared.network, plan)
+    spliced = splice(shared.network, plan.codecs if cell.is_reference else _with_fp32(shared.network, plan))
     spliced.module.to(bench.device).eval()
     if steps := settings.recover:
         recipe = method.recipe(settings.recipe)
         losses = recover(
             spliced,
-            bench.network,
+            shared.network,
             bench.workload,
             steps,
             cell.seed,
@@ -123,9 +126,9 @@ def _compress(
     return spliced, plan
 
 
-def _with_fp32(bench: Workbench, plan: Plan) -> dict[str, Codec]:
+def _with_fp32(network: TracedNetwork, plan: Plan) -> dict[str, Codec]:
     """A codec for every map: what the plan leaves out is stored in fp32."""
-    return {fmap.name: PlainCodec(None) for fmap in bench.network.maps} | dict(plan.codecs)
+    return {fmap.name: PlainCodec(None) for fmap in network.maps} | dict(plan.codecs)
 
 
 def _striped(cell: CellSpec, settings: Inference, spliced: Spliced) -> StripedNetwork:
@@ -134,8 +137,8 @@ def _striped(cell: CellSpec, settings: Inference, spliced: Spliced) -> StripedNe
     return StripedNetwork(module, "off" if cell.is_reference else settings.rows)
 
 
-def _check_plan(bench: Workbench, plan: Plan) -> None:
-    unknown = sorted(set(plan.codecs) - {fmap.name for fmap in bench.network.maps})
+def _check_plan(network: TracedNetwork, plan: Plan) -> None:
+    unknown = sorted(set(plan.codecs) - {fmap.name for fmap in network.maps})
     if unknown:
         raise InvalidCodec(f"the plan names a feature map that the network does not have: {unknown[0]}")
 

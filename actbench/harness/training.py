@@ -14,6 +14,7 @@ from actbench.codec.codec import Codec
 from actbench.codec.method import Method
 from actbench.codec.protocols import TrainingForm
 from actbench.errors import InvalidCodec, Unsupported
+from actbench.feature_map import Maps
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
@@ -31,6 +32,9 @@ from actbench.training.layers import Work, watched
 from actbench.training.ledger import saved_bytes
 from actbench.training.task import TrainingTask
 
+SAVED_MAPS: Maps = "conv-inputs"
+"""What trained layers save are their inputs, whichever maps inference stores."""
+
 _FIXED_SEED = 0
 """Of the batch on which memory, time and gradients are measured: the same for every cell."""
 
@@ -45,7 +49,7 @@ def measure_training(
 ) -> None:
     """Plans, measures a step on a fixed batch, trains, and evaluates."""
     torch.manual_seed(cell.seed)
-    task = TrainingTask.of(bench.network, settings.last)
+    task = TrainingTask.of(bench.maps[SAVED_MAPS].network, settings.last)
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
     codecs = _codecs(bench, cell, method, task)
@@ -127,7 +131,7 @@ def _codecs(bench: Workbench, cell: CellSpec, method: Method, task: TrainingTask
     if cell.is_reference:
         return {}
     network = bench.planning(task.view)
-    codecs = method.plan_saving(network, bench.transfer_statistics, cell.budget).codecs
+    codecs = method.plan_saving(network, bench.maps[SAVED_MAPS].transfer_statistics, cell.budget).codecs
     for name, codec in codecs.items():
         codec.to(bench.device)
         if codec.side != "after":
@@ -211,7 +215,7 @@ def reference_scores(
     """Scores (images, K) of the network trained in the same way without compression, once for each seed."""
 
     def trained() -> Tensor:
-        module = TrainingTask.of(bench.network, settings.last).vanilla()
+        module = TrainingTask.of(bench.maps[SAVED_MAPS].network, settings.last).vanilla()
         _train(bench, module, seed, settings, progress)
         return _scores(bench, module, progress)
 

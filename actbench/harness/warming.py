@@ -6,7 +6,7 @@ import torch
 
 from actbench.harness.isolation import tensors
 from actbench.harness.isolation.apart import computed_apart
-from actbench.harness.training import reference_key, reference_scores
+from actbench.harness.training import SAVED_MAPS, reference_key, reference_scores
 from actbench.harness.workbench import Workbench
 from actbench.info import Track
 from actbench.settings import Training
@@ -33,9 +33,10 @@ def evaluation_of(bench: Workbench, track: Track, threads: int) -> int:
 def warm_up(bench: Workbench, cell: CellSpec, threads: int) -> None:
     """Has the workbench compute what a cell shares with others, where it has not yet."""
     if not isinstance(cell.settings, Training):
-        bench.warm_up()
+        bench.warm_up(cell.settings.maps)
         return
-    assert bench.transfer_statistics[bench.network.maps[0].name]
+    saved = bench.maps[SAVED_MAPS]
+    assert saved.transfer_statistics[saved.network.maps[0].name]
     settings, key = cell.settings, reference_key(cell.settings, cell.seed)
     if key not in bench.trained_references:
 

@@ -9,11 +9,13 @@ import copy
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import cached_property
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from actbench.errors import InvalidCodec
+from actbench.feature_map import Maps
 from actbench.harness.network_view import PlanningNetwork
 from actbench.info import WorkloadInfo
 from actbench.measure.compute import NodeCounts, bit_operations, count
@@ -34,21 +36,52 @@ LATENCY_BATCH = 16
 """Images in a batch whose latency is measured; it is in the record."""
 
 
+class MapsBench:
+    """What cells share that compress the same maps: a convention's."""
+
+    def __init__(self, bench: Workbench, maps: Maps) -> None:
+        self._bench = bench
+        self._maps = maps
+
+    @cached_property
+    def network(self) -> TracedNetwork:
+        """The traced fp32 network, with the maps of the convention."""
+        workload = self._bench.workload
+        return trace(workload.model().to(self._bench.device), workload.input_shape, self._maps)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Statistics of every feature map, on the calibration images."""
+        return Statistics(self.network, self._bench.calibration.images(slice(None)).to(self._bench.device))
+
+    @cached_property
+    def transfer_statistics(self) -> Statistics:
+        """Statistics of every feature map, on some training images of the training track."""
+        images = self._bench.transfer_training.permuted(seed=0).images(slice(0, CALIBRATION_IMAGES))
+        return Statistics(self.network, images.to(self._bench.device))
+
+    @cached_property
+    def reference_live_peak(self) -> int:
+        """Bits alive at once in the fp32 network."""
+        return live_peak(self.network, {})
+
+
 class Workbench:
-    """One workload on one device."""
+    """One workload on one device. `maps`: what is shared by cells of each convention."""
 
     def __init__(self, workload: Workload, info: WorkloadInfo, device: torch.device) -> None:
         self.workload = workload
         self.info = info
         self.device = device
+        self.maps: dict[Maps, MapsBench] = {maps: MapsBench(self, maps) for maps in get_args(Maps)}
         self._handed_over: Callable[[], ImageSet] | None = None
         self.trained_references: dict[Hashable, Tensor] = {}
         """Scores of the uncompressed network after training, by what is trained, steps and seed."""
 
-    @cached_property
+    @property
     def network(self) -> TracedNetwork:
-        """The traced fp32 network."""
-        return trace(self.workload.model().to(self.device), self.workload.input_shape)
+        """The traced fp32 network, for what is the same whichever maps are compressed."""
+        return self.maps["live"].network
 
     @cached_property
     def evaluation(self) -> ImageSet:
@@ -59,11 +92,6 @@ class Workbench:
     def calibration(self) -> ImageSet:
         """The training images that plans may look at."""
         return self.workload.calibration_set().permuted(seed=0)
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Statistics of every feature map, on the calibration images."""
-        return Statistics(self.network, self.calibration.images(slice(None)).to(self.device))
 
     def planning(self, network: TracedNetwork) -> PlanningNetwork:
         """A copy of a network, as a method sees it while it plans: what the method does to it, it does to the copy."""
@@ -80,12 +108,6 @@ class Workbench:
     def transfer_evaluation(self) -> ImageSet:
         """The evaluation images of the training track, handed over as those of the inference track are."""
         return self._handed_over() if self._handed_over else self.workload.transfer_sets()[1]
-
-    @cached_property
-    def transfer_statistics(self) -> Statistics:
-        """Statistics of every feature map, on some training images of the training track."""
-        images = self.transfer_training.permuted(seed=0).images(slice(0, CALIBRATION_IMAGES))
-        return Statistics(self.network, images.to(self.device))
 
     @cached_property
     def reference_scores(self) -> Tensor:
@@ -113,11 +135,6 @@ class Workbench:
         return self.peak(self.reference, self.example)
 
     @cached_property
-    def reference_live_peak(self) -> int:
-        """Bits alive at once in the fp32 network."""
-        return live_peak(self.network, {fmap.name: fmap.bits for fmap in self.network.maps})
-
-    @cached_property
     def example(self) -> Tensor:
         """A calibration image, (1, C, H, W): for what does not depend on an image's values."""
         return self.calibration.images(slice(0, 1)).to(self.device)
@@ -137,11 +154,12 @@ class Workbench:
         """Has evaluation images come from elsewhere, for either track, when they are first asked for."""
         self._handed_over = evaluation
 
-    def warm_up(self) -> None:
-        """Computes what all cells of the inference track share, but for what needs evaluation images."""
-        for name in self.network.maps[:1]:
-            assert self.statistics[name.name]
-        assert (self.reference_bit_operations, self.reference_peak, self.reference_live_peak) is not None
+    def warm_up(self, maps: Maps) -> None:
+        """Computes what inference cells of these maps share, but for what needs evaluation images."""
+        shared = self.maps[maps]
+        for fmap in shared.network.maps[:1]:
+            assert shared.statistics[fmap.name]
+        assert (self.reference_bit_operations, self.reference_peak, shared.reference_live_peak) is not None
 
     def peak(self, spliced: Spliced, image: Tensor) -> Peak:
         """Peak memory while one image (1, C, H, W) passes through."""

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from actbench.codec.packing import Layout
 from actbench.feature_map import FLOAT_BITS
 from actbench.network import nodes
+from actbench.network.cheap_steps import only_selects
 from actbench.network.deploy import StoredConvolution
 from actbench.network.quantize import weight_widths
 from actbench.network.splice import Decode, Encode
@@ -79,12 +80,17 @@ def bit_operations(module: fx.GraphModule, counts: NodeCounts, layouts: Mapping[
 
 
 def _read_width(node: fx.Node, layouts: Mapping[str, Layout], weight_bits: int) -> int:
-    """The width of the values that a layer reads: walks up to what was stored."""
-    source = node.all_input_nodes[0]
+    """The width of the values that a layer reads: walks up to what was stored, past what selects from it."""
+    return _width(node.all_input_nodes[0], layouts, weight_bits)
+
+
+def _width(source: fx.Node, layouts: Mapping[str, Layout], weight_bits: int) -> int:
     stage = nodes.module_of(source)
     if isinstance(stage, Encode | Decode):
         values = [part.bits for part in layouts[stage.name] if not part.side]
         return max(values or [part.bits for part in layouts[stage.name]])
     if source.op == "placeholder" and weight_bits != FLOAT_BITS:
         return IMAGE_BITS
+    if only_selects(source):
+        return max((_width(read, layouts, weight_bits) for read in nodes.read_by(source)), default=FLOAT_BITS)
     return FLOAT_BITS

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from torch import fx
 
-from actbench.feature_map import FLOAT_BITS
 from actbench.network import nodes
+from actbench.network.live_maps import Held, Timeline, origins
 from actbench.network.trace import TracedNetwork
 
 
@@ -17,6 +18,7 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
 
     An output that is a map takes the map's bits. One that is pooled into a map takes the bits of a codec before the
     nonlinearity; those of a codec around it in proportion to the size before pooling; in fp32 if the codec comes after.
+    One that is computed again from what is in memory is as much smaller as that is.
     """
     bits = {fmap.name: fmap.bits for fmap in network.activations}
     named = {node.name: node for node in network.module.graph.nodes}
@@ -25,8 +27,11 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
     names = {_activation_node(named, place.map): name for name, place in places}
     order = [node.name for node in network.module.graph.nodes]
     activations = [name for name in order if nodes.is_nonlinearity(named[name])]
+    shares = _Shares(network, stored)
     for node_name, fmap in zip(activations, network.activations, strict=True):
         name = names.get(node_name)
+        if name is None:
+            bits[fmap.name] = int(fmap.bits * shares.of(named[node_name]))
         if name is None or name not in stored:
             continue
         positions = next(other.positions for other in network.maps if other.name == name)
@@ -39,17 +44,34 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
 
 
 def live_peak(network: TracedNetwork, stored: Mapping[str, int]) -> int:
-    """Counts the most bits alive at once while any layer computes: the map that it reads, and every map or branch that
-    was written before and is still to be read. What is no map is counted in fp32."""
-    graph = network.module.graph
-    position = {node: index for index, node in enumerate(graph.nodes)}
-    by_node = {place.map: stored[name] for name, place in network.places.items() if name in stored}
-    maps = {place.map for place in network.places.values()}
-    kept = [node for node in graph.nodes if node.name in maps or _waits_for_addition(node, position)]
-    sizes = {node: by_node.get(node.name, _fp32_bits(node)) for node in kept}
-    last = {node: max((position[user] for user in node.users), default=position[node]) for node in kept}
-    steps = [position[node] for node in graph.nodes if nodes.is_convolution(node) or nodes.is_linear_on_map(node)]
-    return max((sum(sizes[node] for node in kept if position[node] < step <= last[node]) for step in steps), default=0)
+    """Counts the most bits in memory while any layer computes: of every tensor that was written before and is still to
+    be read, and of what is being written. `stored`: the maps' bits, by their names; all else is counted in fp32."""
+    sizes = _sizes(network, stored)
+    times = {tensor.written for tensor in network.held}
+    return max(
+        (sum(sizes[other] for other in network.held if other.written <= time <= other.read) for time in times),
+        default=0,
+    )
+
+
+def _sizes(network: TracedNetwork, stored: Mapping[str, int]) -> dict[Held, int]:
+    """The bits of all that is in memory at some time: what is stored of maps, and the others in fp32."""
+    names = {place.map: name for name, place in network.places.items()}
+    return {tensor: stored.get(names.get(tensor.node, ""), tensor.bits) for tensor in network.held}
+
+
+class _Shares:
+    """The part of the fp32 bits that remains of what is computed again, from the tensors that it is computed from."""
+
+    def __init__(self, network: TracedNetwork, stored: Mapping[str, int]) -> None:
+        self._timeline = Timeline(network.module.graph)
+        named = {node.name: node for node in network.module.graph.nodes}
+        self._sizes = {named[tensor.node]: (bits, tensor.bits) for tensor, bits in _sizes(network, stored).items()}
+
+    def of(self, node: fx.Node) -> Fraction:
+        """The part of a node; 1 where a layer has to compute it again."""
+        sizes = [self._sizes[origin] for origin in origins(self._timeline, node, self._sizes) or ()]
+        return Fraction(sum(bits for bits, _ in sizes), sum(whole for _, whole in sizes)) if sizes else Fraction(1)
 
 
 def _activation_node(named: Mapping[str, fx.Node], name: str) -> str:
@@ -58,22 +80,3 @@ def _activation_node(named: Mapping[str, fx.Node], name: str) -> str:
     while not nodes.is_nonlinearity(node) and nodes.operation_of(node):
         node = node.all_input_nodes[0]
     return str(node.name)
-
-
-def _waits_for_addition(node: fx.Node, position: Mapping[fx.Node, int]) -> bool:
-    """Whether a four-dimensional tensor is read by a join while a layer computes in between."""
-    if len(nodes.shape(node)) != 4 or node.op == "placeholder":
-        return False
-    joins = [user for user in node.users if len(user.all_input_nodes) > 1 and not nodes.is_convolution(user)]
-    return any(
-        nodes.is_convolution(other) and position[node] < position[other] < position[join]
-        for join in joins
-        for other in node.graph.nodes
-    )
-
-
-def _fp32_bits(node: fx.Node) -> int:
-    elements = 1
-    for size in nodes.shape(node)[1:]:
-        elements *= size
-    return elements * FLOAT_BITS

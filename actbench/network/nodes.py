@@ -8,13 +8,14 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.utils._pytree import tree_leaves
 
 from actbench.codec.modules import NONLINEARITIES, POOLINGS
 from actbench.feature_map import Argument, Operation
 
 _FORM = ("shape", "ndim", "dtype", "device")
 _PASS_THROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout)
-_PASS_THROUGH = {"dropout", "dropout2d", "detach", "clone"}
+_PASS_THROUGH = {"dropout", "dropout2d", "stochastic_depth", "detach", "clone"}
 _ADDITIONS = {operator.add, operator.iadd, torch.add}
 _IN_PLACE_OPERATORS: dict[Any, Any] = {
     operator.iadd: operator.add,
@@ -62,6 +63,19 @@ def shape(node: fx.Node) -> tuple[int, ...]:
     return tuple(meta.shape) if meta is not None and hasattr(meta, "shape") else ()
 
 
+def shapes(node: fx.Node) -> list[tuple[int, ...]]:
+    """Shapes of all tensors that a node gives: several where it splits one."""
+    meta = node.meta.get("tensor_meta")
+    metas = tree_leaves(meta, is_leaf=lambda part: hasattr(part, "shape"))
+    return [tuple(part.shape) for part in metas if hasattr(part, "shape")]
+
+
+def is_floating(node: fx.Node) -> bool:
+    """Whether a node gives one tensor, of floating-point values."""
+    dtype = getattr(node.meta.get("tensor_meta"), "dtype", None)
+    return dtype is not None and dtype.is_floating_point
+
+
 def is_convolution(node: fx.Node) -> bool:
     """Whether a node is a 2-D convolution."""
     if node.op == "call_module":
@@ -72,6 +86,11 @@ def is_convolution(node: fx.Node) -> bool:
 def is_linear_on_map(node: fx.Node) -> bool:
     """Whether a node is a linear layer over the last dimension of a four-dimensional tensor."""
     return isinstance(module_of(node), nn.Linear) and len(shape(node)) == 4
+
+
+def reads_a_map(node: fx.Node) -> bool:
+    """Whether a node is a layer with weights on maps: a convolution, or a linear layer over channels."""
+    return is_convolution(node) or is_linear_on_map(node)
 
 
 def is_addition(node: fx.Node) -> bool:
@@ -114,9 +133,29 @@ def operation_of(node: fx.Node) -> Operation | None:
     return _operation(name, positional | dict(node.kwargs))
 
 
-def is_channels_last(node: fx.Node) -> bool:
-    """Whether a map's channels are its last dimension: a linear layer over them writes or reads it."""
-    return any(is_linear_on_map(other) for other in (*node.all_input_nodes, *node.users))
+def channels_last(graph: fx.Graph) -> set[fx.Node]:
+    """Finds the four-dimensional tensors whose channels are the last dimension: what linear layers over channels read
+    and write, and whatever is computed from it until it is permuted back."""
+    last: set[fx.Node] = set()
+    for node in graph.nodes:
+        if len(shape(node)) == 4 and _is_channels_last(node, last):
+            last.add(node)
+    return last
+
+
+def _is_channels_last(node: fx.Node, last: set[fx.Node]) -> bool:
+    order = _order(node)
+    if is_convolution(node) or any(map(is_convolution, node.users)) or order == (0, 3, 1, 2):
+        return False
+    return order == (0, 2, 3, 1) or any(map(is_linear_on_map, node.users)) or any(map(last.__contains__, read_by(node)))
+
+
+def _order(node: fx.Node) -> tuple[Any, ...] | None:
+    """The order into which a node permutes dimensions, None where it permutes none."""
+    if node.op not in ("call_function", "call_method") or function_name(node) != "permute":
+        return None
+    given = node.kwargs.get("dims", node.args[1:])
+    return tuple(given[0]) if len(given) == 1 else tuple(given)  # type: ignore[arg-type, index]
 
 
 def is_nonlinearity(node: fx.Node) -> bool:
@@ -127,7 +166,7 @@ def is_nonlinearity(node: fx.Node) -> bool:
 
 def simplify(module: fx.GraphModule) -> None:
     """Replaces every in-place operation, as a codec may read the tensor that it would overwrite, and removes what in
-    evaluation mode only hands a tensor on: identities, dropout."""
+    evaluation mode only hands a tensor on, identities and dropout, and what nothing reads."""
     order = {node: index for index, node in enumerate(module.graph.nodes)}
     for node in order:
         if _works_in_place(node):
@@ -144,6 +183,7 @@ def simplify(module: fx.GraphModule) -> None:
         if _is_pass_through(node):
             node.replace_all_uses_with(node.all_input_nodes[0])
             module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     module.recompile()
 
@@ -152,6 +192,11 @@ def asks_for_form(node: fx.Node) -> bool:
     """Whether a node asks for a tensor's shape or type and not for its values."""
     named = node.op in ("call_function", "call_method") and function_name(node) in ("size", "dim")
     return named or (node.op == "call_function" and node.target is getattr and node.args[1] in _FORM)
+
+
+def read_by(node: fx.Node) -> list[fx.Node]:
+    """The nodes whose values a node reads: none where it asks for a shape alone."""
+    return [] if asks_for_form(node) else node.all_input_nodes
 
 
 def _works_in_place(node: fx.Node) -> bool:

@@ -1,10 +1,10 @@
-"""Finds the feature maps of a model: what its convolutions read, each counted once, the image excluded."""
+"""Finds the feature maps of a model, each counted once, the image excluded."""
 
 from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -17,8 +17,9 @@ from torch.utils._pytree import tree_leaves
 
 from actbench.codec.modules import NONLINEARITIES
 from actbench.errors import UserError
-from actbench.feature_map import FeatureMap, Operation, Reader
+from actbench.feature_map import FeatureMap, Maps, Operation, Reader
 from actbench.network import nodes
+from actbench.network.live_maps import Held, Timeline, held, is_map, kept
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Place:
 class TracedNetwork:
     """A model in evaluation mode as a graph, and the feature maps in it.
 
-    `maps`: what is compressed (convention `conv-inputs`). `activations`: every nonlinearity's output before pooling.
-    `input_shape`: (C, H, W) of one image.
+    `maps`: what is compressed, in the order in which it is written. `activations`: every nonlinearity's output before
+    pooling. `input_shape`: (C, H, W) of one image. `held`: all tensors that are in memory while a layer computes.
     """
 
     module: fx.GraphModule
@@ -42,6 +43,7 @@ class TracedNetwork:
     activations: tuple[FeatureMap, ...]
     places: dict[str, Place]
     input_shape: tuple[int, int, int]
+    held: tuple[Held, ...] = ()
 
     def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.Linear]:
         """Layers with weights that read a map."""
@@ -55,27 +57,25 @@ class TracedNetwork:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
 
-def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> TracedNetwork:
-    """Traces a model and finds its feature maps. Raises UserError, naming the line, where it cannot be traced."""
+def trace(model: nn.Module, input_shape: tuple[int, int, int], maps: Maps = "live") -> TracedNetwork:
+    """Traces a model and finds its feature maps, those of a convention. Raises UserError, naming the line, where it
+    cannot be traced."""
     module = _symbolic_trace(copy.deepcopy(model).eval())
     nodes.simplify(module)
     _propagate_shapes(module, input_shape)
     _check_outputs(copy.deepcopy(model).eval(), module, input_shape)
     nodes.mark_additions(module.graph)
-    read = [(node, node.all_input_nodes[0]) for node in module.graph.nodes if _reads_a_map(node)]
-    computed = _computed_by_layers(module.graph)
-    maps: dict[str, FeatureMap] = {}
-    places: dict[str, Place] = {}
-    seen: set[str] = set()
-    for reader, node in read:
-        if node.name in seen or node not in computed:
-            continue
-        seen.add(node.name)
-        source, between = _source(node)
-        name = _unique(str(reader.target) if reader.op == "call_module" else reader.name, maps)
-        maps[name] = _describe(name, node, source, between, channels_last=nodes.is_linear_on_map(reader))
-        places[name] = Place(source.name, node.name)
-    return TracedNetwork(module, tuple(maps.values()), _activations(module.graph), places, input_shape)
+    timeline = Timeline(module.graph)
+    found = _conv_inputs(timeline) if maps == "conv-inputs" else [node for node in kept(timeline) if is_map(node)]
+    named, last = _named(timeline, found), nodes.channels_last(module.graph)
+    return TracedNetwork(
+        module,
+        tuple(_describe(name, node, *_source(node), channels_last=node in last) for node, name in named.items()),
+        _activations(module.graph, last),
+        {name: Place(_source(node)[0].name, node.name) for node, name in named.items()},
+        input_shape,
+        held(timeline, {*found, *kept(timeline, found)}),
+    )
 
 
 def _symbolic_trace(model: nn.Module) -> fx.GraphModule:
@@ -128,17 +128,34 @@ def _check_outputs(model: nn.Module, module: fx.GraphModule, input_shape: tuple[
             )
 
 
-def _reads_a_map(node: fx.Node) -> bool:
-    return nodes.is_convolution(node) or nodes.is_linear_on_map(node)
+def _conv_inputs(timeline: Timeline) -> list[fx.Node]:
+    """Finds what convolutions, and linear layers on maps, read, in the order of the graph."""
+    return [
+        node
+        for node, time in timeline.time.items()
+        if time > 0 and any(_is_layer_on(node, user) for user in node.users)
+    ]
 
 
-def _computed_by_layers(graph: fx.Graph) -> set[fx.Node]:
-    """Finds the nodes behind at least one layer: whatever comes before is the image, normalised or not."""
-    computed: set[fx.Node] = set()
-    for node in graph.nodes:
-        if _reads_a_map(node) or any(previous in computed for previous in node.all_input_nodes):
-            computed.add(node)
-    return computed
+def _is_layer_on(node: fx.Node, user: fx.Node) -> bool:
+    return nodes.reads_a_map(user) and user.all_input_nodes[0] is node
+
+
+def _named(timeline: Timeline, found: Sequence[fx.Node]) -> dict[fx.Node, str]:
+    """Names each of the nodes after the first layer that reads it, or after its first reader where no layer does. Of
+    several that a module reads, the one that it reads first has the module's name."""
+    position = {node: index for index, node in enumerate(timeline.time)}
+
+    def first(node: fx.Node) -> fx.Node:
+        readers = [user for user in node.users if not nodes.asks_for_form(user)]
+        return min(readers, key=lambda user: (not _is_layer_on(node, user), position[user]))
+
+    names: dict[str, fx.Node] = {}
+    for node in sorted(found, key=lambda node: position[first(node)]):
+        reader = first(node)
+        names[_unique(str(reader.target) if reader.op == "call_module" else reader.name, names)] = node
+    by_node = {node: name for name, node in names.items()}
+    return {node: by_node[node] for node in found}
 
 
 def _source(node: fx.Node) -> tuple[fx.Node, tuple[Operation, ...]]:
@@ -186,19 +203,18 @@ def _producer(source: fx.Node) -> str:
     return nodes.label(source)
 
 
-def _activations(graph: fx.Graph) -> tuple[FeatureMap, ...]:
+def _activations(graph: fx.Graph, last: Collection[fx.Node]) -> tuple[FeatureMap, ...]:
     activations: dict[str, FeatureMap] = {}
     for node in graph.nodes:
         operation = nodes.operation_of(node)
         if operation is not None and nodes.is_nonlinearity(node):
             name = _unique(nodes.label(node), activations)
             source = node.all_input_nodes[0]
-            last = nodes.is_channels_last(node)
-            activations[name] = _describe(name, node, source, (operation,), channels_last=last)
+            activations[name] = _describe(name, node, source, (operation,), channels_last=node in last)
     return tuple(activations.values())
 
 
-def _unique(name: str, taken: dict[str, FeatureMap]) -> str:
+def _unique(name: str, taken: Mapping[str, object]) -> str:
     """Makes a name that is not taken: of a module that is called twice, the second map is called `name@2`."""
     count, unique = 1, name
     while unique in taken:

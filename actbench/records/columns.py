@@ -94,6 +94,7 @@ IN_TABLES: dict[Track, tuple[str, ...]] = {
         "difference",
         "peak_ratio",
         "traffic_ratio",
+        "live_ratio",
         "bits_per_value",
         "macs",
         "latency_ratio",

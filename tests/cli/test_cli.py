@@ -153,7 +153,7 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_maps_prints_the_published_ranks() -> None:
-    done = actbench("maps", "--model", "torchvision:resnet18", "--ceiling", "4x", "--json")
+    done = actbench("maps", "--model", "torchvision:resnet18", "--ceiling", "4x", "--maps", "conv-inputs", "--json")
     report = json.loads(done.stdout)
     assert [row["rank"] for row in report["maps"]] == [16] * 5 + [64] * 4 + [256] * 4 + [512] * 3
     assert round(report["total_ratio"], 1) == 2.3

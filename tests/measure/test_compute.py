@@ -139,3 +139,21 @@ def test_a_layer_behind_the_nonlinearity_of_codes_reads_no_codes(network: Traced
     """Its input is decoded, and any real number."""
     found = operations(network, {"point": Before(UniformQuantizer(4, -1, 1))}, 8)
     assert found == 8 * 8 * STEM + 8 * 32 * (DEPTHWISE + POINT + HEAD)
+
+
+class Joined(nn.Module):
+    """A convolution that reads what two others wrote, one of them pooled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.join = nn.Conv2d(3, 4, 1, 2), nn.Conv2d(3, 2, 1), nn.Conv2d(6, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.join(torch.cat([self.one(x), F.max_pool2d(self.two(x).relu(), 2)], 1))
+
+
+def test_a_layer_that_reads_several_maps_reads_the_widest_of_their_codes() -> None:
+    network = trace(Joined(), SIZE)
+    codecs = {fmap.name: plain(width) for fmap, width in zip(network.maps, (5, 3), strict=True)}
+    one, two, join = 16 * 3 * 4, 64 * 3 * 2, 16 * 6 * 5
+    assert operations(network, codecs, 8) == 8 * 8 * (one + two) + 8 * 5 * join

@@ -6,6 +6,7 @@ import pytest
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actbench.feature_map import Maps
 from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.trace import TracedNetwork, trace
 
@@ -96,20 +97,28 @@ def test_an_activation_that_is_read_as_it_is_and_pooled() -> None:
     assert activations(trace(Forked(), (3, 8, 8)), {"plain": 50, "pooled": 20}, "after") == [50]
 
 
-def test_live_peak_of_a_chain_is_the_largest_map() -> None:
-    network = trace(Chain(), (3, 8, 8))
-    assert live_peak(network, whole(network)) == 4 * PIXELS * 32
-    assert live_peak(network, {"b": 70, "c": 100}) == 100
+@pytest.mark.parametrize("maps", ["live", "conv-inputs"])
+def test_live_peak_of_a_chain_is_what_is_read_and_what_is_written(maps: Maps) -> None:
+    network = trace(Chain(), (3, 8, 8), maps)
+    assert live_peak(network, whole(network)) == 4 * PIXELS * 32 + 5 * 16 * 32
+    assert live_peak(network, {"b": 70, "c": 100}) == 170
+    assert live_peak(network, {"b": 700, "c": 100}) == 800
 
 
-def test_live_peak_of_a_block_adds_what_waits() -> None:
-    """conv2 computes while the block's input waits for the skip; the skip while conv2's output waits for the sum."""
-    network = trace(Skips(), (3, 8, 8))
-    maps = whole(network)
+def test_what_waits_and_is_no_map_is_counted_in_fp32() -> None:
+    """`skip` computes while conv2's output waits for it, and writes the sum; the block's input waits until then."""
+    network = trace(Skips(), (3, 8, 8), "conv-inputs")
+    maps, waiting = whole(network), 8 * 16 * 32
     assert maps == {"conv1": 4 * PIXELS * 32, "conv2": 8 * 16 * 32, "head": 8 * 16 * 32}
-    assert live_peak(network, maps) == maps["conv1"] + maps["conv2"]
-    assert live_peak(network, maps | {"conv1": 10}) == 10 + 8 * 16 * 32
-    assert live_peak(network, {"conv1": 10, "conv2": 5, "head": 7}) == 10 + 8 * 16 * 32
+    assert live_peak(network, maps) == maps["conv1"] + waiting + maps["head"]
+    assert live_peak(network, maps | {"conv1": 10}) == 10 + waiting + maps["head"]
+    assert live_peak(network, {"conv1": 10, "conv2": 5, "head": 7}) == 10 + waiting + 7
+
+
+def test_what_waits_is_a_map_by_the_live_convention() -> None:
+    network = trace(Skips(), (3, 8, 8))
+    assert whole(network) == {"conv1": 4 * PIXELS * 32, "conv2": 8 * 16 * 32, "add": 8 * 16 * 32, "head": 8 * 16 * 32}
+    assert live_peak(network, {"conv1": 10, "conv2": 5, "add": 30, "head": 7}) == 10 + 30 + 7
 
 
 def test_a_pooling_that_keeps_the_size_is_a_pooling() -> None:

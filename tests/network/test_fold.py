@@ -139,7 +139,7 @@ def explicit(spliced: Spliced) -> int:
     [
         ("plain", 0),
         ("max pooling", 0),
-        ("downsampled skip", 0),
+        ("downsampled skip", 1),  # the branch that waits for it: expanded, and projected with the sum
         ("identity skip", 1),  # the k×k product of a projection and an expansion
         ("two skips", 2),
         ("depthwise", 2),  # one on either side of the depthwise convolution

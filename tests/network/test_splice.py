@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from actbench.codec import Codec, Payload, PlainCodec, floating
 from actbench.errors import InvalidCodec
+from actbench.feature_map import Maps
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork, trace
 
@@ -69,11 +70,12 @@ class Zero(Codec):
 
 @pytest.mark.parametrize("side", ["before", "around", "after"])
 @pytest.mark.parametrize("model", ["residual", "twice", "forked", "channels last"])
+@pytest.mark.parametrize("maps", ["live", "conv-inputs"])
 def test_identity_codecs_change_no_bit(
-    side: str, model: str, residual: Callable[..., nn.Module], identities: Identities
+    side: str, model: str, maps: Maps, residual: Callable[..., nn.Module], identities: Identities
 ) -> None:
     models = {"residual": residual, "twice": Twice, "forked": Forked, "channels last": ChannelsLast}
-    network = trace(models[model](), SIZE)
+    network = trace(models[model](), SIZE, maps)
     spliced = splice(network, identities(network, side))
     assert list(spliced.codecs()) == [fmap.name for fmap in network.maps]
     seen: dict[str, tuple[int, ...]] = {}
@@ -105,7 +107,7 @@ def test_every_reader_of_a_shared_map_reads_what_was_stored(side: str, residual:
 @pytest.mark.parametrize("side", ["before", "around", "after"])
 def test_a_map_without_a_codec_keeps_its_values(side: str) -> None:
     """Two maps of one nonlinearity: the pooled one is stored apart."""
-    network, x = trace(Forked(), SIZE), torch.randn(2, *SIZE)
+    network, x = trace(Forked(), SIZE, "conv-inputs"), torch.randn(2, *SIZE)
     zeros = Zero(side)
     zeros.crop = 2 if side == "around" else 1
     outputs, expected = splice(network, {"pooled": zeros}).module(x), network.module(x)

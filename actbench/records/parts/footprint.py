@@ -162,6 +162,14 @@ COLUMNS = (
         better="more",
     ),
     Column[Footprint](
+        "live_ratio",
+        "live",
+        "bits in memory at once while a layer computes, what it reads, what waits and what it writes: fp32 / stored",
+        lambda part: part.live.reference_peak / max(1, part.live.peak),
+        ratio,
+        better="more",
+    ),
+    Column[Footprint](
         "peak_bits",
         "peak bits",
         "of the largest map, the worst image",
