@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from actbench.codec.method import Method, Plan
 from actbench.errors import InvalidCodec, Unsupported
-from actbench.harness.isolation.decoder import CHECKED_IMAGES, Sampled, fresh_decoder
+from actbench.harness.isolation.decoder import Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
-from actbench.harness.workbench import LATENCY_BATCH, Workbench
+from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.compute import bit_operations, count
 from actbench.measure.footprint import Meter, check_payloads, measure_footprint
@@ -73,11 +73,11 @@ def _measure(
     # From here on, and not before, evaluation images are seen.
     with fresh_decoder(deployed.codecs(), bench.device) as decode:
         progress("check", 0, 0)
-        images = bench.evaluation.images(slice(0, CHECKED_IMAGES)).to(bench.device)
+        images = bench.evaluation.images(slice(0, bench.batches.checked)).to(bench.device)
         check_payloads(deployed, images, images.flip((2, 3)))
-        with Meter(deployed) as meter, Sampled(deployed, -(-len(bench.evaluation) // bench.batch_size())) as sampled:
+        batches = -(-len(bench.evaluation) // bench.batches.evaluation)
+        with Meter(deployed) as meter, Sampled(deployed, batches, decode):
             scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
-        sampled.check(decode)
     limit = None if cell.is_reference else cell.budget.ceiling.limit(bench.network.maps)
     measured.footprint = measure_footprint(bench.network, spliced.codecs(), meter, limit, bench.reference_live_peak)
     measured.quality = bench.quality(scores, bench.reference_scores)
@@ -161,7 +161,8 @@ def _latency(bench: Workbench, deployed: Spliced) -> Latency:
         with torch.no_grad():
             return spliced.module(bench.latency_images)
 
-    in_turn = interleaved(lambda: run(deployed), lambda: run(bench.reference), batch=LATENCY_BATCH, device=bench.device)
+    batch = len(bench.latency_images)
+    in_turn = interleaved(lambda: run(deployed), lambda: run(bench.reference), batch=batch, device=bench.device)
     stages = {"encode": deployed.encoders().values(), "decode": deployed.decoders().values()}
     with Stopwatch(stages, bench.device) as watch:
         run(deployed)
