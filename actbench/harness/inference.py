@@ -73,10 +73,11 @@ def _measure(
     # From here on, and not before, evaluation images are seen.
     with fresh_decoder(deployed.codecs(), bench.device) as decode:
         progress("check", 0, 0)
-        images = bench.evaluation.images(slice(0, bench.batches.checked)).to(bench.device)
+        sizes = bench.batches
+        images = bench.evaluation.images(slice(0, sizes.checked)).to(bench.device)
         check_payloads(deployed, images, images.flip((2, 3)))
-        batches = -(-len(bench.evaluation) // bench.batches.evaluation)
-        with Meter(deployed) as meter, Sampled(deployed, batches, decode):
+        batches = -(-len(bench.evaluation) // sizes.evaluation)
+        with Meter(deployed) as meter, Sampled(deployed, batches, sizes.checked, decode):
             scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
     limit = None if cell.is_reference else cell.budget.ceiling.limit(bench.network.maps)
     measured.footprint = measure_footprint(bench.network, spliced.codecs(), meter, limit, bench.reference_live_peak)
