@@ -119,7 +119,8 @@ class _Step:
 
 
 def _batch(bench: Workbench) -> int:
-    return min(PROTOCOL_RECIPE.batch, bench.batches.training)
+    """Images in a step: two at least, as half of them tell how memory grows."""
+    return min(PROTOCOL_RECIPE.batch, max(2, bench.batches.training))
 
 
 def largest_batch(limit: int, batch: int, peak: int, half_peak: int) -> int:
