@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -11,14 +12,20 @@ from torch import Tensor
 class SideStatistics:
     """Moments of one tensor over all calibration images, and the tensor itself for the first few of them.
 
-    `sample`: (images, C, H, W) fp32. The moments are sums in fp64 over every position of every image:
+    `sample`: (images, C, H, W) fp32, or what gives it. The moments are sums in fp64 over every position of every image:
     `total` (C,), `products` (C, C) = Σ x·xᵀ, `count` positions.
     """
 
     def __init__(
-        self, sample: Tensor, total: Tensor, products: Tensor, count: int, minimum: float, maximum: float
+        self,
+        sample: Tensor | Callable[[], Tensor],
+        total: Tensor,
+        products: Tensor,
+        count: int,
+        minimum: float,
+        maximum: float,
     ) -> None:
-        self.sample = sample
+        self._sample = sample
         self.total = total
         self.products = products
         self.count = count
@@ -31,6 +38,12 @@ class SideStatistics:
         columns = sample.transpose(0, 1).flatten(1).double()
         low, high = sample.aminmax()
         return cls(sample, columns.sum(1), columns @ columns.T, columns.shape[1], float(low), float(high))
+
+    @property
+    def sample(self) -> Tensor:
+        """Tensor (images, C, H, W) fp32 of the first few images. Of large maps not all samples are held at once: ask
+        when it is needed, and do not keep it."""
+        return self._sample if isinstance(self._sample, Tensor) else self._sample()
 
     @cached_property
     def mean(self) -> Tensor:

@@ -14,7 +14,7 @@ from actbench.codec.method import Method, Plan
 from actbench.codec.plain import PlainCodec
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.harness.deployed import check_outputs, measure_latency, measure_memory
-from actbench.harness.isolation.decoder import CHECKED_IMAGES, Sampled, fresh_decoder
+from actbench.harness.isolation.decoder import Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
 from actbench.harness.workbench import Workbench
@@ -75,11 +75,12 @@ def _measure(
     # From here on, and not before, evaluation images are seen.
     with fresh_decoder(deployed.codecs(), bench.device) as decode:
         progress("check", 0, 0)
-        images = bench.evaluation.images(slice(0, CHECKED_IMAGES)).to(bench.device)
+        sizes = bench.batches
+        images = bench.evaluation.images(slice(0, sizes.checked)).to(bench.device)
         check_payloads(deployed, images, images.flip((2, 3)))
-        with Meter(deployed) as meter, Sampled(deployed, -(-len(bench.evaluation) // bench.batch_size())) as sampled:
+        batches = -(-len(bench.evaluation) // sizes.evaluation)
+        with Meter(deployed) as meter, Sampled(deployed, batches, sizes.checked, decode):
             scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
-        sampled.check(decode)
     shared = bench.maps[settings.maps]
     limit = None if cell.is_reference else cell.budget.ceiling.limit(shared.network.maps)
     measured.footprint = measure_footprint(shared.network, spliced.codecs(), meter, limit, shared.reference_live_peak)

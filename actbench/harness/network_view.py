@@ -10,14 +10,12 @@ from torch import nn
 from actbench.codec.codec import Codec
 from actbench.codec.statistics import MapStatistics
 from actbench.feature_map import FeatureMap
+from actbench.network.batches import Batches
 from actbench.network.calibration import observe
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
 from actbench.recovery.objectives import Loss
 from actbench.workloads.base import ImageSet
-
-LOSS_IMAGES = 128
-"""Calibration images on which a plan may be tried out."""
 
 
 class PlanningNetwork:
@@ -28,6 +26,7 @@ class PlanningNetwork:
         self._loss = loss
         self._calibration = calibration
         self._device = device
+        self._batches = Batches.of(network)
 
     @property
     def maps(self) -> tuple[FeatureMap, ...]:
@@ -39,15 +38,17 @@ class PlanningNetwork:
         return self._network.readers(fmap)
 
     def loss(self, codecs: Mapping[str, Codec]) -> float:
-        """The task's mean loss on LOSS_IMAGES calibration images."""
+        """The task's mean loss on as many calibration images as a plan is tried out on (`Batches.tried`)."""
         module = splice(self._network, codecs).module.to(self._device).eval()
-        images = self._calibration.images(slice(0, LOSS_IMAGES)).to(self._device)
-        targets = self._calibration.targets[:LOSS_IMAGES].to(self._device)
+        tried, total = self._calibration.select(slice(0, self._batches.tried)), 0.0
         with torch.no_grad():
-            return float(self._loss(module(images), targets))
+            for images, targets in tried.batches(self._batches.evaluation):
+                outputs = module(images.to(self._device))
+                total += len(images) * float(self._loss(outputs, targets.to(self._device)))
+        return total / len(tried)
 
     def observe(self, fmap: FeatureMap, codecs: Mapping[str, Codec], images: int) -> MapStatistics:
         """Statistics of a map as it is with codecs in place, on the first calibration images."""
         for codec in codecs.values():
             codec.to(self._device)
-        return observe(self._network, fmap, codecs, self._calibration.images(slice(0, images)).to(self._device))
+        return observe(self._network, fmap, codecs, self._calibration.select(slice(0, images)))

@@ -14,14 +14,14 @@ from actbench.codec.codec import Codec
 from actbench.codec.method import Method
 from actbench.codec.protocols import TrainingForm
 from actbench.errors import InvalidCodec, Unsupported
-from actbench.feature_map import Maps
+from actbench.feature_map import FeatureMap, Maps
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.footprint import check_packed
 from actbench.measure.latency import Clock, interleaved
 from actbench.measure.memory import measure_peak
-from actbench.network.tap import Tap
+from actbench.network.tap import Tap, TapSide
 from actbench.recipe import PROTOCOL_RECIPE
 from actbench.records.parts.training import Training as TrainingPart
 from actbench.recovery.train import train
@@ -81,7 +81,7 @@ class _Step:
     def __init__(self, bench: Workbench, task: TrainingTask) -> None:
         self.workload, self.device, self.task = bench.workload, bench.device, task
         self.vanilla = task.vanilla()
-        pixels, targets = next(bench.transfer_training.shuffled(PROTOCOL_RECIPE.batch, _FIXED_SEED))
+        pixels, targets = next(bench.transfer_training.shuffled(_batch(bench), _FIXED_SEED))
         self.images, self.targets = pixels.to(bench.device), targets.to(bench.device)
 
     def loss(self, module: nn.Module) -> Tensor:
@@ -119,6 +119,11 @@ class _Step:
             parts = ledger.bytes_by_module()
         del loss
         return parts
+
+
+def _batch(bench: Workbench) -> int:
+    """Images in a step: two at least, as half of them tell how memory grows."""
+    return min(PROTOCOL_RECIPE.batch, max(2, bench.batches.training))
 
 
 def largest_batch(limit: int, batch: int, peak: int, half_peak: int) -> int:
@@ -172,31 +177,34 @@ def _measure_step(step: _Step, module: nn.Module, codecs: Mapping[str, Codec], *
 
 def _payload_bytes(step: _Step, codecs: Mapping[str, Codec]) -> int:
     """Bytes of the trained layers' inputs on the fixed batch, as the papers count: what else is saved is not in it."""
-    bits, untouched = 0, {name: copy.deepcopy(codec) for name, codec in codecs.items()}
+    bits = []
+
+    def add(fmap: FeatureMap, side: TapSide, x: Tensor) -> None:
+        if side == "after":
+            bits.append(_checked_bits(fmap.name, codecs[fmap.name], x) if fmap.name in codecs else fmap.bits * len(x))
+
     with torch.no_grad():
-        maps = Tap(step.task.view).sides(step.images)
-        for fmap in step.task.maps:
-            x = maps[fmap.name][1]
-            if fmap.name not in codecs:
-                bits += fmap.bits * len(x)
-                continue
-            # Ranks may follow a batch's values: a decomposition stores them with what they are the ranks of.
-            check_packed(
-                fmap.name, codecs[fmap.name], untouched[fmap.name], x[:_CHECKED], x[-_CHECKED:], same_layout=False
-            )
-            payload = codecs[fmap.name].encode(x)
-            bits += int(payload.bits_per_image().sum())
-            decoded = codecs[fmap.name].decode(payload)
-            if decoded.shape != x.shape or not torch.isfinite(decoded).all():
-                raise InvalidCodec(f"{fmap.name}: decode gave {tuple(decoded.shape)}, or what is not finite")
-    return -(-bits // 8)
+        Tap(step.task.view).listen(step.images, add)
+    return -(-sum(bits) // 8)
+
+
+def _checked_bits(name: str, codec: Codec, x: Tensor) -> int:
+    """Bits of a batch (n, C, H, W). Raises InvalidCodec where they are not what they claim to be."""
+    untouched = copy.deepcopy(codec)
+    # Ranks may follow a batch's values: a decomposition stores them with what they are the ranks of.
+    check_packed(name, codec, untouched, x[:_CHECKED], x[-_CHECKED:], same_layout=False)
+    payload = codec.encode(x)
+    decoded = codec.decode(payload)
+    if decoded.shape != x.shape or not torch.isfinite(decoded).all():
+        raise InvalidCodec(f"{name}: decode gave {tuple(decoded.shape)}, or what is not finite")
+    return int(payload.bits_per_image().sum())
 
 
 def _train(bench: Workbench, module: nn.Module, seed: int, settings: Training, progress: Progress) -> list[float]:
     return train(
         [parameter for parameter in module.parameters() if parameter.requires_grad],
         lambda images, targets: bench.workload.loss(module(images), targets),
-        bench.transfer_training.shuffled(PROTOCOL_RECIPE.batch, seed),
+        bench.transfer_training.shuffled(_batch(bench), seed),
         settings.steps,
         PROTOCOL_RECIPE,
         bench.device,

@@ -21,6 +21,7 @@ from actbench.info import WorkloadInfo
 from actbench.measure.compute import NodeCounts, bit_operations, count
 from actbench.measure.memory import Peak, measure_peak
 from actbench.measure.quality import paired_bootstrap
+from actbench.network.batches import Batches
 from actbench.network.calibration import Statistics
 from actbench.network.conventions import live_peak
 from actbench.network.deploy import deploy
@@ -28,12 +29,6 @@ from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
 from actbench.records.parts.quality import Quality
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
-
-_EVALUATION_BATCH, _EVALUATION_VALUES = 250, 1 << 24
-"""Images in a batch that is evaluated, as long as no feature map of it has more values."""
-
-LATENCY_BATCH = 16
-"""Images in a batch whose latency is measured; it is in the record."""
 
 
 class MapsBench:
@@ -52,13 +47,12 @@ class MapsBench:
     @cached_property
     def statistics(self) -> Statistics:
         """Statistics of every feature map, on the calibration images."""
-        return Statistics(self.network, self._bench.calibration.images(slice(None)).to(self._bench.device))
+        return Statistics(self.network, self._bench.calibration)
 
     @cached_property
     def transfer_statistics(self) -> Statistics:
         """Statistics of every feature map, on some training images of the training track."""
-        images = self._bench.transfer_training.permuted(seed=0).images(slice(0, CALIBRATION_IMAGES))
-        return Statistics(self.network, images.to(self._bench.device))
+        return Statistics(self.network, self._bench.transfer_training.permuted(seed=0, count=CALIBRATION_IMAGES))
 
     @cached_property
     def reference_live_peak(self) -> int:
@@ -82,6 +76,11 @@ class Workbench:
     def network(self) -> TracedNetwork:
         """The traced fp32 network, for what is the same whichever maps are compressed."""
         return self.maps["live"].network
+
+    @cached_property
+    def batches(self) -> Batches:
+        """How many images pass through the network at once."""
+        return Batches.of(self.network)
 
     @cached_property
     def evaluation(self) -> ImageSet:
@@ -146,8 +145,8 @@ class Workbench:
 
     @cached_property
     def latency_images(self) -> Tensor:
-        """Evaluation images (LATENCY_BATCH, C, H, W), repeated where there are too few."""
-        index = torch.arange(LATENCY_BATCH) % len(self.evaluation)
+        """Evaluation images (`batches.latency`, C, H, W), repeated where there are too few."""
+        index = torch.arange(self.batches.latency) % len(self.evaluation)
         return self.evaluation.images(index).to(self.device)
 
     def hand_over(self, evaluation: Callable[[], ImageSet]) -> None:
@@ -176,11 +175,6 @@ class Workbench:
             self.trained_references[how] = train()
         return self.trained_references[how]
 
-    def batch_size(self) -> int:
-        """Images in a batch that is evaluated."""
-        most = _EVALUATION_VALUES // max((fmap.elements for fmap in self.network.maps), default=1)
-        return max(1, min(most, _EVALUATION_BATCH))
-
     def quality(self, scores: Tensor, reference: Tensor) -> Quality:
         """The record's part, from (images, K) statistics of a network and of the reference."""
         score = self.workload.metric.score
@@ -197,7 +191,7 @@ class Workbench:
         evaluation = evaluation or self.evaluation
         scores: list[Tensor] = []
         with torch.no_grad():
-            for images, targets in evaluation.batches(self.batch_size()):
+            for images, targets in evaluation.batches(self.batches.evaluation):
                 outputs = module(images.to(self.device)).float().cpu()
                 if not torch.isfinite(outputs).all():
                     raise InvalidCodec("the network's output is not finite")

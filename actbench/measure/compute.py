@@ -53,8 +53,6 @@ class _Counter(fx.Interpreter):
 def count(module: fx.GraphModule, image: Tensor) -> NodeCounts:
     """Runs one image (1, C, H, W) and counts; a FLOP counter counts two operations for a MAC."""
     counter = _Counter(module)
-    # Without references to earlier nodes dropped, shapes of what encoders read stay at hand.
-    counter.garbage_collect_values = False
     with torch.no_grad():
         counter.run(image)
     return counter.counts

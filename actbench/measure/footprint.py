@@ -14,7 +14,7 @@ from actbench.codec.payload import Payload
 from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
 from actbench.network.conventions import activation_bits, live_peak
-from actbench.network.splice import Spliced
+from actbench.network.splice import PayloadListener, Spliced
 from actbench.network.trace import TracedNetwork
 from actbench.records.parts.footprint import KEPT_SAMPLES, Convention, Footprint, Spread, StoredMap
 
@@ -140,27 +140,26 @@ def check_payloads(spliced: Spliced, images: Tensor, others: Tensor) -> None:
     Raises InvalidCodec where bits or values differ. What all copies of a codec share, a class attribute say, and
     address by what the payload holds is beyond the reach of a check within one process.
     """
-    untouched = {name: copy.deepcopy(codec) for name, codec in spliced.codecs().items()}
-    inputs, more = _inputs(spliced, images), _inputs(spliced, others)
-    for name, codec in spliced.codecs().items():
-        with torch.no_grad():
-            check_packed(name, codec, untouched[name], inputs[name], more[name])
-            _check_alone(name, codec, untouched[name], inputs[name])
-
-
-def _inputs(spliced: Spliced, images: Tensor) -> dict[str, Tensor]:
-    """What each codec gets to encode."""
-    seen: dict[str, Tensor] = {}
     encoders = spliced.encoders()
     for name, encoder in encoders.items():
-        encoder.observer = lambda x, _, name=name: seen.__setitem__(name, x.clone())
+        encoder.observer = _checking(name, encoder.codec, len(images))
     try:
         with torch.no_grad():
-            spliced.module(images)
+            spliced.module(torch.cat([images, others]))
     finally:
         for encoder in encoders.values():
             encoder.observer = None
-    return seen
+
+
+def _checking(name: str, codec: Codec, images: int) -> PayloadListener:
+    """Checks a codec on what it gets to encode, at once: no map lives longer than the network needs it."""
+    used, untouched = copy.deepcopy(codec), copy.deepcopy(codec)
+
+    def check(x: Tensor, _: Payload) -> None:
+        check_packed(name, used, untouched, x[:images], x[images:])
+        _check_alone(name, used, untouched, x[:images])
+
+    return check
 
 
 def check_packed(

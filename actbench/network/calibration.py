@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,19 +12,19 @@ from torch import Tensor
 from actbench.codec.codec import Codec
 from actbench.codec.statistics import MapStatistics, SideStatistics
 from actbench.feature_map import FeatureMap
+from actbench.network.batches import Batches
+from actbench.network.moments import Moments
+from actbench.network.samples import Images, Samples, batches
 from actbench.network.splice import splice
-from actbench.network.tap import Tap
+from actbench.network.tap import Tap, TapSide
 from actbench.network.trace import TracedNetwork
-
-SAMPLE_BYTES = 1 << 29
-"""The most memory that the kept samples of all maps may take together."""
 
 
 class Statistics(Mapping[str, MapStatistics]):
     """Statistics of all maps, by the map's name, from one pass over the images, made the first time that one is asked
-    for."""
+    for. `batch`: images in a batch, by default as many as the network's maps let be."""
 
-    def __init__(self, network: TracedNetwork, images: Tensor, batch: int = 64) -> None:
+    def __init__(self, network: TracedNetwork, images: Images, batch: int | None = None) -> None:
         self._network = network
         self._images = images
         self._batch = batch
@@ -44,62 +45,37 @@ class Statistics(Mapping[str, MapStatistics]):
         return self._computed
 
 
-def collect(network: TracedNetwork, images: Tensor, batch: int = 64) -> dict[str, MapStatistics]:
-    """Collects the statistics of all maps in one pass of all `images` (n, C, H, W) through the network."""
-    kept = _images_to_keep(network, len(images))
-    sums = {name: (_Sums(), _Sums()) for name in network.places}
+def collect(network: TracedNetwork, images: Images, batch: int | None = None) -> dict[str, MapStatistics]:
+    """Collects the statistics of all maps in one pass of all `images` (n, C, H, W) through the network, each map while
+    it is there."""
+    samples = Samples(network, images)
+    moments: dict[tuple[str, TapSide], Moments] = {}
     tap = Tap(network)
-    for start in range(0, len(images), batch):
+
+    def add(start: int, fmap: FeatureMap, side: TapSide, x: Tensor) -> None:
+        moments.setdefault((fmap.name, side), Moments()).add(x)
+        samples.keep(start, fmap, side, x)
+
+    for start, some in batches(network, images, batch or Batches.of(network).calibration, len(images)):
         with torch.no_grad():
-            sides = tap.sides(images[start : start + batch])
-        for name, (before, after) in sides.items():
-            sums[name][0].add(before, kept - start)
-            sums[name][1].add(after, kept - start)
-    return {name: MapStatistics(before.finish(), after.finish()) for name, (before, after) in sums.items()}
+            tap.listen(some, partial(add, start))
+    sides = {key: _statistics(collected, samples, *key) for key, collected in moments.items()}
+    return {fmap.name: _of_map(fmap.name, sides) for fmap in network.maps}
 
 
-def observe(network: TracedNetwork, fmap: FeatureMap, codecs: Mapping[str, Codec], images: Tensor) -> MapStatistics:
+def observe(network: TracedNetwork, fmap: FeatureMap, codecs: Mapping[str, Codec], images: Images) -> MapStatistics:
     """Collects the statistics of one map behind maps with codecs in place, itself without one."""
     place = network.places[fmap.name]
     compressed = replace(network, module=splice(network, codecs).module, maps=(fmap,), places={fmap.name: place})
     return collect(compressed, images)[fmap.name]
 
 
-class _Sums:
-    """Sums over the batches for one side of one map: moments about the first batch's mean, as products of large values
-    would drown the differences between them."""
-
-    def __init__(self) -> None:
-        self.shift: Tensor | None = None
-        self.total = torch.zeros(())
-        self.products = torch.zeros(())
-        self.count = 0
-        self.minimum, self.maximum = float("inf"), float("-inf")
-        self.sample: list[Tensor] = []
-
-    def add(self, x: Tensor, keep: int) -> None:
-        columns = x.transpose(0, 1).flatten(1).float()
-        if self.shift is None:
-            self.shift = columns.mean(1)
-        low, high = columns.aminmax()
-        self.minimum, self.maximum = min(self.minimum, float(low)), max(self.maximum, float(high))
-        columns = columns - self.shift[:, None]
-        self.total = self.total + columns.sum(1).double().cpu()
-        self.products = self.products + (columns @ columns.T).double().cpu()
-        self.count += columns.shape[1]
-        if keep > 0:
-            self.sample.append(x[:keep].float().cpu())
-
-    def finish(self) -> SideStatistics:
-        assert self.shift is not None
-        shift, count = self.shift.double().cpu(), self.count
-        cross = torch.outer(shift, self.total)
-        products = self.products + cross + cross.T + count * torch.outer(shift, shift)
-        total = self.total + count * shift
-        return SideStatistics(torch.cat(self.sample), total, products, count, self.minimum, self.maximum)
+def _statistics(collected: Moments, samples: Samples, name: str, side: TapSide) -> SideStatistics:
+    sample = partial(samples.of, name, side)
+    return SideStatistics(sample, *collected.sums(), collected.minimum, collected.maximum)
 
 
-def _images_to_keep(network: TracedNetwork, available: int) -> int:
-    """Counts the images that fit into SAMPLE_BYTES with both sides of all maps, one at least."""
-    elements = sum(fmap.elements + fmap.channels * fmap.source[0] * fmap.source[1] for fmap in network.maps)
-    return max(1, min(available, SAMPLE_BYTES // (4 * max(1, elements))))
+def _of_map(name: str, sides: Mapping[tuple[str, TapSide], SideStatistics]) -> MapStatistics:
+    """A map that no step precedes has one side, which is both."""
+    after = sides[name, "after"]
+    return MapStatistics(sides.get((name, "before"), after), after)

@@ -54,7 +54,9 @@ def _convolve_stored(deployed: Spliced, image: Tensor) -> None:
         encode = named[encode_name]
         stage = cast(Encode, nodes.module_of(encode))
         decode = next((user for user in encode.users if isinstance(nodes.module_of(user), Decode)), None)
-        for reader in list(decode.users) if decode is not None and not stage.channels_last else []:
+        if decode is None or name not in payloads or stage.channels_last:
+            continue
+        for reader in list(decode.users):
             _redirect(deployed.module, encode, reader, stage.codec, payloads[name])
     tidy(deployed.module)
 
@@ -74,8 +76,9 @@ def _redirect(module: fx.GraphModule, encode: fx.Node, reader: fx.Node, codec: C
 
 
 def _payloads(deployed: Spliced, image: Tensor) -> dict[str, Payload]:
+    """The payloads of the codecs that can be read directly: all others would take much memory for nothing."""
     payloads: dict[str, Payload] = {}
-    encoders = deployed.encoders()
+    encoders = {name: one for name, one in deployed.encoders().items() if isinstance(one.codec, ReadsStored)}
     for name, encoder in encoders.items():
         encoder.observer = lambda _, payload, name=name: payloads.__setitem__(name, payload)
     with torch.no_grad():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from actbench.codec.protocols import Gradual
 from actbench.errors import Unsupported
+from actbench.network.batches import Batches
 from actbench.network.splice import Spliced
 from actbench.network.trace import TracedNetwork
 from actbench.recipe import PROTOCOL_RECIPE, Recipe
@@ -36,9 +37,11 @@ def recover(
     """Trains network and codecs for `steps` steps, in place, and returns the loss before each step and after the last.
 
     `network`: the fp32 network. Unless the recipe says otherwise normalisations keep their statistics: the folded form,
-    which is what is measured, is the form that is trained. Raises Unsupported where training diverges.
+    which is what is measured, is the form that is trained. Of large maps a batch takes its step in parts. Raises
+    Unsupported where training diverges.
     """
     batches = workload.training_set().shuffled(recipe.batch, seed)
+    at_once = Batches.of(network).training
     with objective(recipe.loss, spliced, network, workload) as loss, _training(spliced, recipe) as parameters:
         losses = train(
             parameters,
@@ -47,13 +50,14 @@ def recover(
             steps,
             recipe,
             device,
+            at_once=at_once,
             before_step=lambda step: _prepare(spliced, recipe, step / steps),
             progress=progress,
         )
         _prepare(spliced, recipe, 1.0)
         with torch.no_grad():
-            last = _finite_loss(loss, next(batches), device, steps)
-    return [*losses, float(last)]
+            last = sum(float(part) for part in _losses(loss, next(batches), device, steps, at_once))
+    return [*losses, last]
 
 
 def train(
@@ -64,14 +68,16 @@ def train(
     recipe: Recipe,
     device: torch.device,
     *,
+    at_once: int | None = None,
     before_step: Callable[[int], None] = lambda step: None,
     progress: Callable[[int], None] = lambda step: None,
 ) -> list[float]:
     """Trains parameters for `steps` steps, in place, and returns the loss of each step's batch before the step.
 
     The optimiser is SGD with momentum; the learning rate falls as a cosine, and gradients are clipped by their norm.
-    `before_step` gets the number of steps done before each step, `progress` after it. Raises Unsupported where the loss
-    is not finite.
+    At most `at_once` images, all for None, go through forward and backward together: the gradient of a loss that is a
+    mean over images is the same whole or in parts, in less memory. `before_step` gets the number of steps done before
+    each step, `progress` after it. Raises Unsupported where the loss is not finite.
     """
     optimizer = torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=recipe.momentum)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
@@ -79,22 +85,27 @@ def train(
     for step in range(steps):
         before_step(step)
         optimizer.zero_grad()
-        value = _finite_loss(loss, next(batches), device, step)
-        value.backward()
+        value = 0.0
+        for part in _losses(loss, next(batches), device, step, at_once):
+            part.backward()
+            value += float(part.detach())
         nn.utils.clip_grad_norm_(parameters, recipe.gradient_norm)
         optimizer.step()
         schedule.step()
-        losses.append(float(value.detach()))
+        losses.append(value)
         progress(step + 1)
     return losses
 
 
-def _finite_loss(loss: Loss, batch: Batch, device: torch.device, steps: int) -> Tensor:
+def _losses(loss: Loss, batch: Batch, device: torch.device, steps: int, at_once: int | None) -> Iterator[Tensor]:
+    """Yields what each part of a batch adds to its loss. Raises Unsupported where that is not finite."""
     images, targets = batch
-    value = loss(images.to(device), targets.to(device))
-    if not torch.isfinite(value):
-        raise Unsupported(f"training diverged: the loss is {float(value.detach())} after {steps} steps")
-    return value
+    size = at_once or len(images)
+    for some, wanted in zip(images.split(size), targets.split(size), strict=True):
+        value = loss(some.to(device), wanted.to(device)) * (len(some) / len(images))
+        if not torch.isfinite(value):
+            raise Unsupported(f"training diverged: the loss is {float(value.detach())} after {steps} steps")
+        yield value
 
 
 def _prepare(spliced: Spliced, recipe: Recipe, done: float) -> None:

@@ -69,17 +69,24 @@ class ImageSet:
         mean, deviation = (torch.tensor(value).view(-1, 1, 1) for value in (self.mean, self.deviation))
         return (self.pixels[index].float() / 255 - mean) / deviation
 
+    def __getitem__(self, index: slice) -> Tensor:
+        return self.images(index)
+
+    def select(self, index: Tensor | slice) -> ImageSet:
+        """Selects the images of some indices."""
+        return ImageSet(self.pixels[index], self.targets[index], self.mean, self.deviation)
+
     def spread(self, count: int | None) -> ImageSet:
         """Selects `count` of the images, evenly spread, so that sorted classes stay balanced; all for None."""
         if count is None or count >= len(self):
             return self
-        index = torch.arange(count) * len(self) // count
-        return ImageSet(self.pixels[index], self.targets[index], self.mean, self.deviation)
+        return self.select(torch.arange(count) * len(self) // count)
 
-    def permuted(self, seed: int) -> ImageSet:
-        """Permutes the images as the seed decides: then the first few stand for all, however a data set is sorted."""
+    def permuted(self, seed: int, count: int | None = None) -> ImageSet:
+        """Permutes the images as the seed decides, and keeps the first `count`; all for None. They stand for all,
+        however a data set is sorted."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        return ImageSet(self.pixels[order], self.targets[order], self.mean, self.deviation)
+        return self.select(order[:count])
 
     def negative(self) -> ImageSet:
         """Makes photographic negatives: the same images with every pixel p as 255 − p."""

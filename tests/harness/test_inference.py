@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.harness import workbench
 from actbench.harness.executors import CellResult
 from actbench.harness.inference import Outcome, run_cell
 from actbench.harness.run import to_record
 from actbench.harness.workbench import Workbench
 from actbench.info import load_target
+from actbench.network import batches
 from actbench.registry import load_plugins
 from actbench.settings import Inference
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
@@ -49,17 +49,16 @@ def measurements(bench: Workbench, cell: CellSpec) -> dict[str, Any]:
     return outcome.measurements.model_dump()
 
 
-def test_the_batch_is_as_large_as_the_largest_map_lets_it_be(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches: list[int] = []
-    largest = max(fmap.elements for fmap in bench.network.maps)
-    handle = bench.network.module.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
-    whole = bench.scores(bench.network.module)
-    monkeypatch.setattr(workbench, "_EVALUATION_VALUES", 30 * largest)
-    assert torch.equal(bench.scores(bench.network.module), whole)
-    monkeypatch.setattr(workbench, "_EVALUATION_VALUES", largest - 1)
-    bench.scores(bench.network.module, evaluation=bench.evaluation.spread(2))
+def test_scores_and_losses_do_not_depend_on_the_batch(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, loss = bench.scores(bench.network.module), bench.planning(bench.network).loss({})
+    monkeypatch.setattr(batches, "_LARGEST", 30 * 32 * 64 * 64)
+    other, sizes = Workbench(bench.workload, bench.info, bench.device), list[int]()
+    handle = other.network.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    torch.testing.assert_close(other.scores(other.network.module), whole)
+    other.scores(other.network.module, evaluation=bench.evaluation.spread(2))
     handle.remove()
-    assert batches == [100, 30, 30, 30, 10, 1, 1]
+    assert sizes == [30, 30, 30, 10, 2]
+    assert other.planning(other.network).loss({}) == pytest.approx(loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("method", ["quantize", "prochan", "wcc"])

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actbench.codec import SideStatistics
-from actbench.network import calibration
-from actbench.network.calibration import Statistics
+from actbench.measure.memory import peak_live_bytes
+from actbench.network import batches, samples
+from actbench.network.calibration import Statistics, collect
 from actbench.network.trace import TracedNetwork, trace
 
 
@@ -84,11 +85,52 @@ def test_the_samples_fit_into_their_memory(
 ) -> None:
     """The first images are kept, over the borders of batches; the moments are of all of them."""
     elements = 4 * (8 * 10 + 4 * 5) + 5 * (2 * 3 + 2 * 3)
-    monkeypatch.setattr(calibration, "SAMPLE_BYTES", int(fitting * elements * 4))
+    monkeypatch.setattr(samples, "SAMPLE_BYTES", int(fitting * elements * 4))
     statistics = Statistics(network, images, 4)
     for name, (before, after) in captured(network, images).items():
         agree(statistics[name].before, before, kept)
         agree(statistics[name].after, after, kept)
+
+
+@pytest.mark.parametrize("order", [("conv", "up"), ("up", "conv", "up")])
+def test_where_no_image_fits_samples_are_collected_map_by_map(
+    network: TracedNetwork, images: Tensor, monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]
+) -> None:
+    """Each is what it is without a limit; the moments are of all images, and computed once."""
+    monkeypatch.setattr(samples, "SAMPLE_BYTES", 100)
+    seen: list[int] = []
+    network.module.stem.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    statistics, expected = Statistics(network, images, 10), captured(network, images)
+    seen.clear()
+    for name in order:
+        for _ in range(2):
+            agree(statistics[name].before, expected[name][0], 1)
+            agree(statistics[name].after, expected[name][1], 1)
+    assert seen == [10, *[1] * (len(order) - (order[0] == "conv"))]
+
+
+class Deep(nn.Module):
+    """Ten maps of 8×256×256, half of them with a nonlinearity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(3 if index == 0 else 8, 8, 3, 2 if index == 0 else 1, 1) for index in range(11)]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for index, layer in enumerate(self.layers):
+            x = torch.relu(layer(x)) if index % 2 else layer(x)
+        return x
+
+
+def test_memory_does_not_grow_with_images_nor_with_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map of 3×512×512 takes 2 MiB, 32 MiB for all images, and both sides of all maps of one image 40 MiB."""
+    sample, batch = 20 << 20, 4 * (2 << 20)
+    monkeypatch.setattr(samples, "SAMPLE_BYTES", sample)
+    monkeypatch.setattr(batches, "_LARGEST", 4 * 8 * 256 * 256)
+    network = trace(Deep(), (3, 512, 512))
+    images = torch.randn(16, 3, 512, 512, generator=torch.Generator().manual_seed(0))
+    assert peak_live_bytes(lambda: collect(network, images)) < sample + 3 * batch
 
 
 def test_a_histogram_counts_the_sample(network: TracedNetwork, images: Tensor) -> None:

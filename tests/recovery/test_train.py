@@ -1,5 +1,7 @@
 """Recovery on a workload that is small enough to train in a moment."""
 
+from math import prod
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 
 from actbench.codec import Payload, PlainCodec
 from actbench.errors import Unsupported
+from actbench.network import batches, nodes
 from actbench.network.splice import Spliced, splice
 from actbench.network.tap import Tap
 from actbench.network.trace import TracedNetwork, trace
@@ -116,6 +119,24 @@ def test_codecs_alone(workload: Stripes) -> None:
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert moved == {name for name in after if "encode.codec" in name}
     assert all(value.requires_grad for value in after.values())
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(loss="distillation")], ids=lambda recipe: recipe.loss)
+def test_steps_in_parts_are_the_same_steps(workload: Stripes, monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> None:
+    """64 images, 3 at a time: gradients add up, and the last image counts as much as any other."""
+    whole, sizes = spliced(workload), []
+    losses = recover(whole, network(workload), workload, 6, 0, CPU, recipe=recipe)
+    monkeypatch.setattr(batches, "_SAVED", 3 * sum(map(prod, _shapes(network(workload)))))
+    parts = spliced(workload)
+    parts.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    in_parts = recover(parts, network(workload), workload, 6, 0, CPU, recipe=recipe)
+    assert sizes == 7 * [*21 * [3], 1]
+    assert in_parts == pytest.approx(losses, rel=1e-4)
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-3, atol=1e-5)
+
+
+def _shapes(network: TracedNetwork) -> list[tuple[int, ...]]:
+    return [nodes.shape(node)[1:] for node in network.module.graph.nodes if node.op != "output"]
 
 
 def test_normalisations_that_adapt_are_back_in_evaluation(workload: Stripes) -> None:

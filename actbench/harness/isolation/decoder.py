@@ -23,9 +23,6 @@ from actbench.network.splice import Spliced
 Decode = Callable[[str, list[bytes], Layout], Tensor]
 """The map's name, packed images and their layout → what they decode to, (images, C, H, W)."""
 
-CHECKED_IMAGES = 4
-"""Images whose payloads are packed, unpacked and decoded."""
-
 
 @contextmanager
 def fresh_decoder(codecs: Mapping[str, Codec], device: torch.device) -> Iterator[Decode]:
@@ -48,70 +45,77 @@ def fresh_decoder(codecs: Mapping[str, Codec], device: torch.device) -> Iterator
 
 
 class Sampled:
-    """What some images of one batch of an evaluation were stored as, packed, and what they were decoded to.
+    """Checks what some images of one batch of an evaluation are stored as, packed, against what they are decoded to.
 
-    Enter it around an evaluation of `batches` batches. Which batch and which images is drawn by the system's source of
-    randomness, when the codecs are fixed: a codec cannot know when it is looked at, nor in batches of which size.
+    Enter it around an evaluation of `batches` batches. Which batch and which `images` of it is drawn by the system's
+    source of randomness, when the codecs are fixed: a codec cannot know when it is looked at, nor in batches of which
+    size. The evaluation raises InvalidCodec where packed payloads are not as long as they claim, or decode to other
+    values.
     """
 
-    def __init__(self, spliced: Spliced, batches: int) -> None:
+    def __init__(self, spliced: Spliced, batches: int, images: int, decode: Decode) -> None:
         self._spliced = spliced
+        self._images = images
+        self._decode = decode
         self._chance = random.SystemRandom()
         self._batch = self._chance.randrange(batches)
         self._index: list[int] | None = None
         self._calls: dict[str, int] = {}
-        self.packed: dict[str, tuple[list[bytes], Layout, list[int]]] = {}
-        self.decoded: dict[str, Tensor] = {}
+        self._packed: dict[str, tuple[list[bytes], Layout]] = {}
         self._hooks: list[Any] = []
 
     def __enter__(self) -> Sampled:
         decoders = self._spliced.decoders()
         for name, encoder in self._spliced.encoders().items():
             alone = name not in decoders
-            self._hooks.append(encoder.register_forward_hook(self._encoded(name, alone)))
+            self._hooks.append(encoder.register_forward_hook(self._on_encode(name, alone)))
         for name, decoder in decoders.items():
-            self._hooks.append(decoder.register_forward_hook(self._keep(name, channels_last=decoder.channels_last)))
+            self._hooks.append(
+                decoder.register_forward_hook(self._on_decode(name, channels_last=decoder.channels_last))
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
-    def check(self, decode: Decode) -> None:
-        """Raises InvalidCodec where the packed payloads are not as long as they claim, or decode to other values."""
-        for name, (images, form, claimed) in self.packed.items():
-            for image, bits in zip(images, claimed, strict=True):
-                if not 0 <= len(image) * 8 - bits < 8:
-                    raise InvalidCodec(f"{name} claims {bits} bits and packs into {len(image)} bytes")
-            expected, decoded = self.decoded[name], decode(name, images, form)
-            same = decoded.shape == expected.shape
-            if not same or not torch.allclose(decoded, expected, rtol=1e-5, atol=1e-6, equal_nan=True):
-                raise InvalidCodec(
-                    f"{name}: a process that has not seen the images decodes the packed payload alone to other values: "
-                    "decode uses more than that"
-                )
+    def _check(self, name: str, expected: Tensor) -> None:
+        decoded = self._decode(name, *self._packed.pop(name))
+        same = decoded.shape == expected.shape
+        if not same or not torch.allclose(decoded, expected, rtol=1e-5, atol=1e-6, equal_nan=True):
+            raise InvalidCodec(
+                f"{name}: a process that has not seen the images decodes the packed payload alone to other values: "
+                "decode uses more than that"
+            )
 
-    def _encoded(self, name: str, alone: bool) -> Callable[..., None]:
+    def _on_encode(self, name: str, alone: bool) -> Callable[..., None]:
         def hook(stage: Any, arguments: object, payload: Payload) -> None:
             self._calls[name] = self._calls.get(name, -1) + 1
             if self._calls[name] != self._batch:
                 return
             if self._index is None:
-                self._index = sorted(self._chance.sample(range(payload.batch), min(CHECKED_IMAGES, payload.batch)))
-            some = payload.select(self._index)
-            self.packed[name] = (pack(some), layout(some), some.bits_per_image().tolist())
+                self._index = sorted(self._chance.sample(range(payload.batch), min(self._images, payload.batch)))
+            self._packed[name] = _packed(name, payload.select(self._index))
             if alone:  # its readers convolve what is stored
-                self.decoded[name] = stage.codec.decode(payload)[self._index].float().cpu()
+                self._check(name, stage.codec.decode(payload)[self._index].float().cpu())
 
         return hook
 
-    def _keep(self, name: str, *, channels_last: bool) -> Callable[..., None]:
+    def _on_decode(self, name: str, *, channels_last: bool) -> Callable[..., None]:
         def hook(stage: object, arguments: object, decoded: Tensor) -> None:
             if self._calls.get(name) == self._batch:
                 first = decoded.permute(0, 3, 1, 2) if channels_last else decoded
-                self.decoded[name] = first[self._index].float().cpu()
+                self._check(name, first[self._index].float().cpu())
 
         return hook
+
+
+def _packed(name: str, payload: Payload) -> tuple[list[bytes], Layout]:
+    images = pack(payload)
+    for image, bits in zip(images, payload.bits_per_image().tolist(), strict=True):
+        if not 0 <= len(image) * 8 - bits < 8:
+            raise InvalidCodec(f"{name} claims {bits} bits and packs into {len(image)} bytes")
+    return images, layout(payload)
 
 
 def _decoded(codec: Codec, images: list[bytes], form: Layout, device: torch.device) -> Tensor:
