@@ -86,6 +86,7 @@ def _measure(
     measured.parameters = _parameters(bench, spliced, deployed)
     measured.latency = _latency(bench, deployed)
     measured.memory = memory(bench.peak(deployed, bench.image), bench.reference_peak)
+    measured.predicted_memory = bench.predicted_memory(deployed)
     _judge(cell, info, measured.footprint, outcome)
 
 

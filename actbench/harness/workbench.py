@@ -18,12 +18,15 @@ from actbench.harness.network_view import PlanningNetwork
 from actbench.info import WorkloadInfo
 from actbench.measure.compute import NodeCounts, bit_operations, count
 from actbench.measure.memory import Peak, measure_peak
+from actbench.measure.memory_trace import MemoryTrace, trace_memory
+from actbench.measure.prediction import predicted_memory
 from actbench.measure.quality import paired_bootstrap
 from actbench.network.calibration import Statistics
 from actbench.network.conventions import live_peak
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
+from actbench.records.parts.memory import PredictedMemory
 from actbench.records.parts.quality import Quality
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 
@@ -31,7 +34,7 @@ _EVALUATION_BATCH, _EVALUATION_VALUES = 250, 1 << 24
 """Images in a batch that is evaluated, as long as no feature map of it has more values."""
 
 LATENCY_BATCH = 16
-"""Images in a batch whose latency is measured; it is in the record."""
+"""Images in a batch whose latency is measured, and whose memory on a GPU is predicted; it is in the record."""
 
 
 class Workbench:
@@ -146,11 +149,19 @@ class Workbench:
     def peak(self, spliced: Spliced, image: Tensor) -> Peak:
         """Peak memory while one image (1, C, H, W) passes through."""
 
-        def run() -> object:
-            with torch.no_grad():
-                return spliced.module(image)
+        return measure_peak(_inference(spliced, image), self.device)
 
-        return measure_peak(run, self.device)
+    def predicted_memory(self, spliced: Spliced) -> PredictedMemory | None:
+        """What a GPU would hold while LATENCY_BATCH images pass through; None on a GPU, where it is measured."""
+        if self.device.type != "cpu":
+            return None
+
+        def trace(images: int) -> MemoryTrace:
+            batch = self.latency_images[:images].clone()  # in a storage of its own
+            module = spliced.module
+            return trace_memory(_inference(spliced, batch), [*module.parameters(), *module.buffers(), batch])
+
+        return predicted_memory(LATENCY_BATCH, trace(LATENCY_BATCH), trace(LATENCY_BATCH // 2))
 
     def trained_reference(self, how: Hashable, train: Callable[[], Tensor]) -> Tensor:
         """Scores (images, K) of the uncompressed network trained in some way, computed once for each."""
@@ -186,3 +197,13 @@ class Workbench:
                 scores.append(self.workload.metric.per_image(outputs, targets).double())
                 progress(sum(map(len, scores)), len(evaluation))
         return torch.cat(scores)
+
+
+def _inference(spliced: Spliced, images: Tensor) -> Callable[[], object]:
+    """A pass of images (n, C, H, W) through a network, without gradients."""
+
+    def run() -> object:
+        with torch.no_grad():
+            return spliced.module(images)
+
+    return run
