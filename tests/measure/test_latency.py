@@ -181,19 +181,3 @@ def test_stopwatch_keeps_the_result(clock: Clock) -> None:
     x = torch.randn(2, 3)
     with Stopwatch({"linear": [network]}, CPU):
         assert torch.equal(network(x), torch.nn.functional.linear(x, network.weight, network.bias))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_the_work_is_timed_and_not_its_launch() -> None:
-    device = torch.device("cuda")
-    x = torch.randn(8192, 8192, device=device)
-    module = nn.Linear(8192, 8192).to(device)
-    with torch.no_grad():
-        module(x)
-        begin = time.perf_counter()
-        module(x)
-        launch = time.perf_counter() - begin
-        with Stopwatch({"linear": [module]}, device) as watch:
-            module(x)
-        assert timed(lambda: module(x), device) > 2 * launch
-        assert watch.seconds["linear"] > 2 * launch
