@@ -9,6 +9,7 @@ import torch
 from hypothesis import settings
 
 from actbench.budget import Bits, Budget, Ceiling
+from actbench.measure.device import has_gpu
 from actbench.plugin_sources import SWITCHED_OFF
 from actbench.records.record import Record
 from actbench.settings import Training
@@ -16,6 +17,15 @@ from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
 collect_ignore = ["downstream"]
 """Packages of their own: `tox -e downstream` installs them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are marked `gpu` say that there is none."""
+    if not has_gpu():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="there is no GPU here"))
+
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # a busy machine is no defect
 settings.register_profile("search", deadline=None, derandomize=False, max_examples=1000)

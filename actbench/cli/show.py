@@ -120,6 +120,13 @@ def _measured(measured: Measurements) -> dict[str, object]:
         rows["encode, decode"] = f"{1e3 * latency.encode:.2f}, {1e3 * latency.decode:.2f} ms"
     if memory := measured.memory:
         rows["memory"] = f"{memory.peak_bytes:,} bytes, fp32 {memory.reference_peak_bytes:,} ({memory.source})"
+    if predicted := measured.predicted_memory:
+        rows["on a GPU, predicted"] = (
+            f"{predicted.allocated_bytes:,} bytes allocated, {predicted.reserved_bytes:,} reserved, "
+            f"batch {predicted.batch}"
+        )
+        fitting = (f"{images:,} in {memory}" for memory, images in predicted.largest_batch.items())
+        rows["largest batch, predicted"] = ", ".join(fitting)
     if training := measured.training:
         rows |= _trained(training)
     return rows

@@ -10,9 +10,11 @@ from actbench.errors import InvalidCodec
 from actbench.harness.workbench import Workbench
 from actbench.measure.latency import interleaved, timed
 from actbench.measure.memory import measure_peak, memory
+from actbench.measure.memory_trace import MemoryTrace, trace_memory
+from actbench.measure.prediction import predicted_memory
 from actbench.network.splice import Spliced
 from actbench.records.parts.latency import Comparison, Latency
-from actbench.records.parts.memory import Memory
+from actbench.records.parts.memory import Memory, PredictedMemory
 from actbench.runtime.network import StripedNetwork
 
 OUTPUT_TOLERANCE = 0.05
@@ -49,6 +51,22 @@ def measure_memory(bench: Workbench, striped: StripedNetwork) -> Memory:
     """Peak bytes while one image passes through, beside the fp32 network's."""
     striped.schedule(tuple(bench.image.shape))
     return memory(measure_peak(lambda: striped(bench.image), bench.device), bench.reference_peak)
+
+
+def predict_memory(bench: Workbench, striped: StripedNetwork) -> PredictedMemory | None:
+    """What a GPU would hold while a batch passes through; None on a GPU, where it is measured. Of two images at least,
+    as half of the batch tells how memory grows."""
+    if bench.device.type != "cpu":
+        return None
+    batch = max(2, len(bench.latency_images))
+
+    def trace(count: int) -> MemoryTrace:
+        index = torch.arange(count) % len(bench.latency_images)
+        images = bench.latency_images[index]  # in a storage of its own
+        striped.schedule(tuple(images.shape))
+        return trace_memory(lambda: striped(images), [*striped.tensors(), images])
+
+    return predicted_memory(batch, trace(batch), trace(batch // 2))
 
 
 def _compared(bench: Workbench, striped: StripedNetwork, images: Tensor) -> Comparison:

@@ -67,10 +67,12 @@ def machine(device: str) -> dict[str, OptionValue]:
     """What it was measured on. Called in the worker, where torch is loaded."""
     import torch
 
+    from actbench.measure.device import gpu
+
     described = {**_host(), "threads": torch.get_num_threads(), "device": device}
     if device == "cuda":
-        properties = torch.cuda.get_device_properties(0)
-        described |= {"gpu": properties.name, "gpu_memory_bytes": properties.total_memory}
+        name, memory = gpu(torch.device(device, 0))
+        described |= {"gpu": name, "gpu_memory_bytes": memory}
     return described
 
 

@@ -13,7 +13,7 @@ from actbench.codec.codec import Codec
 from actbench.codec.method import Method, Plan
 from actbench.codec.plain import PlainCodec
 from actbench.errors import InvalidCodec, Unsupported
-from actbench.harness.deployed import check_outputs, measure_latency, measure_memory
+from actbench.harness.deployed import check_outputs, measure_latency, measure_memory, predict_memory
 from actbench.harness.isolation.decoder import Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
@@ -92,6 +92,7 @@ def _measure(
     check_outputs(striped, deployed, images)
     measured.latency = measure_latency(bench, striped)
     measured.memory = measure_memory(bench, striped)
+    measured.predicted_memory = predict_memory(bench, striped)
     _judge(cell, info, measured.footprint, outcome)
 
 

@@ -21,8 +21,11 @@ from actbench.info import MethodInfo, load_target
 from actbench.measure.footprint import check_packed
 from actbench.measure.latency import Clock, interleaved
 from actbench.measure.memory import measure_peak
+from actbench.measure.memory_trace import MemoryTrace, trace_memory
+from actbench.measure.prediction import largest_batch, predicted_memory
 from actbench.network.tap import Tap, TapSide
 from actbench.recipe import PROTOCOL_RECIPE
+from actbench.records.parts.memory import PredictedMemory
 from actbench.records.parts.training import Training as TrainingPart
 from actbench.recovery.train import train
 from actbench.settings import Training
@@ -70,6 +73,7 @@ def measure_training(
     outcome.measurements.training = measured
     reference = reference_scores(bench, settings, cell.seed, progress)
     outcome.measurements.quality = bench.quality(_scores(bench, trained, progress), reference)
+    outcome.measurements.predicted_memory = step.predicted_memory(first)
     if limit is not None and measured.payload_bytes is not None and measured.payload_bytes > limit:
         outcome.status = "over_ceiling"
         outcome.reason = f"payloads of {measured.payload_bytes} bytes; {limit} are allowed"
@@ -95,11 +99,30 @@ class _Step:
 
     def peak(self, module: nn.Module, images: int | None = None) -> int:
         """Bytes at the peak of a step, with so many of the images, that is not the first."""
+        part = self._second(module, images)
+        return measure_peak(lambda: part.run(module), self.device).bytes
+
+    def predicted_memory(self, module: nn.Module) -> PredictedMemory | None:
+        """What a GPU would hold during a step that is not the first; None on a GPU, where it is measured."""
+        if self.device.type != "cpu":
+            return None
+        batch = len(self.images)
+        return predicted_memory(batch, self._trace(module, batch), self._trace(module, batch // 2))
+
+    def _trace(self, module: nn.Module, images: int) -> MemoryTrace:
+        part = self._second(module, images)
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        momentum = [torch.empty_like(parameter, device="meta") for parameter in trained]
+        before = [*module.parameters(), *module.buffers(), *momentum, part.images, part.targets]
+        return trace_memory(lambda: part.run(module), before)
+
+    def _second(self, module: nn.Module, images: int | None) -> _Step:
+        """A step with so many of the images, after the first of them, before which there are no gradients."""
         part = copy.copy(self)
-        part.images, part.targets = self.images[:images], self.targets[:images]
+        part.images, part.targets = self.images[:images].clone(), self.targets[:images].clone()
         part.run(module)
         module.zero_grad()
-        return measure_peak(lambda: part.run(module), self.device).bytes
+        return part
 
     def shares(self, module: nn.Module) -> dict[Work, float]:
         """Seconds of a step for encoding, and for the gradients of weights from what was saved; the median of a few."""
@@ -124,12 +147,6 @@ class _Step:
 def _batch(bench: Workbench) -> int:
     """Images in a step: two at least, as half of them tell how memory grows."""
     return min(PROTOCOL_RECIPE.batch, max(2, bench.batches.training))
-
-
-def largest_batch(limit: int, batch: int, peak: int, half_peak: int) -> int:
-    """Images that fit in `limit` bytes, by the straight line through the peaks of a batch and of half of it."""
-    each = (peak - half_peak) / (batch - batch // 2)
-    return int((limit - (peak - each * batch)) / each)
 
 
 def _codecs(bench: Workbench, cell: CellSpec, method: Method, task: TrainingTask) -> Mapping[str, Codec]:

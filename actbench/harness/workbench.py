@@ -163,11 +163,7 @@ class Workbench:
     def peak(self, spliced: Spliced, image: Tensor) -> Peak:
         """Peak memory while one image (1, C, H, W) passes through."""
 
-        def run() -> object:
-            with torch.no_grad():
-                return spliced.module(image)
-
-        return measure_peak(run, self.device)
+        return measure_peak(_inference(spliced, image), self.device)
 
     def trained_reference(self, how: Hashable, train: Callable[[], Tensor]) -> Tensor:
         """Scores (images, K) of the uncompressed network trained in some way, computed once for each."""
@@ -198,3 +194,13 @@ class Workbench:
                 scores.append(self.workload.metric.per_image(outputs, targets).double())
                 progress(sum(map(len, scores)), len(evaluation))
         return torch.cat(scores)
+
+
+def _inference(spliced: Spliced, images: Tensor) -> Callable[[], object]:
+    """A pass of images (n, C, H, W) through a network, without gradients."""
+
+    def run() -> object:
+        with torch.no_grad():
+            return spliced.module(images)
+
+    return run

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 import torch
 
+from actbench.measure.device import mark, seconds_between, synchronize
 from actbench.records.parts.latency import Comparison, Timing
 
 _FEWEST_ROUNDS = 5
@@ -54,13 +55,13 @@ def interleaved(
 def timed(function: Callable[[], object], device: torch.device) -> float:
     """Seconds of one call: wall time on the CPU; on a GPU between two events on the current stream."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        synchronize(device)
     start = _mark(device)
     function()
     return _seconds(start, _mark(device))
 
 
-_Mark = Any  # a point in time: a torch.cuda.Event on a GPU, which works behind Python's back; else the clock's seconds
+_Mark = Any  # a point in time: a torch.Event on a GPU, which works behind Python's back; else the clock's seconds
 
 
 class Clock:
@@ -89,18 +90,11 @@ class Clock:
 
 
 def _mark(device: torch.device) -> _Mark:
-    if device.type != "cuda":
-        return perf_counter()
-    event = torch.cuda.Event(enable_timing=True)
-    event.record(torch.cuda.current_stream(device))
-    return event
+    return mark(device) if device.type == "cuda" else perf_counter()
 
 
 def _seconds(begin: _Mark, end: _Mark) -> float:
-    if isinstance(begin, torch.cuda.Event):
-        end.synchronize()
-        return float(begin.elapsed_time(end)) / 1000  # given in milliseconds
-    return float(end - begin)
+    return seconds_between(begin, end) if isinstance(begin, torch.Event) else float(end - begin)
 
 
 def _round(

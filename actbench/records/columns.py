@@ -83,6 +83,7 @@ COLUMNS: tuple[Column[Record], ...] = (
     *_of_part(lambda measured: measured.parameters, compute.PARAMETER_COLUMNS),
     *_of_part(lambda measured: measured.latency, latency.COLUMNS),
     *_of_part(lambda measured: measured.memory, memory.COLUMNS),
+    *_of_part(lambda measured: measured.predicted_memory, memory.PREDICTED_COLUMNS),
     *_of_part(lambda measured: measured.training, training.COLUMNS),
     Column("record", "record", "the record's file name", lambda record: record.file_name),
 )

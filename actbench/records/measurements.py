@@ -8,7 +8,7 @@ from typing_extensions import Self
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.footprint import Footprint
 from actbench.records.parts.latency import Latency
-from actbench.records.parts.memory import Memory
+from actbench.records.parts.memory import Memory, PredictedMemory
 from actbench.records.parts.part import Part
 from actbench.records.parts.quality import Quality
 from actbench.records.parts.training import Recovery, Training
@@ -28,6 +28,7 @@ class Measurements(Part):
     parameters: Parameters | None = None
     latency: Latency | None = None
     memory: Memory | None = None
+    predicted_memory: PredictedMemory | None = None
 
     @model_validator(mode="after")
     def _bits_are_of_the_images(self) -> Self:

@@ -92,11 +92,11 @@ def _arithmetic(record: Record) -> tuple[object, ...] | None:
 
 def _compared(column: Column[Record], published: Record, repeated: Record, within: float) -> Check | None:
     first, second = (column.value(record) for record in (published, repeated))
-    if first is None and second is None:
-        return None
+    if first is None:
+        return None  # nothing is claimed
     name, texts = column.title, (column.text(published), column.text(repeated))
     if not isinstance(first, int | float) or not isinstance(second, int | float):
-        return _one_sided(name, first is not None)
+        return _gone(name)
     if column.repeats == "exact":
         return Check(name, *texts, holds=abs(first - second) <= within * max(first, second))
     if column.repeats == "ratio":
@@ -107,10 +107,9 @@ def _compared(column: Column[Record], published: Record, repeated: Record, withi
     return Check(name, f"{first:.3f} [{low:.3f}, {high:.3f}]", f"{second:.3f}", holds=inside)
 
 
-def _one_sided(name: str, published: bool) -> Check:
-    """Something that was measured once of two times."""
-    said = {True: "measured", False: "not measured"}
-    return Check(name, said[published], said[not published], holds=False)
+def _gone(name: str) -> Check:
+    """What was measured, and was not when it was repeated."""
+    return Check(name, "measured", "not measured", holds=False)
 
 
 def _compared_images(published: Record, repeated: Record, *, exactly: bool) -> Iterator[Check]:
@@ -140,10 +139,10 @@ Claims = Callable[[Record], dict[str, object] | None]
 def _compared_part(name: str, claims: Claims, published: Record, repeated: Record, within: float) -> Check | None:
     """Many values under one name: the first that differs is shown."""
     first, second = claims(published), claims(repeated)
-    if first is None and second is None:
+    if first is None:
         return None
-    if first is None or second is None:
-        return _one_sided(name, first is not None)
+    if second is None:
+        return _gone(name)
     for key in {**first, **second}:
         one, other = first.get(key, "none"), second.get(key, "none")
         if not _alike(one, other, within):

@@ -40,6 +40,10 @@ class StripedNetwork:
             self._schedules[shape] = schedule(self._module, shape, self._stripe)
         return self._schedules[shape]
 
+    def tensors(self) -> list[Tensor]:
+        """Parameters and buffers: what is in memory beside the maps."""
+        return [*self._module.parameters(), *self._module.buffers()]
+
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Any:
         """Runs a batch (batch, C, H, W)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from actbench.codec.codec import Codec
 from actbench.errors import Unsupported
+from actbench.measure.device import has_gpu
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
 from actbench.registry import GROUP, RESTRICT
@@ -107,13 +108,13 @@ def folding(subject: Subject) -> None:
 
 def gpu(subject: Subject) -> None:
     """On a GPU the codec decodes to the same values as on the CPU."""
-    if not torch.cuda.is_available():
+    if not has_gpu():
         raise Skipped("there is no GPU here")
     for case in cases(subject):
         torch.manual_seed(0)
         expected = case.codec(case.x)
         torch.manual_seed(0)
-        decoded: Tensor = copy.deepcopy(case.codec).cuda()(case.x.cuda()).cpu()
+        decoded: Tensor = copy.deepcopy(case.codec).to("cuda")(case.x.to("cuda")).cpu()
         expect(alike(decoded, expected), f"{case.name}: the GPU decodes to other values")
 
 

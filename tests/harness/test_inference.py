@@ -88,6 +88,19 @@ def test_the_reference_changes_nothing(bench: Workbench) -> None:
     assert measured["compute"]["bit_operations"] == measured["compute"]["reference_bit_operations"]
 
 
+def test_the_memory_of_a_gpu_is_that_of_all_that_is_held(bench: Workbench) -> None:
+    """Each image adds to the peak what one image has there: beside it lie the network and the images."""
+    measured = measurements(bench, spec("none", "1x", "w32a32"))
+    predicted, module = measured["predicted_memory"], bench.reference.module
+    tensors = [*module.parameters(), *module.buffers(), bench.latency_images]
+    assert predicted["batch"] == 16
+    held = sum(-(-4 * tensor.numel() // 512) * 512 for tensor in tensors)
+    needed = held + 16 * measured["memory"]["peak_bytes"]
+    assert needed <= predicted["allocated_bytes"] <= needed + (1 << 20)  # of a block that is not split
+    assert predicted["allocated_bytes"] <= predicted["reserved_bytes"] <= needed + (20 << 20)
+    assert predicted["largest_batch"]["8 GiB"] == pytest.approx((8 << 30) / measured["memory"]["peak_bytes"], rel=0.1)
+
+
 def test_folded_prochan_is_a_smaller_and_faster_network(bench: Workbench) -> None:
     measured = measurements(bench, spec("prochan", "4x", "w32a32"))
     assert measured["compute"]["macs"] < 0.6 * measured["compute"]["reference_macs"]
@@ -111,7 +124,7 @@ def test_recovery_gains(bench: Workbench, method: str) -> None:
 
 def test_the_same_cell_gives_the_same_numbers(bench: Workbench) -> None:
     first, second = (measurements(bench, spec("prochan", "16x", "w8a2-8")) for _ in range(2))
-    for part in ("quality", "footprint", "compute", "parameters", "memory"):
+    for part in ("quality", "footprint", "compute", "parameters", "memory", "predicted_memory"):
         assert first[part] == second[part]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from actbench.harness.training import largest_batch
 from actbench.records.record import Record
 from actbench.records.store import read_record
 
@@ -93,10 +92,26 @@ def test_checkpointing_is_exact_and_keeps_less(measured: dict[str, Record]) -> N
     assert own.training.saved_bytes < plain.training.saved_bytes
 
 
-def test_the_largest_batch_is_a_straight_line() -> None:
-    """Weights of 100 bytes and 10 for each image."""
-    assert largest_batch(limit=1000, batch=8, peak=180, half_peak=140) == 90
-    assert largest_batch(limit=180, batch=8, peak=180, half_peak=140) == 8
+def test_the_memory_of_a_gpu_is_that_of_a_step_beside_what_is_held(measured: dict[str, Record]) -> None:
+    """Held are weights and biases of 864, 32, 2304, 32, 128 and 16 bytes and as much momentum, 64 images and targets,
+    in blocks of multiples of 512 bytes; each of a step's tensors may take 511 more than it has."""
+    held = 2 * (1024 + 512 + 2560 + 512 + 512 + 512) + 64 * 3 * 64 * 4 + 64 * 8
+    for name in ("none", "quantize", "checkpoint"):
+        training, predicted = measured[name].measurements.training, measured[name].measurements.predicted_memory
+        assert training is not None
+        assert predicted is not None
+        assert predicted.batch == training.batch
+        needed = held + training.peak_bytes
+        assert needed <= predicted.allocated_bytes <= needed + 64 * 511
+        assert predicted.allocated_bytes <= predicted.reserved_bytes
+        fitting = list(predicted.largest_batch.values())
+        assert fitting[3] == pytest.approx(10 * fitting[0], rel=0.01)
+
+
+def test_the_uncompressed_batch_is_the_largest_in_its_own_peak(measured: dict[str, Record]) -> None:
+    training = measured["none"].measurements.training
+    assert training is not None
+    assert training.largest_batch == training.batch
 
 
 @pytest.mark.parametrize("normalisation", ["exact", "recomputed"])

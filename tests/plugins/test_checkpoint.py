@@ -99,7 +99,7 @@ def test_on_a_cpu_there_is_nothing_to_offload() -> None:
         Offloading({}).training_form(network())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_offloading_keeps_nothing_on_the_gpu() -> None:
     plain = network().cuda()
     offloaded = Offloading({}).training_form(copy.deepcopy(plain))

@@ -86,6 +86,7 @@ INFERENCE: dict[str, tuple[Change, str]] = {
     "a status that hides the ceiling": (over_the_ceiling, "status is ok"),
     "a status that invents it": (lambda data: data.update(status="over_ceiling"), "status is over_ceiling"),
     "a limit of its own": (several(over_the_ceiling, to("footprint", "limit", value=1024)), "limit is 1024"),
+    "blocks beyond their segments": (to("predicted_memory", "reserved_bytes", value=5), "blocks lie in segments"),
     "no limit": (several(over_the_ceiling, to("footprint", "limit", value=None)), "limit is missing"),
     "no footprint": (dropped("footprint"), "was not measured"),
     "a smaller peak": (to("footprint", "peak", value=whole.spread(50, 60)), "peak.maximum is 60"),

@@ -50,6 +50,11 @@ def quality() -> dict[str, Any]:
     }
 
 
+def predicted_memory(batch: int) -> dict[str, Any]:
+    largest = {"8 GiB": 80, "16 GiB": 160, "24 GiB": 240, "80 GiB": 800}
+    return {"batch": batch, "allocated_bytes": 3 << 20, "reserved_bytes": 4 << 20, "largest_batch": largest}
+
+
 def inference_measurements() -> dict[str, Any]:
     """Two maps of 1024 and 512 bits in fp32, under a ceiling of 8x."""
     footprint = {
@@ -81,6 +86,7 @@ def inference_measurements() -> dict[str, Any]:
             "first_call": 3.0,
         },
         "memory": {"peak_bytes": 900, "reserved_bytes": None, "source": "tensors", "reference_peak_bytes": 1000},
+        "predicted_memory": predicted_memory(batch=16),
     }
 
 
@@ -105,7 +111,7 @@ def training_measurements() -> dict[str, Any]:
         "gradients": [{"name": "conv1.weight", "cosine": 0.75, "relative_error": 0.5}],
         "losses": [2.0, 1.5],
     }
-    return {"training": training, "quality": quality()}
+    return {"training": training, "quality": quality(), "predicted_memory": predicted_memory(batch=4)}
 
 
 def of(settings: Settings, ceiling: str, measurements: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,16 @@
-"""Memory: bytes at the peak of a run."""
+"""Memory: bytes at the peak of a run, measured, and as a GPU would have them."""
 
 from __future__ import annotations
 
+from pydantic import model_validator
+from typing_extensions import Self
+
 from actbench.records.column import Column, kibibytes
-from actbench.records.parts.part import Count, Part
+from actbench.records.parts.implied import require
+from actbench.records.parts.part import Count, Part, PositiveCount
+
+CAPACITIES = {f"{gibibytes} GiB": gibibytes << 30 for gibibytes in (8, 16, 24, 80)}
+"""Bytes of GPUs' memories, by name."""
 
 
 class Memory(Part):
@@ -13,6 +20,33 @@ class Memory(Part):
     reserved_bytes: Count | None
     source: str
     reference_peak_bytes: Count
+
+
+class PredictedMemory(Part):
+    """What PyTorch's allocator would hold on a GPU at the peak of a run: predicted, by its published rules, from the
+    allocations of a run on the CPU. The run: `batch` images through the deployed form; on the training track a step.
+
+    Parameters, buffers, images and, in training, gradients and momentum are in it; the workspaces of convolution
+    libraries and the CUDA context are not. `allocated_bytes`: in blocks (`torch.cuda.max_memory_allocated`);
+    `reserved_bytes`: in segments (`torch.cuda.max_memory_reserved`). `largest_batch`: images for which the blocks fit
+    in a memory, by its size, on the straight line through a batch and half of it.
+    """
+
+    batch: PositiveCount
+    allocated_bytes: Count
+    reserved_bytes: Count
+    largest_batch: dict[str, Count]
+
+    @model_validator(mode="after")
+    def _blocks_are_in_segments(self) -> Self:
+        both = f"allocated_bytes is {self.allocated_bytes}, and reserved_bytes {self.reserved_bytes}"
+        require(self.allocated_bytes <= self.reserved_bytes, f"{both}: blocks lie in segments")
+        return self
+
+    @property
+    def fragmentation(self) -> float:
+        """The share of the segments that is in no block at the peak: 1 − allocated / reserved."""
+        return 1 - self.allocated_bytes / max(1, self.reserved_bytes)
 
 
 COLUMNS = (
@@ -25,4 +59,43 @@ COLUMNS = (
         better="less",
         repeats="exact",
     ),
+)
+
+
+def _fitting(memory: str) -> Column[PredictedMemory]:
+    return Column(
+        f"predicted_batch_{memory.lower().replace(' ', '_')}",
+        f"batch in {memory}",
+        f"images that fit in a GPU of {memory}: predicted, from a run on the CPU",
+        lambda part: part.largest_batch.get(memory),
+        better="more",
+    )
+
+
+PREDICTED_COLUMNS = (
+    Column[PredictedMemory](
+        "predicted_allocated_bytes",
+        "allocated on a GPU",
+        "bytes in blocks of PyTorch's allocator at the peak, for a batch: predicted, from a run on the CPU",
+        lambda part: part.allocated_bytes,
+        kibibytes,
+        better="less",
+        repeats="exact",
+    ),
+    Column[PredictedMemory](
+        "predicted_reserved_bytes",
+        "reserved on a GPU",
+        "bytes in segments of PyTorch's allocator at the peak, for a batch: predicted, from a run on the CPU",
+        lambda part: part.reserved_bytes,
+        kibibytes,
+        better="less",
+    ),
+    Column[PredictedMemory](
+        "predicted_fragmentation",
+        "fragmentation on a GPU",
+        "share of the reserved bytes that is not allocated at the peak: predicted, from a run on the CPU",
+        lambda part: part.fragmentation,
+        better="less",
+    ),
+    *map(_fitting, CAPACITIES),
 )

@@ -1,0 +1,39 @@
+"""What a record claims beside what its repetition found."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from actbench.records.columns import column
+from actbench.records.record import Record
+from actbench.records.repetition import check_names, compare_measurements
+from tests.records import whole
+
+
+def record(make: Callable[[], dict[str, Any]], **parts: Any) -> Record:
+    data = make()
+    data["measurements"] |= parts
+    return Record.model_validate(data)
+
+
+@pytest.mark.parametrize("make", [whole.inference, whole.training])
+def test_a_record_that_predicts_nothing_is_read_and_claims_nothing_of_it(make: Callable[[], dict[str, Any]]) -> None:
+    """As those from before memory on a GPU was predicted."""
+    older, newer = record(make, predicted_memory=None), record(make)
+    assert column("predicted_allocated_bytes").value(older) is None
+    assert "allocated on a GPU" not in check_names(older)
+    assert "allocated on a GPU" in check_names(newer)
+    assert all(check.holds for check in compare_measurements(older, newer))
+
+
+def test_what_was_claimed_and_is_not_measured_again_differs() -> None:
+    found = compare_measurements(record(whole.inference), record(whole.inference, predicted_memory=None, memory=None))
+    gone = {check.name for check in found if not check.holds}
+    assert gone == {"memory", "memory in fp32", "allocated on a GPU"}
+
+
+def test_what_is_predicted_is_in_columns() -> None:
+    names = ["allocated_bytes", "reserved_bytes", "fragmentation", "batch_8_gib", "batch_80_gib"]
+    values = [column(f"predicted_{name}").value(record(whole.training)) for name in names]
+    assert values == [3 << 20, 4 << 20, 0.25, 80, 800]
