@@ -12,20 +12,29 @@ from rich.table import Table
 
 from actbench.cli.listing import AsJson
 from actbench.cli.tables import new_table, print_whole, say
+from actbench.errors import UserError
 from actbench.records.store import read_record
 
 if TYPE_CHECKING:
     from actbench.records.measurements import Measurements
+    from actbench.records.parts.memory import Memory
     from actbench.records.parts.training import Training
     from actbench.records.record import Record
+
+_BAR = 40
+"""Characters of a bar as long as the larger peak."""
 
 
 def show(
     record: Annotated[Path, typer.Argument(help="A record's file.")],
+    memory: Annotated[bool, typer.Option("--memory", help="Only its memory, step by step.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a record: what was run, what came out, map by map, and where."""
     loaded = read_record(record)
+    if memory:
+        _show_memory(record, loaded.measurements.memory)
+        return
     if as_json:
         print(json.dumps(loaded.model_dump(mode="json", context={"plain": True}), indent=1))
         return
@@ -44,6 +53,31 @@ def show(
         print_whole(_savers(training))
         _say_title("gradients on a fixed batch")
         print_whole(_gradients(training))
+
+
+def _show_memory(path: Path, memory: Memory | None) -> None:
+    if memory is None or memory.timeline is None:
+        raise UserError(f"{path} has no timeline of memory: run the cell again")
+    table = new_table()
+    table.add_column("step")
+    for column in ("stored KiB", "peak KiB", "of fp32"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    most = max(memory.peak_bytes, memory.reference_peak_bytes, 1)
+    for step in memory.timeline:
+        stored, working = (round(_BAR * size / most) for size in (step.stored_bytes, step.peak_bytes))
+        sizes = (f"{size / 1024:,.1f}" for size in (step.stored_bytes, step.peak_bytes))
+        share = f"{step.peak_bytes / max(1, memory.reference_peak_bytes):.2f}"
+        table.add_row(escape(step.name), *sizes, share, "█" * stored + "░" * max(0, working - stored))
+    print_whole(table)
+    say(_peak(memory) + "; █ stored when the step begins, ░ its most live bytes")
+
+
+def _peak(memory: Memory) -> str:
+    said = f"{memory.peak_bytes:,} bytes, fp32 {memory.reference_peak_bytes:,} ({memory.source})"
+    if step := memory.peak_step:
+        said += f"; at its peak in {step.name}, {step.stored_bytes:,} of them stored maps"
+    return said + (f"; whole maps for {', '.join(memory.whole)}" if memory.whole else "")
 
 
 def _say_title(title: str) -> None:
@@ -117,9 +151,16 @@ def _measured(measured: Measurements) -> dict[str, object]:
         rows["latency"] = (
             f"{ours:.2f} ms, fp32 {theirs:.2f} ms: {latency.ratio:.2f}x [{low:.2f}, {high:.2f}], batch {latency.batch}"
         )
-        rows["encode, decode"] = f"{1e3 * latency.encode:.2f}, {1e3 * latency.decode:.2f} ms"
+        stages = {"encode": latency.encode, "decode": latency.decode, "layers": latency.layers}
+        known = {name: seconds for name, seconds in stages.items() if seconds is not None}
+        rows[", ".join(known)] = ", ".join(f"{1e3 * seconds:.2f}" for seconds in known.values()) + " ms"
+        if latency.single and latency.first_call:
+            rows["latency, batch 1"] = (
+                f"{1e3 * latency.single.subject.median:.2f} ms: {latency.single.ratio:.2f}x, "
+                f"first call {1e3 * latency.first_call:.2f} ms"
+            )
     if memory := measured.memory:
-        rows["memory"] = f"{memory.peak_bytes:,} bytes, fp32 {memory.reference_peak_bytes:,} ({memory.source})"
+        rows["memory"] = _peak(memory)
     if predicted := measured.predicted_memory:
         rows["on a GPU, predicted"] = (
             f"{predicted.allocated_bytes:,} bytes allocated, {predicted.reserved_bytes:,} reserved, "

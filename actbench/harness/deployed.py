@@ -14,7 +14,7 @@ from actbench.measure.memory_trace import MemoryTrace, trace_memory
 from actbench.measure.prediction import predicted_memory
 from actbench.network.splice import Spliced
 from actbench.records.parts.latency import Comparison, Latency
-from actbench.records.parts.memory import Memory, PredictedMemory
+from actbench.records.parts.memory import Memory, MemoryStep, PredictedMemory
 from actbench.runtime.network import StripedNetwork
 
 OUTPUT_TOLERANCE = 0.05
@@ -48,9 +48,27 @@ def measure_latency(bench: Workbench, striped: StripedNetwork) -> Latency:
 
 
 def measure_memory(bench: Workbench, striped: StripedNetwork) -> Memory:
-    """Peak bytes while one image passes through, beside the fp32 network's."""
-    striped.schedule(tuple(bench.image.shape))
-    return memory(measure_peak(lambda: striped(bench.image), bench.device), bench.reference_peak)
+    """Peak bytes while one image passes through, step by step, beside the fp32 network's."""
+    planned = striped.schedule(tuple(bench.image.shape))
+    if bench.device.type != "cpu":
+        return memory(measure_peak(lambda: striped(bench.image), bench.device), bench.reference_peak)
+    steps: dict[str, int] = {}
+    trace = trace_memory(
+        lambda: striped(bench.image, lambda step, stored: steps.__setitem__(f"{len(steps)} {step}", stored)),
+        place=lambda: next(reversed(steps), ""),
+    )
+    peaks = trace.peaks()
+    return Memory(
+        peak_bytes=trace.peak,
+        reserved_bytes=None,
+        source="dispatcher",
+        reference_peak_bytes=bench.reference_peak.bytes,
+        timeline=[
+            MemoryStep(name=name.partition(" ")[2], stored_bytes=stored, peak_bytes=peaks.get(name, 0))
+            for name, stored in steps.items()
+        ],
+        whole=list(planned.whole),
+    )
 
 
 def predict_memory(bench: Workbench, striped: StripedNetwork) -> PredictedMemory | None:

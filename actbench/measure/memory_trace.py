@@ -19,11 +19,12 @@ from torch.utils._pytree import tree_leaves
 @dataclass(frozen=True)
 class MemoryEvent:
     """A storage has `bytes` from now on; none once it is freed. `operator`: the one that ran last, as
-    `aten.convolution`; empty before the first."""
+    `aten.convolution`; empty before the first. `place`: where the run is, in its own words."""
 
     operator: str
     storage: int
     bytes: int
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,22 @@ class MemoryTrace:
         """The most live bytes."""
         return max(self.timeline, default=0)
 
+    def peaks(self) -> dict[str, int]:
+        """The most live bytes in each place of the run, in the order in which they come."""
+        most: dict[str, int] = {}
+        for event, live in zip(self.events, self.timeline, strict=True):
+            most[event.place] = max(live, most.get(event.place, 0))
+        return most
+
     @property
     def peak_operator(self) -> str:
         """The operator that first made the peak; empty where the run allocated nothing."""
         return self.events[self.timeline.index(self.peak)].operator if self.peak else ""
 
 
-def trace_memory(run: Callable[[], object], before: Iterable[Tensor] = ()) -> MemoryTrace:
+def trace_memory(
+    run: Callable[[], object], before: Iterable[Tensor] = (), place: Callable[[], str] = str
+) -> MemoryTrace:
     """The events of one call of `run` on the CPU, repeatable to the byte.
 
     Each storage counts once, however many tensors view it. What an operator allocates and frees inside its kernel is
@@ -64,10 +74,10 @@ def trace_memory(run: Callable[[], object], before: Iterable[Tensor] = ()) -> Me
     lie one gradient above that of an unwatched run. Tensors without a storage (sparse ones) raise NotImplementedError.
 
     `before`: tensors that exist, in the order of their making, whether `run` uses them or not: a network's parameters,
-    its input. What else existed is found where it is used.
+    its input. What else existed is found where it is used. `place`: says where the run is just then.
     """
     _watch_once()
-    ledger = _Ledger(before)
+    ledger = _Ledger(before, place)
     with no_garbage_collection(), ledger:
         run()
     return MemoryTrace(dict(ledger.existing), tuple(ledger.events))
@@ -76,7 +86,7 @@ def trace_memory(run: Callable[[], object], before: Iterable[Tensor] = ()) -> Me
 @cache
 def _watch_once() -> None:
     """What torch loads when it is first watched keeps its callers' tensors alive: here it has none."""
-    with _Ledger(()):
+    with _Ledger((), str):
         torch.zeros(1).add(1)
 
 
@@ -95,11 +105,11 @@ def no_garbage_collection() -> Iterator[None]:
 class _Ledger(TorchDispatchMode):
     """Sees the tensors of every operator and keeps account of their storages while they live."""
 
-    def __init__(self, before: Iterable[Tensor]) -> None:
+    def __init__(self, before: Iterable[Tensor], place: Callable[[], str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.existing: dict[int, int] = {}
         self.events: list[MemoryEvent] = []
-        self._operator = ""
+        self._operator, self._place = "", place
         self._entries: dict[int, _Entry] = {}
         self._storages = 0
         self._enter(list(before), existed=True)
@@ -150,7 +160,7 @@ class _Ledger(TorchDispatchMode):
 
     def _happened(self, entry: _Entry, size: int) -> None:
         entry.bytes = size
-        self.events.append(MemoryEvent(self._operator, entry.number, size))
+        self.events.append(MemoryEvent(self._operator, entry.number, size, self._place()))
 
 
 @dataclass

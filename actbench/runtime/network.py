@@ -21,6 +21,7 @@ from actbench.runtime.stored import Assembled, StoredMap, Window, Writer, writer
 from actbench.runtime.stripes import Stripe
 
 Stage = Literal["encode", "decode", "layers"]
+Entered = Callable[[str, int], None]
 Clocks = Mapping[Stage, AbstractContextManager[object]]
 STAGES: tuple[Stage, ...] = ("encode", "decode", "layers")
 
@@ -45,15 +46,16 @@ class StripedNetwork:
         return [*self._module.parameters(), *self._module.buffers()]
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> Any:
-        """Runs a batch (batch, C, H, W)."""
-        return _Run(self._module, self.schedule(tuple(x.shape)), x, {}).result()
+    def __call__(self, x: Tensor, entered: Entered = lambda step, stored: None) -> Any:
+        """Runs a batch (batch, C, H, W). `entered` is told of each step that begins: its name, and the bytes of what is
+        stored then."""
+        return _Run(self._module, self.schedule(tuple(x.shape)), x, {}).result(entered)
 
     @torch.no_grad()
     def stages(self, x: Tensor) -> dict[Stage, float]:
         """Seconds of one run that encoding and packing, unpacking and decoding, and layers took."""
         clocks = {stage: Clock(x.device) for stage in STAGES}
-        _Run(self._module, self.schedule(tuple(x.shape)), x, clocks).result()
+        _Run(self._module, self.schedule(tuple(x.shape)), x, clocks).result(lambda step, stored: None)
         return {stage: clock.seconds() for stage, clock in clocks.items()}
 
 
@@ -78,8 +80,9 @@ class _Run:
             elif node.op == "get_attr":
                 self._values[node] = _attribute(module, cast(str, node.target))
 
-    def result(self) -> Any:
+    def result(self, entered: Entered) -> Any:
         for step, freed in zip(self._planned.steps, self._planned.freed, strict=True):
+            entered(step.name, sum(stored.bytes for stored in self._stored.values()))
             if isinstance(step, Striped):
                 self._run_striped(step)
             elif step.node.op == "output":

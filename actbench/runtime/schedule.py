@@ -24,6 +24,11 @@ class Whole:
 
     node: fx.Node
 
+    @property
+    def name(self) -> str:
+        """What it computes."""
+        return nodes.label(self.node)
+
 
 @dataclass(frozen=True)
 class Striped:
@@ -33,6 +38,12 @@ class Striped:
     sinks: Mapping[fx.Node, fx.Node]
     region: Region
     programs: tuple[Program, ...]
+
+    @property
+    def name(self) -> str:
+        """Its layers; where it has none, what takes in the rows."""
+        layers = [node for node in self.region.order if _is_layer(node)]
+        return ", ".join(dict.fromkeys(map(nodes.label, layers or self.sinks)))
 
 
 Step = Whole | Striped

@@ -13,13 +13,37 @@ CAPACITIES = {f"{gibibytes} GiB": gibibytes << 30 for gibibytes in (8, 16, 24, 8
 """Bytes of GPUs' memories, by name."""
 
 
+class MemoryStep(Part):
+    """One step of a run: bytes of the maps that are stored when it begins, and the most bytes in live tensors until the
+    next one does."""
+
+    name: str
+    stored_bytes: Count
+    peak_bytes: Count
+
+
 class Memory(Part):
-    """Peak bytes while one image passes through the deployed form, beside the fp32 network's."""
+    """Peak bytes while one image passes through the deployed form, beside the fp32 network's. `timeline`: step by step,
+    in their order; None on a GPU, and in older records. `whole`: the steps that need whole maps."""
 
     peak_bytes: Count
     reserved_bytes: Count | None
     source: str
     reference_peak_bytes: Count
+    timeline: list[MemoryStep] | None = None
+    whole: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _peak_is_in_the_timeline(self) -> Self:
+        if self.timeline is not None:
+            most = max((step.peak_bytes for step in self.timeline), default=0)
+            require(most == self.peak_bytes, f"peak_bytes is {self.peak_bytes}, and {most} in the timeline")
+        return self
+
+    @property
+    def peak_step(self) -> MemoryStep | None:
+        """The step that holds the peak."""
+        return max(self.timeline, key=lambda step: step.peak_bytes) if self.timeline else None
 
 
 class PredictedMemory(Part):
