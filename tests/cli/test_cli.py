@@ -160,6 +160,8 @@ def test_maps_prints_the_published_ranks() -> None:
     keys = {"name", "channels", "height", "width", "elements", "rank", "stored_bits", "producer", "consumers", "shared"}
     assert keys <= set(report["maps"][0])
     assert {"ceiling", "peak", "traffic", "total_ratio"} <= set(report)
+    waiting = sorted(report["beside_maps"].values())
+    assert waiting == [32 * 512, 32 * 512 * 49, 32 * 256 * 196, 32 * 128 * 784], "the classifier's vector, and branches"
 
 
 def test_dry_run_says_what_is_cached_to_run_and_unsupported(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Cells of the reference methods on `shapes`, measured in this process."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from actbench.budget import Bits, Budget, Ceiling
+from actbench.feature_map import Maps
 from actbench.harness.executors import CellResult
 from actbench.harness.inference import Outcome, run_cell
 from actbench.harness.run import to_record
@@ -101,8 +103,22 @@ def test_the_memory_of_a_gpu_is_that_of_all_that_is_held(bench: Workbench) -> No
     assert predicted["largest_batch"]["8 GiB"] == pytest.approx((8 << 30) / measured["memory"]["peak_bytes"], rel=0.1)
 
 
+def test_cells_of_both_conventions_share_a_bench(bench: Workbench) -> None:
+    """Three blocks of the workload have a convolution in their skip: a branch waits for it, in fp32 or as a map."""
+    live, inputs = (
+        measurements(bench, replace(spec("quantize", "8x", "w8a4"), settings=Inference(maps=maps)))["footprint"]
+        for maps in get_args(Maps)
+    )
+    names = [[row["name"] for row in measured["maps"]] for measured in (live, inputs)]
+    assert [name for name in names[0] if name not in names[1]] == ["add", "add_2", "add_4"]
+    assert [name for name in names[0] if name in names[1]] == names[1]
+    assert live["live"]["reference_peak"] == inputs["live"]["reference_peak"]
+    assert live["live"]["peak"] * 8 == live["live"]["reference_peak"]
+    assert inputs["live"]["peak"] * 8 > 3 * inputs["live"]["reference_peak"]
+
+
 def test_folded_prochan_is_a_smaller_and_faster_network(bench: Workbench) -> None:
-    measured = measurements(bench, spec("prochan", "4x", "w32a32"))
+    measured = measurements(bench, replace(spec("prochan", "4x", "w32a32"), settings=Inference(stripe="off")))
     assert measured["compute"]["macs"] < 0.6 * measured["compute"]["reference_macs"]
     assert measured["parameters"]["deployed"] < measured["parameters"]["original"]
     assert measured["memory"]["peak_bytes"] < measured["memory"]["reference_peak_bytes"]

@@ -44,6 +44,7 @@ def test_a_flat_row_has_every_field() -> None:
     assert (row["method"], row["options"], row["ceiling"], row["quality"]) == ("wavelet", "levels=3", "4x", 89.8)
     assert (row["quality_low"], row["quality_high"]) == (pytest.approx(88.8), pytest.approx(90.8))
     assert (row["peak_ratio"], row["peak_bits"], row["latency_ratio"]) == (1024 / 250, 250, None)
+    assert row["live_ratio"] == 1
     assert flat(record("none", "1x"))["ceiling"] == ""
 
 
