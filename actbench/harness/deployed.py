@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from actbench.errors import InvalidCodec
@@ -12,7 +12,6 @@ from actbench.measure.latency import interleaved, timed
 from actbench.measure.memory import measure_peak, memory
 from actbench.measure.memory_trace import MemoryTrace, trace_memory
 from actbench.measure.prediction import predicted_memory
-from actbench.network.splice import Spliced
 from actbench.records.parts.latency import Comparison, Latency
 from actbench.records.parts.memory import Memory, MemoryStep, PredictedMemory
 from actbench.runtime.network import StripedNetwork
@@ -22,10 +21,10 @@ OUTPUT_TOLERANCE = 0.05
 code here and there, and what is behind it."""
 
 
-def check_outputs(striped: StripedNetwork, evaluated: Spliced, images: Tensor) -> None:
-    """Raises InvalidCodec where the form that runs does not give what the form gives that is evaluated."""
+def check_outputs(striped: StripedNetwork, deployed: nn.Module, images: Tensor) -> None:
+    """Raises InvalidCodec where a network in stripes does not give what it gives on whole maps."""
     with torch.no_grad():
-        expected, given = tree_leaves(evaluated.module(images)), tree_leaves(striped(images))
+        expected, given = tree_leaves(deployed(images)), tree_leaves(striped(images))
     for first, second in zip(expected, given, strict=True):
         difference = (first.double() - second.double()).square().mean().sqrt()
         if difference > OUTPUT_TOLERANCE * first.double().square().mean().sqrt():
