@@ -31,7 +31,7 @@ class Better(PlainCodec):
 def module(kind: type[PlainCodec]) -> nn.Module:
     torch.manual_seed(0)
     network = trace(Deep(8, 4).eval(), SIZE)
-    return deploy(splice(network, {fmap.name: kind(UniformQuantizer(2, 0.0, 0.3)) for fmap in network.maps}), 32).module
+    return deploy(splice(network, {fmap.name: kind(UniformQuantizer(1, 0.0, 0.01)) for fmap in network.maps}), 32).module
 
 
 def test_what_stores_other_things_in_rows_is_invalid() -> None:
