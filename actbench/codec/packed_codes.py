@@ -8,7 +8,7 @@ tensor.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy
 import torch
@@ -19,6 +19,10 @@ from actbench.codec.bit_strings import code_type
 
 _CPU_TILE, _GPU_TILE = 1 << 16, 1 << 22
 """Bytes of a tile: what stays in a CPU's cache, and what is worth the launches of a GPU's kernels."""
+
+
+_WORDS = {2: numpy.uint32, 4: numpy.uint16}
+"""Words of as many bytes as there are codes of so many bits in a byte."""
 
 
 def pack_codes(codes: Tensor, width: int) -> Tensor:
@@ -100,6 +104,8 @@ class _Way(Protocol):
 def _way(width: int, codes: Tensor) -> _Way:
     if width == 1 and on_cpu(codes):
         return _SingleBits()
+    if width in _WORDS and on_cpu(codes) and not codes.shape[-1] * width % 8:
+        return _ByWords(width)
     return Merging(width) if group_of(width) else _ByBits(width, codes)
 
 
@@ -135,6 +141,39 @@ class _SingleBits:
     def unpack(self, packed: Tensor, place: Tensor, signed: bool) -> None:
         bits = torch.from_numpy(numpy.unpackbits(packed.numpy(), axis=1, count=place.shape[1]))
         place.copy_(bits.view(torch.int8).neg_() if signed else bits)
+
+
+class _ByWords:
+    """Codes of 2 or 4 bits on a CPU that fill up their bytes: those of one byte are read as one word, the first of them
+    in its lowest byte, and all are shifted to their places in few operations of NumPy."""
+
+    def __init__(self, width: int) -> None:
+        self._width, self._word = width, _WORDS[width]
+        group = 8 // width
+        # From its byte in the word to its bits in the byte; to the left where that is positive.
+        self._shifts = [8 - (place + 1) * width - 8 * place for place in range(group)]
+        self._mask = sum(((1 << width) - 1) << 8 * place for place in range(group))
+
+    def pack(self, codes: Tensor, place: Tensor) -> None:
+        words = codes.to(torch.int8 if codes.is_floating_point() else torch.uint8).contiguous().numpy().view(self._word)
+        words = words & self._mask
+        packed: Any = words << self._shifts[0]
+        for shift in self._shifts[1:]:
+            packed |= words >> -shift
+        numpy.copyto(place.numpy(), packed, casting="unsafe")
+
+    def unpack(self, packed: Tensor, place: Tensor, signed: bool) -> None:
+        read: Any = packed.numpy().astype(self._word)
+        words = read >> self._shifts[0]
+        for shift in self._shifts[1:]:
+            words |= read << -shift
+        words &= self._mask
+        codes = words.view(numpy.int8)
+        if signed:
+            sign = 1 << (self._width - 1)
+            codes ^= sign
+            codes -= sign
+        place.copy_(torch.from_numpy(codes).view(place.shape))
 
 
 class _ByBits:

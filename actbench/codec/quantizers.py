@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -81,22 +82,23 @@ class UniformQuantizer(nn.Module):
         """Quantises values to integer codes 0 … 2^width − 1, in a floating-point tensor of x's shape, and of its type
         where that holds every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
         exact = at_least_fp32(x)
-        low, high, step = (each.to(exact.dtype) for each in (self.low, self.high, self._step()))
-        # An end that learning moved past the other clips nothing, and still gets its gradient, so that it can return.
-        high = high + (torch.maximum(low, high) - high).detach()
         if torch.is_grad_enabled():
+            low, high, step = (each.to(exact.dtype) for each in (self.low, self.high, self._step()))
+            # An end that learning moved past the other clips nothing, and still gets its gradient, so that it can
+            # return.
+            high = torch.where(low > high, low.detach() + (high - high.detach()), high)
             codes = round_straight_through((_clip(exact, low, high) - low.detach()) / step)
         else:
-            # On a CPU ends that are numbers are six times as fast as ends that are tensors.
-            ends = (low, high) if exact.is_cuda else (float(low), float(high))
-            codes = torch.clamp(exact, *ends).sub_(low).div_(step).round_()
+            low, high, step = self._numbers(exact)
+            codes = torch.clamp(exact, low, high).sub_(low).div_(step).round_()
         return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Gives the values that codes stand for, in the codes' type."""
         exact = at_least_fp32(codes)
-        scaled = exact * self._step().to(exact.dtype)
-        return scaled.add_(self.low.detach().to(exact.dtype)).to(codes.dtype)
+        low, _, step = self._numbers(exact)
+        values: Tensor = exact * step
+        return values.add_(low).to(codes.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes `decode(encode(x))`."""
@@ -104,6 +106,17 @@ class UniformQuantizer(nn.Module):
 
     def _step(self) -> Tensor:
         return (self.high - self.low).detach().clamp_min(1e-12) / self.levels
+
+    def _numbers(self, x: Tensor) -> tuple[Any, Any, Any]:
+        """The ends of the clip, the upper one not below the lower, and the step, to compute with values like x without
+        gradients. On a CPU in fp32 these are numbers, the same as the tensors hold: six times as fast to clip with, and
+        quicker made."""
+        low, high = self.low.detach(), self.high.detach()
+        if x.is_cpu and x.dtype == low.dtype == torch.float32:
+            lower, upper = numpy.float32(low.item()), numpy.float32(high.item())
+            step = max(upper - lower, numpy.float32(1e-12)) / numpy.float32(self.levels)
+            return float(lower), float(max(lower, upper)), float(step)
+        return low.to(x.dtype), torch.maximum(low, high).to(x.dtype), self._step().to(x.dtype)
 
 
 def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:

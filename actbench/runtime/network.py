@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
@@ -17,7 +18,7 @@ from actbench.runtime.region import Program
 from actbench.runtime.schedule import Schedule, Striped, Whole, schedule
 from actbench.runtime.shapes import works_in_rows
 from actbench.runtime.spans import Span
-from actbench.runtime.stored import Assembled, StoredMap, Window, Writer, writer
+from actbench.runtime.stored import Assembled, MakeWriter, StoredMap, Window, Writer, writer_for
 from actbench.runtime.stripes import Stripe
 
 Stage = Literal["encode", "decode", "layers"]
@@ -34,6 +35,12 @@ class StripedNetwork:
         self._module = module
         self._stripe = stripe
         self._schedules: dict[tuple[int, ...], Schedule] = {}
+        stages = [(node, nodes.module_of(node)) for node in module.graph.nodes]
+        self._codecs = _Codecs(
+            {node: writer_for(stage) for node, stage in stages if isinstance(stage, Encode)},
+            {node: stage for node, stage in stages if isinstance(stage, Decode)},
+            {node for node, stage in stages if isinstance(stage, Decode) and works_in_rows(stage)},
+        )
 
     def schedule(self, shape: tuple[int, ...]) -> Schedule:
         """The schedule for an input of a shape (batch, C, H, W), planned once."""
@@ -46,30 +53,33 @@ class StripedNetwork:
         return [*self._module.parameters(), *self._module.buffers()]
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, entered: Entered = lambda step, stored: None) -> Any:
+    def __call__(self, x: Tensor, entered: Entered | None = None) -> Any:
         """Runs a batch (batch, C, H, W). `entered` is told of each step that begins: its name, and the bytes of what is
         stored then."""
-        return _Run(self._module, self.schedule(tuple(x.shape)), x, {}).result(entered)
+        return _Run(self._module, self._codecs, self.schedule(tuple(x.shape)), x, {}).result(entered)
 
     @torch.no_grad()
     def stages(self, x: Tensor) -> dict[Stage, float]:
         """Seconds of one run that encoding and packing, unpacking and decoding, and layers took."""
         clocks = {stage: Clock(x.device) for stage in STAGES}
-        _Run(self._module, self.schedule(tuple(x.shape)), x, clocks).result(lambda step, stored: None)
+        _Run(self._module, self._codecs, self.schedule(tuple(x.shape)), x, clocks).result()
         return {stage: clock.seconds() for stage, clock in clocks.items()}
+
+
+@dataclass(frozen=True)
+class _Codecs:
+    """How each map is written, and read: whole, or `in_rows`."""
+
+    writers: Mapping[fx.Node, MakeWriter]
+    decoders: Mapping[fx.Node, Decode]
+    in_rows: Collection[fx.Node]
 
 
 class _Run:
     """One run: whole tensors in `values`, stored maps in `stored`, by their nodes."""
 
-    def __init__(
-        self,
-        module: fx.GraphModule,
-        planned: Schedule,
-        x: Tensor,
-        clocks: Mapping[Stage, AbstractContextManager[object]],
-    ) -> None:
-        self._planned = planned
+    def __init__(self, module: fx.GraphModule, codecs: _Codecs, planned: Schedule, x: Tensor, clocks: Clocks) -> None:
+        self._codecs, self._planned = codecs, planned
         self._encode, self._decode, self._layers = (clocks.get(stage, nullcontext()) for stage in STAGES)
         self._batch = len(x)
         self._values: dict[fx.Node, Any] = {}
@@ -80,9 +90,10 @@ class _Run:
             elif node.op == "get_attr":
                 self._values[node] = _attribute(module, cast(str, node.target))
 
-    def result(self, entered: Entered) -> Any:
+    def result(self, entered: Entered | None = None) -> Any:
         for step, freed in zip(self._planned.steps, self._planned.freed, strict=True):
-            entered(step.name, sum(stored.bytes for stored in self._stored.values()))
+            if entered is not None:
+                entered(step.name, sum(stored.bytes for stored in self._stored.values()))
             if isinstance(step, Striped):
                 self._run_striped(step)
             elif step.node.op == "output":
@@ -125,9 +136,9 @@ class _Run:
                     taking.add(computed[step.sinks[sink]], rows)
 
     def _sink(self, sink: fx.Node, target: fx.Node) -> _Sink:
-        stage, shape = nodes.module_of(sink), self._planned.values[target]
-        if isinstance(stage, Encode):
-            return writer(stage, self._batch, shape[2])
+        shape = self._planned.values[target]
+        if sink in self._codecs.writers:
+            return self._codecs.writers[sink](self._batch, shape[2])
         return Assembled(shape[2]) if sink is target else _Mean(shape[2] * shape[3])
 
     def _finish(self, sink: fx.Node, taking: _Sink) -> bool:
@@ -144,12 +155,12 @@ class _Run:
         return True
 
     def _reader(self, source: fx.Node) -> _Reader:
-        stage = nodes.module_of(source)
-        if not isinstance(stage, Decode) or source in self._values:
+        stage = self._codecs.decoders.get(source)
+        if stage is None or source in self._values:
             whole: Tensor = self._values[source]
             return lambda rows: _rows(whole, rows)
         stored = self._stored[source.all_input_nodes[0]]
-        if works_in_rows(stage):
+        if source in self._codecs.in_rows:
             return Window(stored, cast(Any, stage.codec).decode_rows).rows
         decoded = stage(stored.stripes[0][1].payload())
         return lambda rows: _rows(decoded, rows)

@@ -44,20 +44,24 @@ class Writer(ABC):
         """Gives the stored map; None where all rows have to come in once more."""
 
 
-def writer(stage: Encode, batch: int, height: int) -> Writer:
-    """The writer of a map of so many images and rows, as its codec works: in rows, in rows with a selection at the end,
-    or on the whole map."""
+MakeWriter = Callable[[int, int], Writer]
+"""Begins to write a map of so many images and rows."""
+
+
+def writer_for(stage: Encode) -> MakeWriter:
+    """How a map is written, as its codec works: in rows, in rows with a selection at the end, or on the whole map."""
+    codec = stage.codec
     if not works_in_rows(stage):
-        return _WholeWriter(stage, height)
-    if isinstance(stage.codec, Collects):
-        return _CollectingWriter(stage.codec, batch)
-    return _RowsWriter(cast(Rows, stage.codec), batch)
+        return lambda batch, height: _WholeWriter(stage, height)
+    if isinstance(codec, Collects):
+        return lambda batch, height: _CollectingWriter(codec, batch)
+    rows, attempts = cast(Rows, codec), codec if isinstance(codec, Attempts) else None
+    return lambda batch, height: _RowsWriter(rows, attempts, batch)
 
 
 class _RowsWriter(Writer):
-    def __init__(self, codec: Rows, batch: int) -> None:
-        self._codec = codec
-        self._attempts = codec if isinstance(codec, Attempts) else None
+    def __init__(self, codec: Rows, attempts: Attempts | None, batch: int) -> None:
+        self._codec, self._attempts = codec, attempts
         self._begin(self._attempts.first_head(batch) if self._attempts else NO_HEAD)
 
     def _begin(self, head: Payload) -> None:

@@ -21,7 +21,7 @@ Stripe = int | Literal["auto", "off"]
 
 _BYTES = 4
 _MOST = 1 << 23
-_PART = 16
+_PART = 8
 """What is computed of a stripe takes at most `_MOST` bytes, and one part of so many of twice the largest tensor, which
 an fp32 network has in memory."""
 
@@ -102,10 +102,11 @@ class Striping:
             return height
         if self._stripe != "auto":
             return -(-self._stripe // least) * least
-        rows = least
-        while 2 * rows <= height and self._bytes(region, driver, 2 * rows) <= self._limit:
-            rows *= 2
-        return rows
+        steps = range(least, height + least, least)
+        fitting = bisect_right(steps, self._limit, key=lambda rows: self._bytes(region, driver, min(rows, height)))
+        rows = steps[max(0, fitting - 1)]
+        count = math.ceil(height / rows)  # of stripes, which might as well be equally high
+        return math.ceil(height / count / least) * least
 
     def _bytes(self, region: Region, driver: fx.Node, rows: int) -> int:
         """Bytes of all fp32 tensors for a stripe in the middle of the map."""

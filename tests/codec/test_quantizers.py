@@ -197,3 +197,15 @@ def test_thinning_keeps_an_even_part(count: int, most: int) -> None:
     assert len(kept) <= most
     assert len(kept) >= min(count, most) / 2
     assert kept.tolist() == list(range(0, count, math.ceil(count / most)))
+
+
+@given(st.floats(-10, 10, width=32), st.floats(-10, 10, width=32), st.integers(1, 16), st.integers(0, 1 << 30))
+def test_numbers_and_tensors_give_the_same_codes_and_values(low, high, width, seed) -> None:
+    quantizer = UniformQuantizer(width, low, high)
+    x = 8 * torch.randn(257, generator=torch.Generator().manual_seed(seed))
+    with torch.enable_grad():
+        expected = quantizer.encode(x).detach()
+    with torch.no_grad():
+        assert torch.equal(quantizer.encode(x), expected)
+    step = (quantizer.high - quantizer.low).detach().clamp_min(1e-12) / quantizer.levels
+    assert torch.equal(quantizer.decode(expected), expected * step + quantizer.low.detach())
