@@ -155,9 +155,9 @@ class _ByWords:
         self._mask = sum(((1 << width) - 1) << 8 * place for place in range(group))
 
     def pack(self, codes: Tensor, place: Tensor) -> None:
-        words = codes.to(torch.int8 if codes.is_floating_point() else torch.uint8).contiguous().numpy().view(self._word)
-        words = words & self._mask
-        packed: Any = words << self._shifts[0]
+        narrow = codes.to(torch.int8 if codes.is_floating_point() else torch.uint8)
+        words: Any = narrow.contiguous().numpy().view(self._word) & self._mask
+        packed = words << self._shifts[0]
         for shift in self._shifts[1:]:
             packed |= words >> -shift
         numpy.copyto(place.numpy(), packed, casting="unsafe")

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from actbench.records.measurements import Measurements
 from actbench.records.parts.footprint import Footprint, StoredMap
+from actbench.records.parts.memory import Memory
 from actbench.records.parts.part import Part
 from actbench.records.parts.training import Training
 from actbench.records.record import Record
@@ -53,6 +54,17 @@ def _conventions(footprint: Footprint) -> Values:
     return {f"{name} {field}": value for name, one in both.items() for field, value in one.model_dump().items()}
 
 
+def _with_timeline(measured: Measurements) -> Memory | None:
+    return measured.memory if measured.memory and measured.memory.timeline else None
+
+
+def _steps(memory: Memory) -> Values:
+    steps = enumerate(memory.timeline or (), 1)
+    sizes = {f"{number} {step.name}": (step.stored_bytes, step.peak_bytes) for number, step in steps}
+    stored: Values = {f"{name}, stored": first for name, (first, _) in sizes.items()}
+    return stored | {f"{name}, peak": second for name, (_, second) in sizes.items()}
+
+
 def _named(names: Iterable[str], part: Part) -> Values:
     return {name.replace("_", " "): getattr(part, name) for name in names}
 
@@ -74,6 +86,7 @@ PARTS: dict[str, Callable[[Record], Values | None]] = {
     "memory in fp32": _of(
         lambda measured: measured.memory, lambda part: _named(("reference_peak_bytes", "source"), part)
     ),
+    "memory, step by step": _of(_with_timeline, _steps),
     "recipe of recovery": _of(lambda measured: measured.recovery, lambda part: dict(part.recipe)),
     "trained layers": _of_training(lambda part: {"": ", ".join(part.layers)}),
     "choices of each layer": _of_training(lambda part: _choices(part.choices)),

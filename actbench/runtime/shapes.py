@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -50,23 +51,24 @@ class _Shapes(fx.Interpreter):
         if isinstance(stage, Encode):
             return args[0]
         if isinstance(stage, Decode):
-            return args[0].new_empty(_decoded(stage, tuple(args[0].shape)))
+            return args[0].new_empty(_decoded(stage, args[0]))
         return super().call_module(target, args, kwargs)
 
 
-def _decoded(stage: Decode, encoded: Shape) -> Shape:
+def _decoded(stage: Decode, encoded: Tensor) -> Shape:
     """Shape of what is decoded; where the stage does not know it, it is tried on zeros."""
     if isinstance(stage.codec, Collects):
-        return encoded
-    batch, channels, height, width = encoded
+        return tuple(encoded.shape)
+    batch, channels, height, width = encoded.shape
+    zeros = partial(torch.zeros, dtype=encoded.dtype, device=encoded.device)
     if stage.channels_last or stage.shape is not None:
         shape = stage.shape or (width, channels, height)
         return (batch, *shape[1:], shape[0]) if stage.channels_last else (batch, *shape)
     codec = stage.codec
     with unset_fake_temporarily():
         if not isinstance(codec, Rows):
-            return (batch, *stage(codec.encode(torch.zeros(1, channels, height, width))).shape[1:])
+            return (batch, *stage(codec.encode(zeros(1, channels, height, width))).shape[1:])
         head = codec.first_head(1) if isinstance(codec, Attempts) else NO_HEAD
-        rows = torch.zeros(1, channels, min(codec.rows, height), width)
+        rows = zeros(1, channels, min(codec.rows, height), width)
         decoded = codec.decode_rows(codec.encode_rows(rows, head), head)
     return (batch, decoded.shape[1], height, decoded.shape[3])

@@ -216,13 +216,13 @@ def row_step(node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int,
 def is_mean(node: fx.Node) -> bool:
     """Whether a node is the mean over all positions of each channel, (batch, C, 1, 1) or (batch, C)."""
     layer = nodes.module_of(node)
-    if isinstance(layer, nn.AdaptiveAvgPool2d):
-        return _pair(layer.output_size) == (1, 1)
     name = nodes.function_name(node) if node.op in ("call_function", "call_method") else ""
-    if name == "adaptive_avg_pool2d":
-        return _pair(_argument(node, 1, "output_size")) == (1, 1)
-    dimensions = _argument(node, 1, "dim") if name == "mean" else None
-    return isinstance(dimensions, list | tuple) and sorted(each % 4 for each in dimensions) == [2, 3]
+    if name == "mean":
+        dimensions = _argument(node, 1, "dim")
+        return isinstance(dimensions, list | tuple) and sorted(each % 4 for each in dimensions) == [2, 3]
+    size = _argument(node, 1, "output_size") if name == "adaptive_avg_pool2d" else None
+    size = layer.output_size if isinstance(layer, nn.AdaptiveAvgPool2d) else size
+    return size in (1, (1, 1), [1, 1])
 
 
 def _is_pointwise(node: fx.Node) -> bool:

@@ -20,7 +20,7 @@ Stripe = int | Literal["auto", "off"]
 """Rows of a stripe; `auto` for as many as take a small part of the network's memory; `off` for whole maps."""
 
 _BYTES = 4
-_MOST = 1 << 23
+_MOST = 6 << 20
 _PART = 8
 """What is computed of a stripe takes at most `_MOST` bytes, and one part of so many of twice the largest tensor, which
 an fp32 network has in memory."""

@@ -85,7 +85,17 @@ def inference_measurements() -> dict[str, Any]:
             "single": comparison(1),
             "first_call": 3.0,
         },
-        "memory": {"peak_bytes": 900, "reserved_bytes": None, "source": "tensors", "reference_peak_bytes": 1000},
+        "memory": {
+            "peak_bytes": 900,
+            "reserved_bytes": None,
+            "source": "tensors",
+            "reference_peak_bytes": 1000,
+            "timeline": [
+                {"name": "conv1", "stored_bytes": 0, "peak_bytes": 900},
+                {"name": "conv2", "stored_bytes": 12, "peak_bytes": 450},
+            ],
+            "whole": ["shuffle"],
+        },
         "predicted_memory": predicted_memory(batch=16),
     }
 
