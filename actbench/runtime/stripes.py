@@ -21,7 +21,7 @@ Stripe = int | Literal["auto", "off"]
 
 _BYTES = 4
 _MOST = 6 << 20
-_PART = 8
+_PART = 12
 """What is computed of a stripe takes at most `_MOST` bytes, and one part of so many of twice the largest tensor, which
 an fp32 network has in memory."""
 
