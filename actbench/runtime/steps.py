@@ -192,6 +192,24 @@ class Upsampling(RowStep):
         return larger[:, :, rows.start - start : rows.stop - start]
 
 
+class Slicing(RowStep):
+    """Every so many rows from one on, and slices of channels and columns."""
+
+    def __init__(self, slices: Sequence[slice]) -> None:
+        _, channels, rows, columns = slices
+        self._first, self._every = rows.start or 0, rows.step or 1
+        self._index = (slice(None), channels, slice(None, None, self._every), columns)
+
+    @override
+    def needs(self, rows: Span) -> list[Span]:
+        first, last = (self._first + row * self._every for row in (rows.start, rows.stop - 1))
+        return [Span(first, last + 1)]
+
+    @override
+    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
+        return inputs[0][self._index]
+
+
 def row_step(node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> RowStep | None:
     """The step that a node is, from the shapes (batch, C, H, W) of its tensor inputs and of its output; None for one
     that needs the whole of its inputs."""
@@ -207,6 +225,8 @@ def row_step(node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int,
         return MaxPooling(pooling, heights[0])
     if isinstance(pooling, nn.AvgPool2d):
         return AveragePooling(pooling, heights[0]) if AveragePooling.divides_alike(pooling) else None
+    if slices := _slices(node):
+        return Slicing(slices)
     rows_fit = all(each == 1 or (each == shape[2] and len(of) == 4) for each, of in zip(heights, shapes, strict=True))
     if _is_pointwise(node) and rows_fit:
         return Pointwise(node, shape[2], heights)
@@ -232,9 +252,30 @@ def _is_pointwise(node: fx.Node) -> bool:
     if node.op not in ("call_function", "call_method"):
         return False
     name = nodes.function_name(node).strip("_")
+    if name == "pad":
+        return _pads_no_row(node)
     if name in ("cat", "concat"):
         return _argument(node, 1, "dim") in (1, -3)
     return name in _POINTWISE_FUNCTIONS
+
+
+def _pads_no_row(node: fx.Node) -> bool:
+    """Whether a node pads channels and columns only, with a constant."""
+    amounts, mode = _argument(node, 1, "pad"), _argument(node, 2, "mode") or "constant"
+    whole = isinstance(amounts, list | tuple) and all(isinstance(amount, int) for amount in amounts)
+    return whole and mode == "constant" and not any(amounts[2:4])
+
+
+def _slices(node: fx.Node) -> Sequence[slice] | None:
+    """Slices by which a node takes a part of all four dimensions, the whole batch and rows from the top on."""
+    if node.op != "call_function" or nodes.function_name(node) != "getitem" or not isinstance(node.args[1], tuple):
+        return None
+    parts = [part if isinstance(part, slice) else None for part in node.args[1]]
+    slices = [part for part in parts if part is not None]
+    if len(parts) != 4 or len(slices) != 4 or slices[0] != slice(None):
+        return None
+    numbers = [number for part in slices for number in (part.start, part.stop, part.step) if number is not None]
+    return slices if all(isinstance(number, int) and number >= 0 for number in numbers) else None
 
 
 def _pooling(node: fx.Node) -> nn.Module | None:

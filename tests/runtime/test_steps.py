@@ -161,3 +161,30 @@ def test_padding_of_the_kernel_size():
     layer = nn.Conv2d(4, 4, 5, padding="same", dilation=2).double()
     assert_rows_are_the_whole(layer, map_of(13), cuts=[3, 4, 9])
     assert_rows_are_the_whole(nn.Conv2d(4, 2, 3, padding="valid").double(), map_of(13), cuts=[3, 4, 9])
+
+
+@given(heights, st.integers(0, 4), st.integers(1, 4), st.integers(1, 30), cuts)
+def test_slices_and_padding_of_channels(height, first, every, stop, cuts):
+    assume(min(stop, height) > first)
+
+    class Shortcut(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, 1:, first:stop:every, ::2]
+
+    class Widened(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.pad(x, (0, 1, 0, 0, 2, 3))
+
+    for module in (Shortcut(), Widened()):
+        step, whole = step_of(module, map_of(height))
+        assert step is not None
+        torch.testing.assert_close(divided(step, (map_of(height),), cuts, whole.shape[2]), whole)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x, y: nn.functional.pad(x, (0, 0, 1, 1)) + y, lambda x, y: x[1:, :, :, :] + y]
+)
+def test_what_pads_rows_or_takes_images_is_no_step_on_rows(function):
+    graph = fx.symbolic_trace(Function(function))
+    node = next(node for node in graph.graph.nodes if node.op == "call_function")
+    assert row_step(node, [(2, 4, 9, 7)], (2, 4, 11, 7) if "pad" in node.name else (1, 4, 9, 7)) is None
