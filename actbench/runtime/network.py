@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, fx
 
+from actbench.codec.rows import Attempts
 from actbench.measure.latency import Clock
 from actbench.network import nodes
 from actbench.network.splice import Decode, Encode
@@ -40,6 +41,7 @@ class StripedNetwork:
             {node: writer_for(stage) for node, stage in stages if isinstance(stage, Encode)},
             {node: stage for node, stage in stages if isinstance(stage, Decode)},
             {node for node, stage in stages if isinstance(stage, Decode) and works_in_rows(stage)},
+            {node for node, stage in stages if isinstance(stage, Encode) and isinstance(stage.codec, Attempts)},
         )
 
     def schedule(self, shape: tuple[int, ...]) -> Schedule:
@@ -68,11 +70,12 @@ class StripedNetwork:
 
 @dataclass(frozen=True)
 class _Codecs:
-    """How each map is written, and read: whole, or `in_rows`."""
+    """How each map is written, and read: whole, or `in_rows`. `attempting`: encoders that may write a map again."""
 
     writers: Mapping[fx.Node, MakeWriter]
     decoders: Mapping[fx.Node, Decode]
     in_rows: Collection[fx.Node]
+    attempting: Collection[fx.Node]
 
 
 class _Run:
@@ -95,7 +98,7 @@ class _Run:
             if entered is not None:
                 entered(step.name, sum(stored.bytes for stored in self._stored.values()))
             if isinstance(step, Striped):
-                self._run_striped(step)
+                self._run_striped(step, freed)
             elif step.node.op == "output":
                 return fx.node.map_arg(step.node.args[0], self._value)
             else:
@@ -112,10 +115,12 @@ class _Run:
         with self._layers:
             self._values[step.node] = call(step.node, self._value)
 
-    def _run_striped(self, step: Striped) -> None:
+    def _run_striped(self, step: Striped, freed: Collection[fx.Node]) -> None:
         pending = {sink: self._sink(sink, target) for sink, target in step.sinks.items()}
+        # What may have to be written again has to be read again.
+        once = not any(sink in self._codecs.attempting for sink in step.sinks)
         while pending:
-            readers = {source: self._reader(source) for source in step.region.sources}
+            readers = {source: self._reader(source, freed if once else ()) for source in step.region.sources}
             for program in step.programs:
                 self._run_program(program, step, readers, pending)
             del readers
@@ -154,14 +159,16 @@ class _Run:
             self._values[sink] = taking.mean.reshape(self._planned.values[sink])
         return True
 
-    def _reader(self, source: fx.Node) -> _Reader:
+    def _reader(self, source: fx.Node, freed: Collection[fx.Node]) -> _Reader:
         stage = self._codecs.decoders.get(source)
         if stage is None or source in self._values:
             whole: Tensor = self._values[source]
             return lambda rows: _rows(whole, rows)
         stored = self._stored[source.all_input_nodes[0]]
         if source in self._codecs.in_rows:
-            return Window(stored, cast(Any, stage.codec).decode_rows).rows
+            encode = source.all_input_nodes[0]
+            last = encode in freed and sum(user in self._codecs.decoders for user in encode.users) == 1
+            return Window(stored, cast(Any, stage.codec).decode_rows, last=last).rows
         decoded = stage(stored.stripes[0][1].payload())
         return lambda rows: _rows(decoded, rows)
 

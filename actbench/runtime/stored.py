@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -141,11 +141,11 @@ class Window:
     """A stored map that is read from its first row to its last: of what is decoded, only the rows that are still needed
     are kept."""
 
-    def __init__(self, stored: StoredMap, decode: Callable[[Payload, Payload], Tensor]) -> None:
-        self._stored = stored
+    def __init__(self, stored: StoredMap, decode: Callable[[Payload, Payload], Tensor], *, last: bool) -> None:
+        """Reads a map with its codec's `decode`. Where this is the `last` time, stripes are freed as they are read."""
         self._decode = decode
         self._head = stored.head.payload()
-        self._remaining = iter(stored.stripes)
+        self._remaining = _taken(stored.stripes) if last else iter(stored.stripes)
         self._base = Span(0, 0)
         self._tensor = torch.empty(0)
 
@@ -167,6 +167,11 @@ class Window:
                 parts.append(decoded[:, :, max(rows.start - span.start, 0) :])
         self._tensor = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
         self._base = Span(rows.start, stop)
+
+
+def _taken(stripes: list[tuple[Span, PackedPayload]]) -> Iterator[tuple[Span, PackedPayload]]:
+    while stripes:
+        yield stripes.pop(0)
 
 
 def _bits_without_lengths(payload: Payload) -> Tensor:
