@@ -14,17 +14,25 @@ Spans = Mapping[fx.Node, Span]
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A step, and the nodes whose tensors it reads."""
+
+    step: RowStep
+    inputs: tuple[fx.Node, ...]
+
+
+@dataclass(frozen=True)
 class Region:
     """Steps between sources (stored maps and whole tensors) and targets. `order`: the nodes that are computed, each
     behind its inputs."""
 
     order: tuple[fx.Node, ...]
-    steps: Mapping[fx.Node, RowStep]
+    steps: Mapping[fx.Node, Placed]
     sources: tuple[fx.Node, ...]
     targets: tuple[fx.Node, ...]
 
     @classmethod
-    def of(cls, targets: Sequence[fx.Node], steps: Mapping[fx.Node, RowStep]) -> Region:
+    def of(cls, targets: Sequence[fx.Node], steps: Mapping[fx.Node, Placed]) -> Region:
         """The region of targets: from them upwards as far as steps work on rows."""
         inside: set[fx.Node] = set()
         sources: dict[fx.Node, None] = {}
@@ -35,7 +43,7 @@ class Region:
                 sources[node] = None
             elif node not in inside:
                 inside.add(node)
-                waiting += reversed(node.all_input_nodes)
+                waiting += reversed(steps[node].inputs)
         order = [node for node in targets[0].graph.nodes if node in inside]
         return cls(tuple(order), steps, tuple(sources), tuple(targets))
 
@@ -44,8 +52,8 @@ class Region:
         spans = dict(wanted)
         for node in reversed(self.order):
             if node in spans:
-                needed = self.steps[node].needs(spans[node])
-                for previous, span in zip(node.all_input_nodes, needed, strict=True):
+                needed = self.steps[node].step.needs(spans[node])
+                for previous, span in zip(self.steps[node].inputs, needed, strict=True):
                     spans[previous] = span.hull(spans.get(previous))
         return spans
 
@@ -53,12 +61,13 @@ class Region:
         """Everything that is to be done for the wanted rows."""
         spans = self.needs(wanted)
         order = [node for node in self.order if node in spans]
-        last = {previous: node for node in order for previous in node.all_input_nodes}
+        last = {previous: node for node in order for previous in self.steps[node].inputs}
         instructions = []
         for node in order:
-            needed = zip(node.all_input_nodes, self.steps[node].needs(spans[node]), strict=True)
-            freed = [previous for previous in node.all_input_nodes if last[previous] is node and previous not in wanted]
-            instructions.append(Instruction(node, self.steps[node], spans[node], tuple(needed), tuple(freed)))
+            step, inputs = self.steps[node].step, self.steps[node].inputs
+            needed = zip(inputs, step.needs(spans[node]), strict=True)
+            freed = [previous for previous in inputs if last[previous] is node and previous not in wanted]
+            instructions.append(Instruction(node, step, spans[node], tuple(needed), tuple(freed)))
         read = {source: spans[source] for source in self.sources if source in spans}
         return Program(read, tuple(instructions), dict(wanted))
 

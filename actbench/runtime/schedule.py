@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from actbench.network import nodes
 from actbench.network.splice import Decode, Encode
-from actbench.runtime.region import Program, Region
-from actbench.runtime.shapes import Values, shapes_of
-from actbench.runtime.steps import RowStep, is_mean, row_step
+from actbench.runtime.region import Placed, Program, Region
+from actbench.runtime.shapes import TensorShape, Values, shapes_of
+from actbench.runtime.steps import Upsampling, is_mean, row_step
 from actbench.runtime.stripes import Stripe, Striping
 
 _COMPUTED = ("call_module", "call_function", "call_method")
@@ -66,7 +67,7 @@ class Schedule:
 
     def _is_map(self, node: fx.Node) -> bool:
         shape = self.values[node]
-        return isinstance(shape, tuple) and len(shape) == 4 and shape[2] > 1
+        return isinstance(shape, TensorShape) and len(shape) == 4 and shape[2] > 1
 
 
 def schedule(module: fx.GraphModule, shape: tuple[int, ...], stripe: Stripe) -> Schedule:
@@ -85,23 +86,27 @@ def schedule(module: fx.GraphModule, shape: tuple[int, ...], stripe: Stripe) -> 
     return Schedule(tuple(steps), _freed(steps), values)
 
 
-def row_steps(module: fx.GraphModule, values: Values) -> dict[fx.Node, RowStep]:
+def row_steps(module: fx.GraphModule, values: Values) -> dict[fx.Node, Placed]:
     """Finds the steps of a graph that work on rows."""
-    found: dict[fx.Node, RowStep] = {}
+    found: dict[fx.Node, Placed] = {}
     for node in module.graph.nodes:
-        inputs = [values[previous] for previous in node.all_input_nodes]
-        tensors = all(isinstance(shape, tuple) for shape in [*inputs, values.get(node)])
-        if node.op in _COMPUTED and tensors and not isinstance(nodes.module_of(node), Encode | Decode):
-            step = row_step(node, inputs, values[node])
-            if step is not None:
-                found[node] = step
+        shape = values.get(node)
+        if node.op not in _COMPUTED or not isinstance(shape, TensorShape):
+            continue
+        if isinstance(nodes.module_of(node), Encode | Decode):
+            continue
+        inputs = [previous for previous in node.all_input_nodes if isinstance(values[previous], TensorShape)]
+        step = row_step(node, [values[previous] for previous in inputs], shape)
+        # Upsampling knows its size; no other step on rows is told what was computed of a shape.
+        if step is not None and (len(inputs) == len(node.all_input_nodes) or isinstance(step, Upsampling)):
+            found[node] = Placed(step, tuple(inputs))
     return found
 
 
 _Group = dict[fx.Node, fx.Node]
 
 
-def _grouped(module: fx.GraphModule, values: Values, found: Mapping[fx.Node, RowStep]) -> list[_Group | Whole]:
+def _grouped(module: fx.GraphModule, values: Values, found: Mapping[fx.Node, Placed]) -> list[_Group | Whole]:
     """Orders what is to be done. Targets that need the same layer are computed together, where everything that they are
     computed from is there by then."""
     groups: list[_Group | Whole] = []
@@ -131,7 +136,7 @@ def _grouped(module: fx.GraphModule, values: Values, found: Mapping[fx.Node, Row
     return groups
 
 
-def _runs_whole(node: fx.Node, values: Values, found: Mapping[fx.Node, RowStep], stage: nn.Module | None) -> bool:
+def _runs_whole(node: fx.Node, values: Values, found: Mapping[fx.Node, Placed], stage: nn.Module | None) -> bool:
     if node.op == "output":
         return True
     gives_tensors = node.op in _COMPUTED and _has_tensor(values[node])
@@ -139,11 +144,11 @@ def _runs_whole(node: fx.Node, values: Values, found: Mapping[fx.Node, RowStep],
 
 
 def _has_tensor(value: object) -> bool:
-    """Whether a node's value is, or may hold, a tensor: shapes are tuples, and what asks for one is no computation."""
-    return isinstance(value, tuple | list | dict)
+    """Whether a node gives a tensor, or several: what only asks for a shape is known already."""
+    return isinstance(value, TensorShape) or any(isinstance(leaf, Tensor) for leaf in tree_leaves(value))
 
 
-def _layers(group: _Group, found: Mapping[fx.Node, RowStep]) -> set[fx.Node]:
+def _layers(group: _Group, found: Mapping[fx.Node, Placed]) -> set[fx.Node]:
     return {node for node in Region.of(list(group.values()), found).order if _is_layer(node)}
 
 

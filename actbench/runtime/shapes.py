@@ -14,8 +14,14 @@ from actbench.codec.rows import NO_HEAD, Attempts, Collects, Rows
 from actbench.network.splice import Decode, Encode
 
 Shape = tuple[int, ...]
+
+
+class TensorShape(tuple[int, ...]):
+    """The shape of a tensor, told from what a graph computes with shapes."""
+
+
 Values = dict[fx.Node, Any]
-"""Of a node that gives a tensor its shape; of any other what it gives."""
+"""Of a node that gives a tensor its TensorShape; of any other what it gives."""
 
 
 def works_in_rows(stage: Encode | Decode) -> bool:
@@ -42,7 +48,7 @@ class _Shapes(fx.Interpreter):
     @override
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        self.values[n] = tuple(result.shape) if isinstance(result, Tensor) else result
+        self.values[n] = TensorShape(result.shape) if isinstance(result, Tensor) else result
         return result
 
     @override

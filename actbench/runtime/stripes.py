@@ -13,7 +13,7 @@ from actbench.codec.rows import ReadsRows
 from actbench.network import nodes
 from actbench.network.splice import Decode, Encode
 from actbench.runtime.region import Program, Region
-from actbench.runtime.shapes import Values, works_in_rows
+from actbench.runtime.shapes import TensorShape, Values, works_in_rows
 from actbench.runtime.spans import Span
 
 Stripe = int | Literal["auto", "off"]
@@ -117,7 +117,7 @@ class Striping:
 
     @property
     def _limit(self) -> int:
-        shapes = [shape for shape in self._values.values() if isinstance(shape, tuple) and len(shape) == 4]
+        shapes = [shape for shape in self._values.values() if isinstance(shape, TensorShape) and len(shape) == 4]
         return min(_MOST, 2 * _BYTES * max(map(math.prod, shapes)) // _PART)
 
     def _height(self, node: fx.Node) -> int:

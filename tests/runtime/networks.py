@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         second = self.down2(functional.max_pool2d(first, 2)).relu()
         x = self.middle(functional.max_pool2d(second, 2)).relu()
         x = self.join2(torch.cat([self.up(x), second], 1)).relu()
-        x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = functional.interpolate(x, size=first.shape[-2:], mode="bilinear", align_corners=False)
         return self.join1(torch.cat([x, first], 1))
 
 
