@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from actbench.info import Track
 from actbench.records.column import Column, Value
 from actbench.records.measurements import Measurements
-from actbench.records.parts import compute, footprint, latency, memory, quality, training
+from actbench.records.parts import compute, fit, footprint, latency, memory, quality, training
 from actbench.records.parts.part import Part
 from actbench.records.record import Record
 from actbench.settings import TRACKS
@@ -70,6 +70,7 @@ COLUMNS: tuple[Column[Record], ...] = (
     _of_cell("device", "cpu or cuda", lambda cell: cell.device),
     Column("status", "status", "how the cell ended", lambda record: record.status),
     Column("reason", "reason", "why the status is not ok", lambda record: record.reason),
+    *_of_part(lambda measured: measured.fit, fit.COLUMNS),
     *_of_part(lambda measured: measured.quality, quality.COLUMNS),
     Column(
         "bits_per_value",
