@@ -173,7 +173,6 @@ class Inference(TrackSettings):
             "--fit",
             "The help that every method gets alike: on keeps what helps on calibration images; off is the bare method.",
             title=lambda fit: "" if fit == "on" else "bare methods",
-            unsaid="off",
             roles=("method", "baseline"),
         ),
     )

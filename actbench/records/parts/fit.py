@@ -47,5 +47,7 @@ class Fit(Part):
 
 
 COLUMNS = (
-    Column[Fit]("fit", "fit", "the help that was kept, of that which every method gets alike", lambda part: part.title),
+    Column[Fit](
+        "kept", "kept fit", "the help that was kept, of that which every method gets alike", lambda part: part.title
+    ),
 )
