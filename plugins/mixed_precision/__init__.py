@@ -12,7 +12,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="mixed-precision",
             title="Mixed precision of rotated channels",
             target="actbench_plugins.mixed_precision.method:MixedPrecision",
-            version="1",
+            version="2",
             paper="Tai et al., SiPS 2022, arXiv 2207.07931, and TCAD 2023 (choice of widths defined here)",
             learnable=True,
             options=(Option("groups", 8, "contiguous groups of channels that share a width, at most one a channel"),),

@@ -12,7 +12,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="prochan",
             title="ProChan: projected channels around the nonlinearity",
             target="actbench_plugins.prochan.method:ProChan",
-            version="1",
+            version="2",
             paper="Rossigneux, Kucher, Lorrain, Casseau, ICCV Workshops 2023 (form derived from the abstract)",
             learnable=True,
             options=(

@@ -12,7 +12,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="projection",
             title="Improved projection learning along channels",
             target="actbench_plugins.projection.method:Projection",
-            version="1",
+            version="2",
             tracks=("inference", "training"),
             paper="Price, Tanner, 2022, arXiv 2210.15170",
             learnable=True,

@@ -10,7 +10,7 @@ from actbench.codec.quantizers import least_squares_clip
 from actbench.feature_map import FLOAT_BITS
 from actbench.recipe import Recipe, RecipeName
 from actbench_plugins.wcc import haar
-from actbench_plugins.wcc.codec import WaveletCodec
+from actbench_plugins.wcc.codec import WaveletCodec, zero_on_grid
 from actbench_plugins.wcc.positions import choose, side_bits
 from actbench_plugins.wcc.striped import StripedWaveletCodec
 from actbench_plugins.wcc.transforms import Transform, build
@@ -74,16 +74,3 @@ def _quantizer(
     index = choose(selection, coefficients, count, transform).expand(-1, coefficients.shape[1], -1)
     low, high = least_squares_clip(coefficients.gather(2, index), width)
     return UniformQuantizer(width, *zero_on_grid(low, high, width))
-
-
-def zero_on_grid(low: float, high: float, width: int) -> tuple[float, float]:
-    """The clip moved by half a step at most, so that one of its codes decodes to zero.
-
-    At a position that all channels share, most channels are close to zero: without a code for it, each of them costs
-    up to half a step. A clip on one side of zero stays as it is: then no coefficient is zero.
-    """
-    if not low < 0 < high:
-        return low, high
-    step = (high - low) / ((1 << width) - 1)
-    moved = round(low / step) * step
-    return moved, moved + high - low

@@ -53,8 +53,8 @@ class StripedWaveletCodec(WaveletCodec):
     def _kept_of_each(self, stripe: Payload) -> list[Tensor]:
         """Each image's kept coefficients (C, count), in fp32 or fp64."""
         exact = stripe["kept"].to(at_least_fp32(stripe["form"]).dtype)
-        values = exact if self.quantizer is None else self.quantizer.decode(exact)
-        return [part.unflatten(0, (self.channels, -1)) for part in values.split(stripe.lengths("kept").tolist())]
+        kept = [part.view(1, self.channels, -1) for part in exact.split(stripe.lengths("kept").tolist())]
+        return [(each if self.quantizer is None else self.quantizer.decode(each))[0] for each in kept]
 
     def _index_of_each(self, stripe: Payload) -> list[Tensor]:
         """Each image's positions (count,) in the stripe."""
@@ -115,7 +115,7 @@ class RunningSelection:
         quantizer = self._codec.quantizer
         if quantizer is None:
             return kept.to(dtype)
-        return quantizer.encode(kept).to(torch.uint8 if quantizer.width <= 8 else torch.int32)
+        return quantizer.encode(kept[None])[0].to(torch.uint8 if quantizer.width <= 8 else torch.int32)
 
     def finish(self) -> list[Payload]:
         """Gives the stripes, as high as the rows that came in."""

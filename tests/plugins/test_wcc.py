@@ -16,8 +16,8 @@ from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
 from actbench.recipe import RecipeName
 from actbench_plugins.wcc import haar, register_methods
-from actbench_plugins.wcc.codec import WaveletCodec
-from actbench_plugins.wcc.method import WaveletCompression, most_kept, zero_on_grid
+from actbench_plugins.wcc.codec import WaveletCodec, zero_on_grid
+from actbench_plugins.wcc.method import WaveletCompression, most_kept
 from actbench_plugins.wcc.positions import choose, from_field, side_bits, to_field
 from actbench_plugins.wcc.transforms import build
 

@@ -46,8 +46,4 @@ class Fit(Part):
         return " + ".join(self.kept) or "bare"
 
 
-COLUMNS = (
-    Column[Fit](
-        "kept", "kept fit", "the help that was kept, of that which every method gets alike", lambda part: part.title
-    ),
-)
+COLUMNS = (Column[Fit]("kept", "kept fit", "of the help that every method gets alike", lambda part: part.title),)
