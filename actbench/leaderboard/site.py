@@ -19,7 +19,7 @@ from actbench.leaderboard.columns import columns, is_number
 from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
 from actbench.leaderboard.markdown import RANKS
 from actbench.leaderboard.seeds import over_seeds
-from actbench.records.column import Column, Value
+from actbench.records.column import Column
 from actbench.records.conformance import Conformance
 from actbench.records.measurements import Measurements
 from actbench.records.places import place
@@ -158,15 +158,10 @@ def _point(row: Row, shown: Sequence[Axis]) -> dict[str, Any] | None:
         "low": quality.interval[0],
         "high": quality.interval[1],
         "metric": f"{quality.metric} {quality.unit}".strip(),
-        "at": {axis.column.name: place_on(axis, row.record) for axis in shown},
+        "at": {axis.column.name: axis.column.comparable(row.record) for axis in shown},
         "line": row.is_reference and row.point is not None,
         "bars": _bars(measured),
     }
-
-
-def place_on(axis: Axis, record: Record) -> Value:
-    """Where a row is on an axis; nowhere, for a time on a busy machine: it ranks nothing."""
-    return None if axis.column.is_time and record.busy else axis.column.value(record)
 
 
 def _bars(measured: Measurements) -> dict[str, Any] | None:
