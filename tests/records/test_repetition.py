@@ -33,6 +33,17 @@ def test_what_was_claimed_and_is_not_measured_again_differs() -> None:
     assert gone == {"memory", "memory in fp32", "memory, step by step", "allocated on a GPU"}
 
 
+def test_the_reference_point_is_claimed_where_it_was_published() -> None:
+    """Records of before it was kept claim none; of another one the areas of boards are others."""
+    newer = record(whole.inference)
+    older = record(whole.inference, quality=whole.quality() | {"reference_point": None})
+    another = record(whole.inference, quality=whole.quality() | {"reference_point": 1.0})
+    assert column("reference_point").value(newer) == 10
+    assert column("reference_point").value(older) is None
+    assert check_names(newer) - check_names(older) == {"reference point"}
+    assert {check.name for check in compare_measurements(newer, another) if not check.holds} == {"reference point"}
+
+
 def test_what_is_predicted_is_in_columns() -> None:
     names = ["allocated_bytes", "reserved_bytes", "fragmentation", "batch_8_gib", "batch_80_gib"]
     values = [column(f"predicted_{name}").value(record(whole.training)) for name in names]

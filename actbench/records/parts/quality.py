@@ -15,7 +15,8 @@ class Quality(Part):
     """The workload's metric on its evaluation images, and its difference to the fp32 network on the same images.
 
     Intervals: 95 %, by bootstrap over the images, paired for the difference. `per_image`: the statistic of each image
-    where it is a single number (1 right, 0 wrong, for top-1).
+    where it is a single number (1 right, 0 wrong, for top-1). `reference_point`: the quality from which hypervolumes
+    count, as the workload publishes it; None where it has none, and in older records.
     """
 
     metric: str
@@ -27,6 +28,7 @@ class Quality(Part):
     difference_interval: Interval
     images: PositiveCount
     per_image: Floats | None
+    reference_point: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _is_what_it_implies(self) -> Self:
@@ -57,7 +59,9 @@ class Quality(Part):
         return max(abs(self.value), abs(self.reference))
 
     def _check_percentages(self) -> None:
-        for field, ends in {"interval": self.interval, "reference": (self.reference,), "value": (self.value,)}.items():
+        point = () if self.reference_point is None else (self.reference_point,)
+        values = {"reference": (self.reference,), "value": (self.value,), "reference_point": point}
+        for field, ends in {"interval": self.interval, **values}.items():
             inside = all(-EXACT <= end <= 100 + EXACT for end in ends)
             require(inside, f"{field} is not between 0 and 100 %")
         inside = all(abs(end) <= 100 + EXACT for end in self.difference_interval)
@@ -96,4 +100,10 @@ COLUMNS = (
         interval=lambda part: part.difference_interval,
     ),
     Column[Quality]("images", "images", "of evaluation", lambda part: part.images),
+    Column[Quality](
+        "reference_point",
+        "reference point",
+        "the quality from which hypervolumes count, in the metric's unit, as the workload publishes it: chance level",
+        lambda part: part.reference_point,
+    ),
 )
