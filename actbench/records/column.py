@@ -61,8 +61,8 @@ class Column(Generic[Source]):
     `name`: in CSV files and data frames. `title`: the heading in tables. `help`: what it is, and in which unit, for a
     tooltip. `value`: None where it was not measured. `show`: a value as text. `better`: which direction is, if any.
     `interval`: the ends between which the value may be. `repeats`: how two measurements of it are compared, None for
-    what follows from other columns or says nothing of a method. `doubts`: why a value does not compare, in words that
-    tables show behind it.
+    what follows from other columns or says nothing of a method. `remarks`: words that tables show behind the
+    value; a time that has some does not compare.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Column(Generic[Source]):
     better: Better | None = None
     interval: Callable[[Source], tuple[float, float] | None] | None = None
     repeats: Repeats | None = None
-    doubts: Callable[[Source], tuple[str, ...]] = _none
+    remarks: Callable[[Source], tuple[str, ...]] = _none
 
     @property
     def is_time(self) -> bool:
@@ -86,8 +86,8 @@ class Column(Generic[Source]):
         return ends is not None and isinstance(value, int | float) and ends[1] - ends[0] > UNSTEADY * value
 
     def comparable(self, source: Source) -> Value:
-        """The value, None where there are doubts."""
-        return None if self.doubts(source) else self.value(source)
+        """The value, None for a time with remarks."""
+        return None if self.is_time and self.remarks(source) else self.value(source)
 
     def of(self, inner: Callable[[Outer], Source | None]) -> Column[Outer]:
         """The same column of what holds the source, without a value where that is missing."""
@@ -100,23 +100,23 @@ class Column(Generic[Source]):
             source = inner(outer)
             return None if source is None or self.interval is None else self.interval(source)
 
-        def doubts(outer: Outer) -> tuple[str, ...]:
+        def remarks(outer: Outer) -> tuple[str, ...]:
             source = inner(outer)
-            return () if source is None else self.doubts(source)
+            return () if source is None else self.remarks(source)
 
         kept = interval if self.interval is not None else None
-        return Column(self.name, self.title, self.help, value, self.show, self.better, kept, self.repeats, doubts)
+        return Column(self.name, self.title, self.help, value, self.show, self.better, kept, self.repeats, remarks)
 
     def text(self, source: Source) -> str:
-        """The value as tables show it, with half of a 95 % interval where it has one, and with what makes it
-        doubtful."""
+        """The value as tables show it, with half of a 95 % interval where it has one, and with its
+        remarks."""
         value = self.value(source)
         if value is None:
             return NOTHING
         ends = self.interval(source) if self.interval is not None else None
         half = "" if ends is None or self.is_time else f" ± {(ends[1] - ends[0]) / 2:.2f}"
-        doubts = ", ".join(self.doubts(source))
-        return self.show(value) + half + (f" ({doubts})" if doubts else "")
+        remarks = ", ".join(self.remarks(source))
+        return self.show(value) + half + (f" ({remarks})" if remarks else "")
 
     def bounds(self, source: Source) -> tuple[float, float] | None:
         """The interval, or the value itself as one; None where there is no number."""

@@ -24,10 +24,10 @@ def _of_part(
 ) -> list[Column[Record]]:
     """The columns of a part as columns of the record; a time says why it does not compare."""
     own: list[Column[Record]] = [column.of(lambda record: part(record.measurements)) for column in columns]
-    return [replace(column, doubts=partial(_doubts, column)) if column.is_time else column for column in own]
+    return [replace(column, remarks=partial(_remarks, column)) if column.is_time else column for column in own]
 
 
-def _doubts(time: Column[Record], record: Record) -> tuple[str, ...]:
+def _remarks(time: Column[Record], record: Record) -> tuple[str, ...]:
     """`busy`: others used the machine. `unsteady`: the time's quartiles are far apart."""
     said = {"busy": record.busy, "unsteady": time.is_unsteady(record)}
     return tuple(word for word, holds in said.items() if holds)

@@ -70,7 +70,7 @@ def test_a_column_of_what_holds_its_source() -> None:
     held: Column[list[str]] = length.of(lambda texts: texts[0] if texts else None)
     assert (held.value(["abc"]), held.value([])) == (3, None)
     assert (held.bounds(["abc"]), held.bounds([])) == ((0, 3), None)
-    own = {"value": length.value, "interval": length.interval, "doubts": length.doubts}
+    own = {"value": length.value, "interval": length.interval, "remarks": length.remarks}
     assert replace(held, **own) == length  # type: ignore[arg-type]
 
 
