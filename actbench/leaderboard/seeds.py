@@ -23,9 +23,9 @@ def quality_over_seeds(qualities: Sequence[Quality]) -> Sample:
         return Sample(value, qualities[0].interval, images)
     if images is None:
         return Sample(value, _by_variances([(quality.value, quality.interval) for quality in qualities]))
-    low, high = two_level_bootstrap(images)
-    factor = qualities[0].factor or 1.0
-    return Sample(value, (factor * low, factor * high), images)
+    factor, (low, high) = qualities[0].factor or 1.0, two_level_bootstrap(images)
+    bias = value - factor * float(images.mean())
+    return Sample(value, (factor * low + bias, factor * high + bias), images)
 
 
 def difference_over_seeds(qualities: Sequence[Quality]) -> Sample:
@@ -51,8 +51,8 @@ def two_level_bootstrap(images: Floats) -> tuple[float, float]:
 
 
 def _images(qualities: Sequence[Quality]) -> Floats | None:
-    """(seeds, images), None where seeds have other images, or values whose mean is not the quality."""
-    rows = [quality.per_image for quality in qualities if quality.factor is not None and quality.per_image]
+    """(seeds, images), None where seeds have other images, or no values of them."""
+    rows = [values for quality in qualities if (values := quality.of_images)]
     if len(rows) < len(qualities) or len({len(row) for row in rows}) > 1:
         return None
     return numpy.array(rows)

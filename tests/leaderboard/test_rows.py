@@ -256,3 +256,23 @@ def test_pages_have_a_link_for_each_seed_and_the_figures_over_ceilings(tmp_path:
         assert "quality above 10" in said
         assert said.count("(2 seeds)") == 8
     assert (tmp_path / "methods" / "half.html").read_text().count(">seed 1</a>") == 4
+
+
+def test_metrics_that_are_no_means_are_compared_by_what_images_contribute() -> None:
+    """Their own intervals, ± 1, do not tell the rows apart."""
+
+    def row(name: str, values: list[float], seed: int = 0) -> Record:
+        own = quality(sum(values) / len(values), unit="dB") | {"pseudo_values": values}
+        return record(name, parts={"quality": own}, seed=seed, unit="dB")
+
+    values = (30 + 10 * numpy.random.default_rng(0).random(100)).tolist()
+    less = [value - 0.5 - 0.1 * (place % 2) for place, value in enumerate(values)]
+    found = board(row("a", values), row("b", less), record("c", value=30.0, unit="dB"))
+    assert {row.name: text(found, "rank", place) for place, row in enumerate(found.rows)} == {
+        "a": "1",
+        "b": "2",
+        "c": "3 (unpaired)",
+    }
+    (seeds,) = board(row("a", values), row("a", values, 1)).rows
+    assert seeds.quality is not None
+    assert seeds.quality.interval[0] < seeds.quality.value < seeds.quality.interval[1]

@@ -44,6 +44,21 @@ def test_the_reference_point_is_claimed_where_it_was_published() -> None:
     assert {check.name for check in compare_measurements(newer, another) if not check.holds} == {"reference point"}
 
 
+@pytest.mark.parametrize("values", ["per_image", "pseudo_values"])
+def test_what_images_contribute_is_claimed_where_it_was_kept(values: str) -> None:
+    def of(*images: float) -> Record:
+        kept = {"per_image": None, "value": 60.0, "difference": -40.0, values: list(images) or None}
+        return record(whole.inference, quality=whole.quality() | {"unit": ""} | kept)
+
+    published = of(50.0, 70.0)
+    assert check_names(published) - check_names(of()) - {"interval of quality"} == {"values of images"}
+    assert all(check.holds for check in compare_measurements(of(), published)), "of before it was kept"
+    assert {check.name for check in compare_measurements(published, of(40.0, 80.0)) if not check.holds} == {
+        "values of images"
+    }
+    assert not all(check.holds for check in compare_measurements(published, of()))
+
+
 def test_what_is_predicted_is_in_columns() -> None:
     names = ["allocated_bytes", "reserved_bytes", "fragmentation", "batch_8_gib", "batch_80_gib"]
     values = [column(f"predicted_{name}").value(record(whole.training)) for name in names]

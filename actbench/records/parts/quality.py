@@ -15,8 +15,9 @@ class Quality(Part):
     """The workload's metric on its evaluation images, and its difference to the fp32 network on the same images.
 
     Intervals: 95 %, by bootstrap over the images, paired for the difference. `per_image`: the statistic of each image
-    where it is a single number (1 right, 0 wrong, for top-1). `reference_point`: the quality from which hypervolumes
-    count, as the workload publishes it; None where it has none, and in older records.
+    where it is a single number (1 right, 0 wrong, for top-1). `pseudo_values`: what each image contributes to a metric
+    that is no mean of these, by the jackknife. `reference_point`: the quality from which hypervolumes count, as the
+    workload publishes it. What a workload, or an older record, has not is None.
     """
 
     metric: str
@@ -28,6 +29,7 @@ class Quality(Part):
     difference_interval: Interval
     images: PositiveCount
     per_image: Floats | None
+    pseudo_values: Floats | None = None
     reference_point: FiniteFloat | None = None
 
     @model_validator(mode="after")
@@ -37,6 +39,8 @@ class Quality(Part):
             self._check_percentages()
         if self.per_image is not None:
             self._check_images(self.per_image)
+        if self.pseudo_values is not None:
+            self._check_pseudo_values(self.pseudo_values)
         self._check_inside("value", self.value, self.interval)
         self._check_inside("difference", self.difference, self.difference_interval)
         return self
@@ -49,6 +53,12 @@ class Quality(Part):
         if self._counts_hits:
             return 100.0
         return 1.0 if abs(self.value - mean(self.per_image)) <= EXACT * abs(self.value) else None
+
+    @property
+    def of_images(self) -> list[float] | None:
+        """A value for each image, of whose mean `factor`, or 1, times is the quality, but for its bias; None where that
+        is not known."""
+        return self.per_image if self.factor is not None else self.pseudo_values
 
     @property
     def _counts_hits(self) -> bool:
@@ -71,6 +81,12 @@ class Quality(Part):
         expect("images", self.images, len(per_image), "values are in per_image")
         if self._counts_hits:
             expect("value", self.value, 100 * mean(per_image), "by per_image", scale=1)
+
+    def _check_pseudo_values(self, values: list[float]) -> None:
+        """Their mean is the value but for the metric's bias, which is less than the width of its interval."""
+        expect("images", self.images, len(values), "values are in pseudo_values")
+        slack = EXACT * self._scale + self.interval[1] - self.interval[0]
+        require(abs(mean(values) - self.value) <= slack, f"pseudo_values have a mean of {mean(values)}")
 
     def _check_inside(self, field: str, value: float, ends: tuple[float, float]) -> None:
         """A mean lies within its bootstrap interval. What is no mean of one number an image may be biased by it, but
