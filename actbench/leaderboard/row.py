@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from functools import cached_property
 from actbench.feature_map import FLOAT_BITS
 from actbench.leaderboard.curves import Point
 from actbench.leaderboard.rank import Rank
-from actbench.leaderboard.seeds import difference_over_seeds, quality_over_seeds
+from actbench.leaderboard.seeds import difference_over_seeds, mean, quality_over_seeds
 from actbench.leaderboard.significance import Sample
 from actbench.records.column import Column, Value
 from actbench.records.record import Record, Status
@@ -109,15 +108,16 @@ def _mean(values: Sequence[Value]) -> Value:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(set(values)) == 1 or len(numbers) < len(values):
         return values[0]
-    return statistics.fmean(numbers)
+    return mean(numbers)
 
 
 def _counted_bits(record: Record) -> float | None:
     """What the record's kind of ceiling counts, on the worst image, in bits for each value in fp32."""
     measured = record.measurements
-    if measured.training is not None:
-        return measured.training.bits_per_value
-    if measured.footprint is None:
+    if measured.training is not None and measured.training.payload_bytes is not None:
+        stored, reference = measured.training.payload_bytes, measured.training.reference_payload_bytes
+    elif measured.footprint is not None:
+        stored, reference = measured.footprint.counted(record.cell.budget.ceiling.kind)
+    else:
         return None
-    stored, reference = measured.footprint.counted(record.cell.budget.ceiling.kind)
-    return FLOAT_BITS * stored / max(1, reference)
+    return FLOAT_BITS * max(1, stored) / max(1, reference)

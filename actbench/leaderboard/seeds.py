@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 import numpy
@@ -15,23 +14,29 @@ _RESAMPLES = 2000
 _TAILS = (0.025, 0.975)
 
 
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean; of values that only a forged record has, the largest number that there is."""
+    with numpy.errstate(all="ignore"):
+        return float(numpy.nan_to_num(numpy.mean(values, dtype=numpy.float64)))
+
+
 def quality_over_seeds(qualities: Sequence[Quality]) -> Sample:
     """The mean quality of at least one seed. Its 95 % interval is a seed's own, of several by bootstrap of seeds and
     images; where values of images are missing, by the sum of variances."""
-    value, images = statistics.fmean(quality.value for quality in qualities), _images(qualities)
+    value, images = mean([quality.value for quality in qualities]), _images(qualities)
     if len(qualities) == 1:
         return Sample(value, qualities[0].interval, images)
     if images is None:
         return Sample(value, _by_variances([(quality.value, quality.interval) for quality in qualities]))
-    factor, (low, high) = qualities[0].factor or 1.0, two_level_bootstrap(images)
-    bias = value - factor * float(images.mean())
-    return Sample(value, (factor * low + bias, factor * high + bias), images)
+    low, high = two_level_bootstrap(images)
+    bias = value - float(images.mean())
+    return Sample(value, _finite(low + bias, high + bias), images)
 
 
 def difference_over_seeds(qualities: Sequence[Quality]) -> Sample:
     """The mean difference to the reference of each seed; its interval is a seed's own, of several by the sum of the
     variances that the paired intervals and the seeds have."""
-    value = statistics.fmean(quality.difference for quality in qualities)
+    value = mean([quality.difference for quality in qualities])
     if len(qualities) == 1:
         return Sample(value, qualities[0].difference_interval)
     return Sample(value, _by_variances([(one.difference, one.difference_interval) for one in qualities]))
@@ -51,17 +56,22 @@ def two_level_bootstrap(images: Floats) -> tuple[float, float]:
 
 
 def _images(qualities: Sequence[Quality]) -> Floats | None:
-    """(seeds, images), None where seeds have other images, or no values of them."""
-    rows = [values for quality in qualities if (values := quality.of_images)]
+    """(seeds, images) in the metric's unit, None where seeds have other images, or no values of them."""
+    rows = [numpy.array(values) for quality in qualities if (values := quality.of_images)]
     if len(rows) < len(qualities) or len({len(row) for row in rows}) > 1:
         return None
-    return numpy.array(rows)
+    return numpy.stack(rows)
 
 
 def _by_variances(seeds: Sequence[tuple[float, Interval]]) -> Interval:
     """Of the mean over seeds of values with intervals over the same images."""
-    values = [value for value, _ in seeds]
-    of_images = statistics.fmean(Sample(value, interval).variance for value, interval in seeds)
-    half = NORMAL * (of_images + statistics.variance(values) / len(values)) ** 0.5
-    value = statistics.fmean(values)
-    return value - half, value + half
+    values = numpy.array([value for value, _ in seeds])
+    errors = numpy.array([Sample(value, interval).error for value, interval in seeds])
+    with numpy.errstate(all="ignore"):
+        half = NORMAL * float(numpy.sqrt((errors**2).mean() + values.var(ddof=1) / len(values)))
+    value = mean([value for value, _ in seeds])
+    return _finite(value - half, value + half)
+
+
+def _finite(low: float, high: float) -> Interval:
+    return float(numpy.nan_to_num(low)), float(numpy.nan_to_num(high))

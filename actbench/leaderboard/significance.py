@@ -5,7 +5,8 @@ Rows that have a value for each of the same images are tested in pairs, image by
 - of one seed each, and values 0 or 1: the exact test of McNemar (Psychometrika 12, 1947), a sign test on the images
   that one of the two has right and the other wrong;
 - else Student's paired t. Where a row has several seeds, an image has its mean over them, and the variance of the
-  seeds' own means is added to that of the images (Welch, Biometrika 34, 1947, for the degrees of freedom of a sum).
+  seeds' own means is added to that of the images, each times the square of its own t (Banerjee, Sankhya 22, 1960: for
+  few seeds, and levels as low as many pairs need, Welch's degrees of freedom are too many).
 
 Others are tested by the widths of their intervals, as if each had images of its own.
 """
@@ -29,28 +30,32 @@ LEVEL = 0.05
 NORMAL = 1.959963984540054
 """Half of a 95 % interval over the standard error, of a normal distribution."""
 
+_LEAST, _MOST = 1e-12, 1e12
+"""No p-value of a t test is told more exactly, and an error that is so many times a difference hides it."""
+
 
 @dataclass(frozen=True)
 class Sample:
     """What a row says of its quality: the value, the ends of its 95 % interval, and the value of each image by seed
-    (seeds, images), None where that is not known."""
+    (seeds, images) in the same unit, None where that is not known."""
 
     value: float
     interval: tuple[float, float]
     images: Floats | None = None
 
     @property
-    def variance(self) -> float:
-        """Of the value, by the interval."""
-        return ((self.interval[1] - self.interval[0]) / (2 * NORMAL)) ** 2
+    def error(self) -> float:
+        """The standard error of the value, by the interval."""
+        return (self.interval[1] - self.interval[0]) / (2 * NORMAL)
 
     @cached_property
     def hits(self) -> Floats | None:
-        """The images (images,) that are right, of a row with one seed; None where that is not what its values are."""
-        if self.images is None or len(self.images) > 1 or not numpy.isin(self.images, (0, 1)).all():
+        """1 where an image is right, 0 where it is wrong, (images,), of a row with one seed; None where values say
+        something else than 0 or 1, or 0 or 100 %."""
+        if self.images is None or len(self.images) > 1:
             return None
-        right: Floats = self.images[0]
-        return right
+        are_hits = any(numpy.isin(self.images, (0, right)).all() for right in (1, 100))
+        return (self.images[0] > 0).astype(float) if are_hits else None
 
     def is_paired_with(self, other: Sample) -> bool:
         """Whether both have values of the same images."""
@@ -81,16 +86,16 @@ def holm(chances: Sequence[float]) -> list[float]:
 def chance(first: Sample, second: Sample) -> float:
     """The two-sided p-value of two rows' difference."""
     if not first.is_paired_with(second):
-        return _normal(first.value - second.value, first.variance + second.variance)
+        return _normal(first.value - second.value, math.hypot(first.error, second.error))
     if first.hits is not None and second.hits is not None:
         return _mcnemar(first.hits, second.hits)
     return _student(first, second)
 
 
-def _normal(difference: float, variance: float) -> float:
-    if difference == 0 or variance == 0:
+def _normal(difference: float, error: float) -> float:
+    if difference == 0 or error == 0:
         return float(difference == 0)
-    return math.erfc(abs(difference) / math.sqrt(2 * variance))
+    return math.erfc(abs(difference) / error / math.sqrt(2))
 
 
 def _mcnemar(first: Floats, second: Floats) -> float:
@@ -103,17 +108,31 @@ def _mcnemar(first: Floats, second: Floats) -> float:
 
 
 def _student(first: Sample, second: Sample) -> float:
-    from scipy.special import stdtr
-
     assert first.images is not None
     assert second.images is not None
     differences = first.images.mean(0) - second.images.mean(0)
     if len(differences) < 2:
         return 1.0
     means = [differences, *(of.mean(1) for of in (first.images, second.images) if len(of) > 1)]
-    variances = [float(of.var(ddof=1)) / len(of) for of in means]
-    difference, variance = float(differences.mean()), sum(variances)
-    if difference == 0 or variance == 0:
+    varying = [(float(of.std(ddof=1)) / len(of) ** 0.5, len(of) - 1) for of in means if of.std() > 0]
+    return _of_parts(float(differences.mean()), varying)
+
+
+def _of_parts(difference: float, parts: Sequence[tuple[float, int]]) -> float:
+    """The level at which a difference is at the end of its interval, from the parts (standard error, degrees of
+    freedom) of its error; 1e-12 for less. 1 where numbers are too large to say."""
+    from scipy.optimize import brentq
+    from scipy.special import stdtrit
+
+    if difference == 0 or not parts:
         return float(difference == 0)
-    freedom = variance**2 / sum(one**2 / (len(of) - 1) for one, of in zip(variances, means, strict=True))
-    return 2 * float(stdtr(freedom, -abs(difference) / math.sqrt(variance)))
+    shares = [(error / abs(difference), freedom) for error, freedom in parts]
+    if not all(share < _MOST for share, _ in shares):
+        return 1.0
+
+    def beyond(logarithm: float) -> float:
+        tail = math.exp(logarithm) / 2
+        return 1 - sum((share * float(stdtrit(freedom, tail))) ** 2 for share, freedom in shares)
+
+    least = math.log(_LEAST)
+    return _LEAST if beyond(least) > 0 else math.exp(brentq(beyond, least, 0.0))

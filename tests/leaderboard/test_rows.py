@@ -276,3 +276,26 @@ def test_metrics_that_are_no_means_are_compared_by_what_images_contribute() -> N
     (seeds,) = board(row("a", values), row("a", values, 1)).rows
     assert seeds.quality is not None
     assert seeds.quality.interval[0] < seeds.quality.value < seeds.quality.interval[1]
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("huge", [1e160, 1e308])
+@pytest.mark.parametrize("kept", ["per_image", "none"])
+def test_absurd_numbers_stop_no_page(huge: float, kept: str, tmp_path: Path) -> None:
+    """Records are of others: what overflows is shown as what it is, and plots are drawn."""
+
+    def absurd(name: str, seed: int, sign: float) -> Record:
+        ends = (-huge, huge)
+        own = {"value": 0.0, "reference": 0.0, "difference": 0.0, "interval": ends, "difference_interval": ends}
+        images = (
+            {"per_image": [sign * huge, -sign * huge] * 50}
+            if kept == "per_image"
+            else {"value": huge, "difference": huge}
+        )
+        return record(name, parts={"quality": quality(0.0, unit="dB") | own | images}, seed=seed, unit="dB")
+
+    publish([absurd(name, seed, 1 - 2 * seed) for name in ("a", "quantize") for seed in (0, 1)], tmp_path, "quantize")
+    page = (tmp_path / "boards" / "toy" / "index.html").read_text()
+    for data in re.findall(r'<script type="application/json" class="\w+">(.*?)</script>', page):
+        assert "Infinity" not in data
+        assert "NaN" not in data

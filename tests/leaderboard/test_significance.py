@@ -21,7 +21,7 @@ def sample(images: Array, factor: float = 100.0) -> Sample:
     """A row of images (images,), or of several seeds (seeds, images), with an interval over the images."""
     rows = numpy.atleast_2d(images).astype(float)
     value, half = factor * rows.mean(), factor * 1.96 * rows.mean(0).std() / math.sqrt(rows.shape[1])
-    return Sample(value, (value - half, value + half), rows)
+    return Sample(value, (value - half, value + half), factor * rows)
 
 
 def unpaired(of: Sample) -> Sample:
@@ -57,11 +57,23 @@ def test_large_samples_agree_with_a_paired_bootstrap() -> None:
     assert min(abs(ends.low), abs(ends.high)) < 0.05 * (ends.high - ends.low), found
 
 
-def test_several_seeds_that_vary_alone_are_compared_by_welchs_t_test() -> None:
+def test_several_seeds_that_vary_alone_have_as_many_degrees_of_freedom_as_one_row() -> None:
     """Every image of a seed has the seed's value, so that nothing is left to the images."""
     values = numpy.array([[80.0, 82.0, 81.0], [85.0, 86.5, 84.0]])
     first, second = (sample(numpy.repeat(of[:, None], 50, 1), 1) for of in values)
-    assert chance(first, second) == pytest.approx(stats.ttest_ind(*values, equal_var=False).pvalue, rel=1e-9)
+    statistic = stats.ttest_ind(*values, equal_var=False).statistic
+    assert chance(first, second) == pytest.approx(2 * stats.t.sf(abs(statistic), 2), rel=1e-6)
+
+
+def test_parts_of_a_variance_have_their_own_quantiles() -> None:
+    """At the level that is found, the difference is at the end of the interval."""
+    random = numpy.random.default_rng(2)
+    first, second = random.normal(size=(4, 60)) + random.normal(size=(4, 1)), random.normal(size=(1, 60)) + 1.5
+    found = chance(sample(first, 1), sample(second, 1))
+    images, seeds = stats.sem(first.mean(0) - second[0]), stats.sem(first.mean(1))
+    half = math.hypot(images * stats.t.isf(found / 2, 59), seeds * stats.t.isf(found / 2, 3))
+    assert half == pytest.approx(abs(first.mean() - second.mean()), rel=1e-6)
+    assert 0.001 < found < 0.5
 
 
 def test_one_seed_three_times_says_what_it_says_once() -> None:
@@ -73,9 +85,7 @@ def test_one_seed_three_times_says_what_it_says_once() -> None:
 def test_what_is_of_other_images_is_compared_by_intervals() -> None:
     draws = numpy.random.default_rng(0).random((2, 400))
     first, second = sample(draws[0] < 0.8), sample(draws[1][:350] < 0.6)
-    expected = 2 * stats.norm.sf(
-        abs(first.value - second.value) / math.hypot(*(math.sqrt(one.variance) for one in (first, second)))
-    )
+    expected = 2 * stats.norm.sf(abs(first.value - second.value) / math.hypot(first.error, second.error))
     assert chance(first, second) == pytest.approx(expected, rel=1e-9)
     assert chance(unpaired(first), sample(draws[1] < 0.6)) != chance(first, sample(draws[1] < 0.6))
 
@@ -112,8 +122,9 @@ def told_apart(draw: str, repetitions: int) -> float:
             rows = [sample(easy + 0.2 * of[0] < 0.8) for of in noise]
         elif draw == "values":
             rows = [sample(20 * easy + of[0], 1) for of in noise]
-        elif draw == "seeds":  # of each row, with what is common to all images of a seed
-            rows = [sample(easy + 0.3 * random.normal(size=(3, 1)) / 10 + 0.1 * of < 0.8) for of in noise]
+        elif draw == "seeds":  # two of each row, with what is common to all images of a seed
+            seeds = random.normal(size=(8, 2, 1))
+            rows = [sample(easy + 0.05 * seed + 0.1 * of[:2] < 0.8) for of, seed in zip(noise, seeds, strict=True)]
         else:
             rows = [unpaired(sample(random.random(400) < 0.8)) for _ in noise]
         apart += max(rank.number for rank in shared_ranks(rows)) > 1

@@ -56,9 +56,11 @@ class Quality(Part):
 
     @property
     def of_images(self) -> list[float] | None:
-        """A value for each image, of whose mean `factor`, or 1, times is the quality, but for its bias; None where that
+        """A value for each image, in the metric's unit, whose mean is the quality, but for its bias; None where that
         is not known."""
-        return self.per_image if self.factor is not None else self.pseudo_values
+        if self.per_image is None or self.factor is None:
+            return self.pseudo_values
+        return [self.factor * value for value in self.per_image]
 
     @property
     def _counts_hits(self) -> bool:
