@@ -19,6 +19,9 @@ Division = Literal["closed", "open"]
 Normalisation = Literal["quantised", "exact", "recomputed"]
 """Training track: what is kept of a batch normalisation's input: 8 bits a value, all of it, or nothing."""
 
+OnOff = Literal["on", "off"]
+PlainMapsChoice = Literal["rule", "never"]
+
 _ROWS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 
 Kind = TypeVar("Kind", bound="TrackSettings")
@@ -161,6 +164,24 @@ class Inference(TrackSettings):
             "--stripe",
             "Rows that the deployed form computes at a time: auto, a number, or off for whole maps.",
             title=lambda rows: {"auto": "", "off": "whole maps"}.get(rows, f"stripes of {rows} rows"),
+            roles=("method", "baseline"),
+        ),
+    )
+    fit: OnOff = field(
+        default="on",
+        metadata=_said(
+            "--fit",
+            "The help that every method gets alike: on keeps what helps on calibration images; off is the bare method.",
+            title=lambda fit: "" if fit == "on" else "bare methods",
+            roles=("method", "baseline"),
+        ),
+    )
+    plain: PlainMapsChoice = field(
+        default="rule",
+        metadata=_said(
+            "--plain",
+            "Maps in plain codes: where they are no worse than the method's, or never in its place.",
+            title=lambda plain: "" if plain == "rule" else "no plain maps",
             roles=("method", "baseline"),
         ),
     )

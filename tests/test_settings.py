@@ -16,6 +16,8 @@ SETTINGS = [
     Inference(maps="conv-inputs"),
     Inference(stripe="8"),
     Inference(stripe="off"),
+    Inference(fit="off"),
+    Inference(plain="never"),
     Training(100),
     Training(100, 4, "recomputed"),
 ]
@@ -24,6 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "--recipe": "protocol",
     "--maps": "live",
     "--stripe": "auto",
+    "--fit": "on",
+    "--plain": "rule",
     "--last": None,
     "--normalisation": "quantised",
 }
@@ -67,6 +71,8 @@ def test_titles_are_for_people() -> None:
         "inference, closed, what convolutions read",
         "inference, closed, stripes of 8 rows",
         "inference, closed, whole maps",
+        "inference, closed, bare methods",
+        "inference, closed, no plain maps",
         "training, all layers (100 steps)",
         "training, last 4 layers (100 steps), normalisations recomputed",
     ]

@@ -2,11 +2,13 @@
 
 from actbench.budget import Allowance, Budget
 from actbench.codec.codec import Codec, Folded
+from actbench.codec.linear_fit import fit_decoder
 from actbench.codec.method import Method, Network, Plan, plan_each_map
 from actbench.codec.payload import Field, Payload, floating, signed, unsigned
 from actbench.codec.plain import PlainCodec
-from actbench.codec.protocols import Gradual, Observable, ReadsStored, TrainingCodec, TrainingForm
+from actbench.codec.protocols import Clipped, Gradual, Linear, ReadsStored, TrainingCodec, TrainingForm
 from actbench.codec.quantizers import UniformQuantizer
+from actbench.codec.reader_error import reader_error
 from actbench.codec.rows import (
     NO_HEAD,
     Attempts,
@@ -26,6 +28,7 @@ __all__ = [
     "Allowance",
     "Attempts",
     "Budget",
+    "Clipped",
     "Codec",
     "Collector",
     "Collects",
@@ -34,10 +37,10 @@ __all__ = [
     "Folded",
     "Gradual",
     "InvalidCodec",
+    "Linear",
     "MapStatistics",
     "Method",
     "Network",
-    "Observable",
     "Payload",
     "PlainCodec",
     "Plan",
@@ -49,9 +52,11 @@ __all__ = [
     "TrainingForm",
     "UniformQuantizer",
     "Unsupported",
+    "fit_decoder",
     "floating",
     "length_bits",
     "plan_each_map",
+    "reader_error",
     "signed",
     "unsigned",
     "write_rows",

@@ -35,10 +35,15 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """A codec for each feature map, by the map's name. A map without one is stored in fp32."""
+    """A codec for each feature map, by the map's name. A map without one is stored in fp32.
+
+    `again` makes a map's codec anew, with the same bits, from statistics of the map as it is behind compressed maps;
+    without it the codec is taken as it is.
+    """
 
     codecs: Mapping[str, Codec]
     notes: tuple[str, ...] = field(default=())
+    again: Callable[[FeatureMap, MapStatistics], Codec] | None = None
 
 
 class Method:
@@ -57,9 +62,10 @@ class Method:
         raise Unsupported(f"{type(self).__name__} defines neither codec nor plan")
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
-        """Plans a codec for every map, from statistics by the map's name. A map that already fits at the widest code is
-        quantised and left alone otherwise. Raises Unsupported with the reason where the budget cannot be met."""
-        return plan_each_map(network, stats, budget, lambda f, allowed, _: self.codec(f, stats[f.name], allowed))
+        """Plans a codec for every map, from statistics by the map's name. Where a map that fits into plain codes is
+        better off in them, the harness stores it so, for every method alike. Raises Unsupported with the reason where
+        the budget cannot be met."""
+        return plan_each_map(network, stats, budget, self.codec)
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         """Makes the codec, on the training track, for what the layers that read a map save of it. It stands after the
@@ -70,7 +76,13 @@ class Method:
     def plan_saving(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         """Plans a codec, on the training track, for every map that a trained layer reads; `network.maps` are these. A
         map that already fits at the widest code is quantised and left alone otherwise."""
-        return plan_each_map(network, stats, budget, lambda f, allowed, _: self.saving(f, stats[f.name], allowed))
+
+        def choose(fmap: FeatureMap, observed: MapStatistics, allowance: Allowance) -> Codec:
+            if allowance.leaves_alone(fmap):
+                return PlainCodec.calibrated(fmap, observed, allowance.widths[0])
+            return self.saving(fmap, observed, allowance)
+
+        return plan_each_map(network, stats, budget, choose)
 
     def recipe(self, name: RecipeName) -> Recipe:
         """Chooses how the method is trained in the open division: with the protocol's recipe, in which its options may
@@ -82,27 +94,30 @@ def plan_each_map(
     network: Network,
     stats: Mapping[str, MapStatistics],
     budget: Budget,
-    choose: Callable[[FeatureMap, Allowance, Mapping[str, Codec]], Codec],
+    choose: Callable[[FeatureMap, MapStatistics, Allowance], Codec],
 ) -> Plan:
-    """Plans map by map, in the order in which maps are read. A map that already fits at the widest code is quantised
-    and left alone otherwise; for every other one `choose` gets the map, its allowance and the codecs, by the map's
-    name, of the maps before it. Raises what `choose` raises.
+    """Plans map by map: `choose` gets each map with its statistics and its allowance. Where it raises Unsupported for a
+    map that fits into plain codes, these are its codec. Raises what `choose` raises for any other.
 
     Example:
         >>> maps = FeatureMap("small", 2, 4, 4, "conv1", ()), FeatureMap("large", 16, 4, 4, "conv2", ())
         >>> stats = {fmap.name: MapStatistics.of(torch.randn(8, fmap.channels, 4, 4)) for fmap in maps}
-        >>> def choose(fmap, allowance, codecs):
-        ...     return PlainCodec.calibrated(fmap, stats[fmap.name], allowance.plain_width(fmap))
+        >>> def choose(fmap, observed, allowance):
+        ...     return PlainCodec.calibrated(fmap, observed, allowance.plain_width(fmap))
         >>> budget = Budget(Ceiling.parse("8x"), Bits.parse("w8a2-8"))
         >>> plan = plan_each_map(SimpleNamespace(maps=maps), stats, budget, choose)
         >>> {name: codec.describe() for name, codec in plan.codecs.items()}
         {'small': {'bits': 8}, 'large': {'bits': 4}}
     """
-    codecs: dict[str, Codec] = {}
-    for fmap in network.maps:
+
+    def codec(fmap: FeatureMap, observed: MapStatistics) -> Codec:
         allowance = budget.allowance(fmap, network.maps)
-        if allowance.leaves_alone(fmap):
-            codecs[fmap.name] = PlainCodec.calibrated(fmap, stats[fmap.name], allowance.widths[0])
-        else:
-            codecs[fmap.name] = choose(fmap, allowance, codecs)
-    return Plan(codecs)
+        try:
+            return choose(fmap, observed, allowance)
+        except Unsupported:
+            width = allowance.plain_width(fmap)
+            if width is None:
+                raise
+            return PlainCodec.calibrated(fmap, observed, width)
+
+    return Plan({fmap.name: codec(fmap, stats[fmap.name]) for fmap in network.maps}, again=codec)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
-from actbench.codec.codec import Codec
+from actbench.codec.codec import Codec, Folded
+from actbench.codec.modules import pointwise
 from actbench.codec.payload import Payload, floating, unsigned
 from actbench.codec.quantizers import UniformQuantizer
 from actbench.codec.statistics import MapStatistics
@@ -47,6 +49,16 @@ class PlainCodec(Codec):
         return payload["values"] if self.quantizer is None else self.quantizer.decode(payload["codes"])
 
     @property
+    def width(self) -> int:
+        """The width of every code; 32 without a quantiser."""
+        return FLOAT_BITS if self.quantizer is None else self.quantizer.width
+
+    def clip_channels(self, x: Tensor) -> None:
+        """Gives each channel of a batch x its clip of least squared error."""
+        if self.quantizer is not None:
+            self.quantizer.clip_channels(x)
+
+    @property
     def rows(self) -> int:
         """Any row stands for itself."""
         return 1
@@ -61,4 +73,30 @@ class PlainCodec(Codec):
 
     @override
     def describe(self) -> dict[str, OptionValue]:
-        return {"bits": FLOAT_BITS if self.quantizer is None else self.quantizer.width}
+        return {"bits": self.width}
+
+
+class RefittedPlainCodec(PlainCodec):
+    """Plain codes that a linear step over channels decodes, `x̂ = W q`: W (C, C) takes back, as far as it is linear,
+    what compressed maps before this one did to it. It is for maps of which all readers can take W in."""
+
+    def __init__(self, quantizer: UniformQuantizer | None, channels: int) -> None:
+        super().__init__(quantizer)
+        self.decoder = pointwise(torch.eye(channels))
+
+    def read(self, x: Tensor) -> Tensor:
+        """What W reads of a batch x."""
+        return super().decode(self.encode(x))
+
+    @override
+    def decode(self, payload: Payload) -> Tensor:
+        decoded: Tensor = self.decoder(super().decode(payload))
+        return decoded
+
+    @override
+    def fold(self) -> Folded:
+        return Folded(PlainCodec(self.quantizer), expand=self.decoder)
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        return super().describe() | {"decoder": "refitted"}

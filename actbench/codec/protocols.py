@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from actbench.codec.codec import Codec
 from actbench.codec.payload import Payload
-from actbench.codec.statistics import MapStatistics
-from actbench.feature_map import FeatureMap
 
 
 @runtime_checkable
@@ -54,9 +50,25 @@ class TrainingForm(Protocol):
 
 
 @runtime_checkable
-class Observable(Protocol):
-    """A network that shows a map as it is behind compressed maps."""
+class Linear(Protocol):
+    """A codec whose last step is linear over channels: `decode(encode(x)) = decoder(read(x))`. The step can be fitted
+    to what compressed maps before it leave, and where all channels are kept, it need not be there."""
 
-    def observe(self, fmap: FeatureMap, codecs: Mapping[str, Codec], images: int) -> MapStatistics:
-        """Collects the statistics of a map with these codecs in place, on the first `images` calibration images: the
-        same images, in the same order, as in the samples of the fp32 network's statistics."""
+    @property
+    def decoder(self) -> nn.Conv2d:
+        """The step, a 1×1 convolution from k to C channels, with a bias or without."""
+
+    @property
+    def width(self) -> int | None:
+        """The width of all stored codes, 32 for floating point; None where it differs from channel to channel."""
+
+    def read(self, x: Tensor) -> Tensor:
+        """What the step reads of a batch, (batch, k, H, W): values that went through their codes."""
+
+
+@runtime_checkable
+class Clipped(Protocol):
+    """A codec whose stored channels can have a clip each, as static tables."""
+
+    def clip_channels(self, x: Tensor) -> None:
+        """Gives each stored channel the clip of least squared error on a batch x of what `encode` gets."""

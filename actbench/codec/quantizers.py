@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 _CANDIDATES = 40
 _SAMPLE = 1 << 14
+_CHANNEL_SAMPLE = 1 << 12
 _NEARBY = torch.linspace(0.5, 1.5, 21)
 
 
@@ -46,7 +47,9 @@ class UniformQuantizer(nn.Module):
     """Clipped uniform quantiser with `width`-bit unsigned codes, from `low` to `high`; both ends of the clip can be
     learned.
 
-    With `nonnegative` the low end is fixed at 0, as after a ReLU: then this is PACT.
+    With `nonnegative` the low end is fixed at 0, as after a ReLU: then this is PACT. There is one clip for all values,
+    or, after `clip_channels`, one for each channel: then `low` and `high` are (C,), and x has its channels in dimension
+    1.
 
     Example:
         >>> quantizer = UniformQuantizer(2, -1.0, 2.0)
@@ -61,6 +64,7 @@ class UniformQuantizer(nn.Module):
     def __init__(self, width: int, low: float, high: float, *, nonnegative: bool = False) -> None:
         super().__init__()
         self.width = width
+        self.nonnegative = nonnegative
         self.high = nn.Parameter(torch.tensor(float(high)))
         if nonnegative:
             self.register_buffer("low", torch.tensor(0.0))
@@ -73,6 +77,16 @@ class UniformQuantizer(nn.Module):
         low, high = least_squares_clip(sample, width, nonnegative=nonnegative)
         return cls(width, low, high, nonnegative=nonnegative)
 
+    def clip_channels(self, sample: Tensor) -> None:
+        """Gives each channel of a sample (n, C, …) of the values to come the clip of least squared error for it."""
+        clips = [
+            least_squares_clip(thin(channel.flatten(), _CHANNEL_SAMPLE), self.width, nonnegative=self.nonnegative)
+            for channel in sample.detach().transpose(0, 1)
+        ]
+        low, high = self.high.new_tensor(clips).T.contiguous()
+        self.high = nn.Parameter(high, self.high.requires_grad)
+        self.low = low if self.nonnegative else nn.Parameter(low, self.high.requires_grad)
+
     @property
     def levels(self) -> int:
         """Largest code, 2^width − 1."""
@@ -83,7 +97,7 @@ class UniformQuantizer(nn.Module):
         where that holds every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
         exact = at_least_fp32(x)
         if torch.is_grad_enabled():
-            low, high, step = (each.to(exact.dtype) for each in (self.low, self.high, self._step()))
+            low, high, step = (self._beside(exact, each) for each in (self.low, self.high, self._step()))
             # An end that learning moved past the other clips nothing, and still gets its gradient, so that it can
             # return.
             high = torch.where(low > high, low.detach() + (high - high.detach()), high)
@@ -112,11 +126,16 @@ class UniformQuantizer(nn.Module):
         gradients. On a CPU in fp32 these are numbers, the same as the tensors hold: six times as fast to clip with, and
         quicker made."""
         low, high = self.low.detach(), self.high.detach()
-        if x.is_cpu and x.dtype == low.dtype == torch.float32:
+        if x.is_cpu and x.dtype == low.dtype == torch.float32 and not high.dim():
             lower, upper = numpy.float32(low.item()), numpy.float32(high.item())
             step = max(upper - lower, numpy.float32(1e-12)) / numpy.float32(self.levels)
             return float(lower), float(max(lower, upper)), float(step)
-        return low.to(x.dtype), torch.maximum(low, high).to(x.dtype), self._step().to(x.dtype)
+        low, high, step = (self._beside(x, each) for each in (low, torch.maximum(low, high), self._step()))
+        return low, high, step
+
+    def _beside(self, x: Tensor, ends: Tensor) -> Tensor:
+        """One number, or one for each channel, in the type and beside the dimensions of values like x."""
+        return ends.to(x.dtype).view(-1, *[1] * (x.dim() - 2)) if ends.dim() else ends.to(x.dtype)
 
 
 def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -10,11 +10,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from actbench.codec.codec import Codec
 from actbench.codec.method import Method, Plan
-from actbench.codec.plain import PlainCodec
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.harness.deployed import check_outputs, measure_latency, measure_memory, predict_memory
+from actbench.harness.fit import fit
 from actbench.harness.isolation.decoder import Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
@@ -110,7 +109,11 @@ def _compress(
     shared = bench.maps[settings.maps]
     plan = method.plan(bench.planning(shared.network), shared.statistics, cell.budget)
     _check_plan(shared.network, plan)
-    spliced = splice(shared.network, plan.codecs if cell.is_reference else _with_fp32(shared.network, plan))
+    if cell.is_reference:
+        spliced = splice(shared.network, plan.codecs)
+    else:
+        progress("fit", 0, 0)
+        spliced, measured.fit = fit(bench, cell, settings, info, plan)
     spliced.module.to(bench.device).eval()
     if steps := settings.recover:
         recipe = method.recipe(settings.recipe)
@@ -126,11 +129,6 @@ def _compress(
         )
         measured.recovery = Recovery(recipe=asdict(recipe), losses=losses)
     return spliced, plan
-
-
-def _with_fp32(network: TracedNetwork, plan: Plan) -> dict[str, Codec]:
-    """A codec for every map: what the plan leaves out is stored in fp32."""
-    return {fmap.name: PlainCodec(None) for fmap in network.maps} | dict(plan.codecs)
 
 
 def _striped(cell: CellSpec, settings: Inference, spliced: Spliced, images: Tensor) -> StripedNetwork:

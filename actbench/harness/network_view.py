@@ -8,10 +8,8 @@ import torch
 from torch import nn
 
 from actbench.codec.codec import Codec
-from actbench.codec.statistics import MapStatistics
 from actbench.feature_map import FeatureMap
 from actbench.network.batches import Batches
-from actbench.network.calibration import observe
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
 from actbench.recovery.objectives import Loss
@@ -19,7 +17,7 @@ from actbench.workloads.base import ImageSet
 
 
 class PlanningNetwork:
-    """The network as `actbench.codec.method.Network` describes it; it can be observed, too."""
+    """The network as `actbench.codec.method.Network` describes it."""
 
     def __init__(self, network: TracedNetwork, loss: Loss, calibration: ImageSet, device: torch.device) -> None:
         self._network = network
@@ -46,9 +44,3 @@ class PlanningNetwork:
                 outputs = module(images.to(self._device))
                 total += len(images) * float(self._loss(outputs, targets.to(self._device)))
         return total / len(tried)
-
-    def observe(self, fmap: FeatureMap, codecs: Mapping[str, Codec], images: int) -> MapStatistics:
-        """Statistics of a map as it is with codecs in place, on the first calibration images."""
-        for codec in codecs.values():
-            codec.to(self._device)
-        return observe(self._network, fmap, codecs, self._calibration.select(slice(0, images)))

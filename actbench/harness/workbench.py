@@ -46,8 +46,8 @@ class MapsBench:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Statistics of every feature map, on the calibration images."""
-        return Statistics(self.network, self._bench.calibration)
+        """Statistics of every feature map, on the calibration images that plans are made of."""
+        return Statistics(self.network, self._bench.fitting)
 
     @cached_property
     def transfer_statistics(self) -> Statistics:
@@ -92,11 +92,25 @@ class Workbench:
         """The training images that plans may look at."""
         return self.workload.calibration_set().permuted(seed=0)
 
+    @property
+    def fitting(self) -> ImageSet:
+        """The calibration images that plans are made of: three quarters."""
+        return self.calibration.select(slice(0, self._fitted_on))
+
+    @property
+    def choice(self) -> ImageSet:
+        """The calibration images that are held apart, for the choice between fits; none where there is but one."""
+        return self.calibration.select(slice(self._fitted_on, None))
+
+    @property
+    def _fitted_on(self) -> int:
+        return -(-3 * len(self.calibration) // 4)
+
     def planning(self, network: TracedNetwork) -> PlanningNetwork:
         """A copy of a network, as a method sees it while it plans: what the method does to it, it does to the copy."""
         loss = self.workload.loss
         copied = replace(network, module=copy.deepcopy(network.module))
-        return PlanningNetwork(copied, lambda outputs, targets: loss(outputs, targets), self.calibration, self.device)
+        return PlanningNetwork(copied, lambda outputs, targets: loss(outputs, targets), self.fitting, self.device)
 
     @cached_property
     def transfer_training(self) -> ImageSet:

@@ -11,6 +11,7 @@ from torch import Tensor
 from actbench.codec.codec import Codec
 from actbench.codec.packing import Layout, layout, pack, unpack
 from actbench.codec.payload import Payload
+from actbench.codec.plain import PlainCodec
 from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
 from actbench.network.conventions import activation_bits, live_peak
@@ -130,6 +131,7 @@ def _row(fmap: FeatureMap, codec: Codec | None, meter: Meter) -> StoredMap:
         side_bits=meter.side_bits(fmap),
         static_bits=codec.static_bits() if codec else 0,
         fallbacks=meter.fallbacks(fmap),
+        plain=codec is None or isinstance(codec, PlainCodec),
     )
 
 

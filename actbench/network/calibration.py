@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from actbench.codec.codec import Codec
 from actbench.codec.statistics import MapStatistics, SideStatistics
 from actbench.feature_map import FeatureMap
 from actbench.network.batches import Batches
 from actbench.network.moments import Moments
 from actbench.network.samples import Images, Samples, batches
-from actbench.network.splice import splice
 from actbench.network.tap import Tap, TapSide
 from actbench.network.trace import TracedNetwork
 
@@ -61,13 +58,6 @@ def collect(network: TracedNetwork, images: Images, batch: int | None = None) ->
             tap.listen(some, partial(add, start))
     sides = {key: _statistics(collected, samples, *key) for key, collected in moments.items()}
     return {fmap.name: _of_map(fmap.name, sides) for fmap in network.maps}
-
-
-def observe(network: TracedNetwork, fmap: FeatureMap, codecs: Mapping[str, Codec], images: Images) -> MapStatistics:
-    """Collects the statistics of one map behind maps with codecs in place, itself without one."""
-    place = network.places[fmap.name]
-    compressed = replace(network, module=splice(network, codecs).module, maps=(fmap,), places={fmap.name: place})
-    return collect(compressed, images)[fmap.name]
 
 
 def _statistics(collected: Moments, samples: Samples, name: str, side: TapSide) -> SideStatistics:

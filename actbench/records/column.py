@@ -37,6 +37,11 @@ def ratio(value: float) -> str:
     return f"{value:.2f}x"
 
 
+def share(value: float) -> str:
+    """A share as text: `38 %`."""
+    return f"{100 * value:.0f} %"
+
+
 def scaled(value: int) -> str:
     """A large number as text: `62.8 M`."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from actbench.info import Track
-from actbench.records.column import Column, Value
+from actbench.records.column import Column, Value, ratio
 from actbench.records.measurements import Measurements
-from actbench.records.parts import compute, footprint, latency, memory, quality, training
+from actbench.records.parts import compute, fit, footprint, latency, memory, quality, training
 from actbench.records.parts.part import Part
 from actbench.records.record import Record
 from actbench.settings import TRACKS
@@ -50,6 +50,12 @@ def _setting(name: str) -> Callable[[CellSpec], Value]:
     return lambda cell: cell.settings.columns().get(name)
 
 
+def _coding_ratio(record: Record) -> float | None:
+    bits, stored = record.cell.budget.bits, record.measurements.bits_per_value
+    fixed = bits.low == bits.high and record.cell.settings.track == "inference"
+    return bits.high / stored if fixed and stored else None
+
+
 COLUMNS: tuple[Column[Record], ...] = (
     _of_cell("protocol", "its version; rows of another one do not compare", lambda cell: cell.protocol),
     _of_cell("workload", "workload", lambda cell: cell.workload.name),
@@ -73,6 +79,7 @@ COLUMNS: tuple[Column[Record], ...] = (
     _of_cell("device", "cpu or cuda", lambda cell: cell.device),
     Column("status", "status", "how the cell ended", lambda record: record.status),
     Column("reason", "reason", "why the status is not ok", lambda record: record.reason),
+    *_of_part(lambda measured: measured.fit, fit.COLUMNS),
     *_of_part(lambda measured: measured.quality, quality.COLUMNS),
     Column(
         "bits_per_value",
@@ -80,6 +87,14 @@ COLUMNS: tuple[Column[Record], ...] = (
         "stored bits for each original value, side information included; the mean over images",
         lambda record: record.measurements.bits_per_value,
         better="less",
+    ),
+    Column(
+        "coding_ratio",
+        "coding",
+        "where all codes have one width: bits of a code for each value / stored bits, the mean over images",
+        _coding_ratio,
+        ratio,
+        better="more",
     ),
     *_of_part(lambda measured: measured.footprint, footprint.COLUMNS),
     *_of_part(lambda measured: measured.compute, compute.COLUMNS),
@@ -100,6 +115,7 @@ IN_TABLES: dict[Track, tuple[str, ...]] = {
         "traffic_ratio",
         "live_ratio",
         "bits_per_value",
+        "own",
         "macs",
         "latency_ratio",
         "memory_bytes",

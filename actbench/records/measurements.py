@@ -6,6 +6,7 @@ from pydantic import ConfigDict, model_validator
 from typing_extensions import Self
 
 from actbench.records.parts.compute import Compute, Parameters
+from actbench.records.parts.fit import Fit
 from actbench.records.parts.footprint import Footprint
 from actbench.records.parts.latency import Latency
 from actbench.records.parts.memory import Memory, PredictedMemory
@@ -20,6 +21,7 @@ class Measurements(Part):
 
     model_config = ConfigDict(extra="forbid", frozen=False)
 
+    fit: Fit | None = None
     recovery: Recovery | None = None
     training: Training | None = None
     quality: Quality | None = None

@@ -52,6 +52,20 @@ class ComponentCodec(Codec):
         self.project = pointwise(components.project, -components.project @ components.mean)
         self.core = StoredComponents(pointwise(components.expand, components.mean), quantizer)
 
+    @property
+    def decoder(self) -> nn.Conv2d:
+        return self.core.expand
+
+    @property
+    def width(self) -> int:
+        return self.core.plain.width
+
+    def read(self, x: Tensor) -> Tensor:
+        return self.core.plain(self.project(x))  # type: ignore[no-any-return]
+
+    def clip_channels(self, x: Tensor) -> None:
+        self.core.plain.clip_channels(self.project(x))
+
     def encode(self, x: Tensor) -> Payload:
         return self.core.encode(self.project(x))
 

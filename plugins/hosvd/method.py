@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from actbench import UserError
-from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, Unsupported
 from actbench.feature_map import FLOAT_BITS
 from actbench_plugins.hosvd.codec import DecomposedMap
 from actbench_plugins.hosvd.ranks import Ranks, best_ranks, fewest_values, kept_energy
@@ -23,8 +23,8 @@ _BATCH = 64
 
 
 class HigherOrderSVD(Method):
-    """Finds for each width the ranks of least error among all that fit, and takes of these, and of the plainly
-    quantised map where it fits, the one with the least squared error on the calibration sample."""
+    """Finds for each width the ranks of least error among all that fit, and takes of these the one with the least
+    squared error on the calibration sample."""
 
     modes: ClassVar[Sequence[bool]] = (True, True, True)
     """Which of channels, rows and columns may be truncated."""
@@ -43,9 +43,7 @@ class HigherOrderSVD(Method):
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         images = stats.after.sample[:_IMAGES]
         ranks = self._ranks(fmap, images, allowance)
-        plain = allowance.plain_width(fmap)
-        candidates: list[Codec] = [PlainCodec.calibrated(fmap, stats, plain)] if plain else []
-        candidates += [DecomposedMap.calibrated(fmap, chosen, width, images) for width, chosen in ranks.items()]
+        candidates = [DecomposedMap.calibrated(fmap, chosen, width, images) for width, chosen in ranks.items()]
         if not candidates:
             needed = fewest_values(_shape(fmap), self.modes) * allowance.widths[-1]
             raise Unsupported(f"{fmap.name}: ranks of 1 need {needed} bits; {allowance.bits} are allowed")

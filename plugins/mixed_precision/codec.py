@@ -40,11 +40,22 @@ class StoredGroups(Codec):
         return Payload(**{f"group{number}": _field(quantizer, z) for number, (quantizer, z) in enumerate(groups)})
 
     def decode(self, payload: Payload) -> Tensor:
+        return self.expand(self.components(payload))  # type: ignore[no-any-return]
+
+    def components(self, payload: Payload) -> Tensor:
+        """The stored components z (batch, K, H, W)."""
+        groups = zip(payload, self.quantizers, strict=True)
         z = [
             quantizer.decode(payload[name]) if isinstance(quantizer, UniformQuantizer) else payload[name]
-            for name, quantizer in zip(payload, self.quantizers, strict=True)
+            for name, quantizer in groups
         ]
-        return self.expand(torch.cat(z, 1))  # type: ignore[no-any-return]
+        return torch.cat(z, 1)
+
+    def clip_channels(self, z: Tensor) -> None:
+        """Gives each component of z (batch, K, H, W) its clip."""
+        for quantizer, group in zip(self.quantizers, z.split(self.sizes, dim=1), strict=True):
+            if isinstance(quantizer, UniformQuantizer):
+                quantizer.clip_channels(group)
 
     @property
     def rows(self) -> int:
@@ -71,6 +82,21 @@ class GroupCodec(Codec):
         super().__init__()
         self.project = pointwise(components.project, -components.project @ components.mean)
         self.core = StoredGroups(pointwise(components.expand, components.mean), sizes, quantizers)
+
+    @property
+    def decoder(self) -> nn.Conv2d:
+        return self.core.expand
+
+    @property
+    def width(self) -> int | None:
+        widths = set(self.core.widths)
+        return widths.pop() if len(widths) == 1 else None
+
+    def read(self, x: Tensor) -> Tensor:
+        return self.core.components(self.encode(x))
+
+    def clip_channels(self, x: Tensor) -> None:
+        self.core.clip_channels(self.project(x))
 
     def encode(self, x: Tensor) -> Payload:
         return self.core.encode(self.project(x))

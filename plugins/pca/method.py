@@ -9,8 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, SideStatistics, Unsupported
-from actbench.codec.modules import build_all, pointwise
+from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, SideStatistics, Unsupported
+from actbench.codec.modules import pointwise
 from actbench.codec.quantizers import least_squares_clip
 from actbench.codec.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance, sum_over_granules
 from actbench.feature_map import FLOAT_BITS
@@ -18,9 +18,6 @@ from actbench_plugins.pca.codec import CodedComponents, ComponentLadder, Rotated
 
 _IMAGES = 64
 """Images of the calibration sample on which tables are counted and steps searched."""
-
-_IMAGES_FOR_ERRORS = 16
-"""Images of the calibration sample on which the coded map is compared with plain codes."""
 
 _HALVINGS = 8
 """Halvings of the range in which a step is searched."""
@@ -35,11 +32,7 @@ class TransformCoding(Method):
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         _check_widths(fmap, allowance)
-        coded = self._coded(fmap, stats.before, allowance, RotatedMap)
-        plain = allowance.plain_width(fmap)
-        if plain is None:
-            return coded
-        return min([coded, PlainCodec.calibrated(fmap, stats, plain)], key=lambda codec: _error(fmap, codec, stats))
+        return self._coded(fmap, stats.before, allowance, RotatedMap)
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         """The codec of what the next layer reads, which is what is saved, and so rotated: nothing folds in training."""
@@ -105,14 +98,3 @@ def _check_widths(fmap: FeatureMap, allowance: Allowance) -> None:
 def _fits(rung: CodedComponents, components: Tensor, bits: int) -> bool:
     longest = float(sum_over_granules(rung.costs, components).quantile(QUANTILE))
     return MARGIN * longest <= bits
-
-
-@torch.no_grad()
-def _error(fmap: FeatureMap, codec: Codec, stats: MapStatistics) -> float:
-    """The squared error of the map as it is read."""
-    target = stats.after.sample[:_IMAGES_FOR_ERRORS]
-    if codec.side == "after":
-        decoded = codec(target)
-    else:
-        decoded = build_all(fmap.between)(codec(stats.before.sample[: len(target)]))
-    return float((decoded - target).double().square().sum())

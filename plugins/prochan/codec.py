@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actbench.codec import Codec, FeatureMap, Folded, Payload, PlainCodec, UniformQuantizer
 from actbench.codec.modules import build_all, pointwise
@@ -26,6 +26,20 @@ class ProChanCodec(Codec):
         self.expand = pointwise(expand)
         self.between = build_all(fmap.between)
         self.core = PlainCodec(quantizer)
+
+    @property
+    def decoder(self) -> nn.Conv2d:
+        return self.expand
+
+    @property
+    def width(self) -> int:
+        return self.core.width
+
+    def read(self, x: Tensor) -> Tensor:
+        return self.core(self.between(self.project(x)))  # type: ignore[no-any-return]
+
+    def clip_channels(self, x: Tensor) -> None:
+        self.core.clip_channels(self.between(self.project(x)))
 
     def encode(self, x: Tensor) -> Payload:
         return self.core.encode(self.between(self.project(x)))

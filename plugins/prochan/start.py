@@ -1,4 +1,4 @@
-"""The start of ProChan: a projection, and the expansion that reconstructs the map with least squared error."""
+"""The start of ProChan's projections."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from torch import Tensor
 from actbench.codec import MapStatistics
 
 STARTS = ("selection", "pca", "orthonormal", "default")
-
-_RIDGE = 1e-6
 
 
 def projection(start: str, stats: MapStatistics, importance: Tensor, rank: int) -> Tensor:
@@ -56,14 +54,3 @@ def select_channels(gram: Tensor, importance: Tensor, count: int) -> Tensor:
         if float(energy[pick]) > floor:
             residual = residual - torch.outer(residual[:, pick], residual[pick]) / energy[pick]
     return torch.tensor(sorted(chosen))
-
-
-def least_squares_expansion(target: Tensor, stored: Tensor, prior: Tensor) -> Tensor:
-    """The expansion E (C, k) with the least `‖target − E·stored‖² + λ‖E − prior‖²`; `target` (C, positions), `stored`
-    (k, positions), fp64. λ is small beside the mean energy of a stored channel: it decides only where a channel is
-    hardly ever active in the sample, and there leaves it what the start made of it."""
-    gram = stored @ stored.T
-    ridge = _RIDGE * gram.diagonal().mean().clamp_min(1e-30)
-    gram.diagonal().add_(ridge)
-    expansion: Tensor = torch.linalg.solve(gram, stored @ target.T + ridge * prior.T).T
-    return expansion

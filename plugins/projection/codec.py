@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer
 from actbench.codec.modules import pointwise
@@ -23,6 +23,20 @@ class ProjectionCodec(Codec):
         self.project = pointwise(project)
         self.expand = pointwise(expand)
         self.core = PlainCodec(quantizer)
+
+    @property
+    def decoder(self) -> nn.Conv2d:
+        return self.expand
+
+    @property
+    def width(self) -> int:
+        return self.core.width
+
+    def read(self, x: Tensor) -> Tensor:
+        return self.core(self.project(x))  # type: ignore[no-any-return]
+
+    def clip_channels(self, x: Tensor) -> None:
+        self.core.clip_channels(self.project(x))
 
     def encode(self, x: Tensor) -> Payload:
         return self.core.encode(self.project(x))

@@ -33,9 +33,6 @@ class FakeNetwork:
     def loss(self, codecs: Mapping[str, Codec]) -> float:
         raise AssertionError("a baseline tries nothing out")
 
-    def observe(self, fmap: FeatureMap, codecs: Mapping[str, Codec], images: int) -> MapStatistics:
-        raise AssertionError("a baseline looks at the fp32 network alone")
-
 
 def values(fmap: FeatureMap, seed: int = 0) -> Tensor:
     x = torch.randn(6, fmap.channels, fmap.height, fmap.width, generator=torch.Generator().manual_seed(seed))

@@ -251,9 +251,11 @@ def test_correlated_channels_beat_plain_codes() -> None:
         assert (codec(x).relu() - x.relu()).square().sum() < 0.5 * (plain(x.relu()) - x.relu()).square().sum()
 
 
-def test_a_map_that_plain_codes_serve_as_well_is_left_alone() -> None:
+def test_a_map_that_would_fit_plainly_is_coded_too() -> None:
     x = source()
-    assert isinstance(planned(x, 16 * x[0].numel()), PlainCodec)
+    codec = planned(x, 16 * x[0].numel())
+    assert not isinstance(codec, PlainCodec)
+    assert int(codec.encode(x).bits_per_image().max()) < 8 * x[0].numel()
 
 
 def test_the_folded_form_stores_the_same() -> None:

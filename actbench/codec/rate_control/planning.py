@@ -13,7 +13,6 @@ from typing_extensions import override
 from actbench.budget import Allowance
 from actbench.codec.codec import Codec
 from actbench.codec.method import Method
-from actbench.codec.plain import PlainCodec
 from actbench.codec.rate_control.granules import decode_granules, encode_granules, sum_over_granules
 from actbench.codec.rate_control.ladder import Ladder, stream_allowance
 from actbench.codec.rate_control.pooled import Pooled
@@ -46,17 +45,12 @@ class LadderMethod(Method):
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         if allowance.widths[0] == FLOAT_BITS:
             raise Unsupported(f"{fmap.name}: this code is for integers of at most 16 bits")
-        sample, plain = stats.after.sample, allowance.plain_width(fmap)
+        sample = stats.after.sample
         streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS, fmap.height))
         families = self.families(fmap, stats, streams)
         planned = [rungs for rungs in (_from_first_fitting(f, sample, streams.bits) for f in families) if rungs]
-        quantised = PlainCodec.calibrated(fmap, stats, plain) if plain else None
-        if not planned and quantised:
-            return quantised
         planned = planned or [[_coarsest(fmap, families, sample, streams.bits)]]
         best = min(planned, key=lambda rungs: _error(rungs[0], sample))
-        if quantised and _squared_error(quantised(sample[:_IMAGES_FOR_ERRORS]), sample) <= _error(best[0], sample):
-            return quantised
         return Ladder([*best, Pooled.fitting(fmap, sample, streams)], allowance.bits, fmap.height)
 
 
@@ -92,9 +86,6 @@ def _coarsest(fmap: FeatureMap, families: Sequence[Sequence[Rung]], sample: Tens
 
 @torch.no_grad()
 def _error(rung: Rung, sample: Tensor) -> float:
-    granules = encode_granules(rung, sample[:_IMAGES_FOR_ERRORS])
-    return _squared_error(decode_granules(rung, granules, sample.shape[2]), sample)
-
-
-def _squared_error(decoded: Tensor, sample: Tensor) -> float:
-    return float((decoded.detach() - sample[: len(decoded)]).double().square().sum())
+    images = sample[:_IMAGES_FOR_ERRORS]
+    decoded = decode_granules(rung, encode_granules(rung, images), sample.shape[2])
+    return float((decoded.detach() - images).double().square().sum())

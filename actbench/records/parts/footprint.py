@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from actbench.feature_map import FLOAT_BITS
-from actbench.records.column import Column, ratio
+from actbench.records.column import Column, ratio, share
 from actbench.records.packed import Integers
 from actbench.records.parts.implied import expect, mean, quantile, require
 from actbench.records.parts.part import Count, NonNegative, OptionValue, Part, PositiveCount
@@ -47,7 +47,8 @@ class Spread(Part):
 
 class StoredMap(Part):
     """One feature map: what it was, and what was stored of it. `fallbacks`: images for which a data-dependent codec
-    had to take a cheaper setting to stay under the ceiling."""
+    had to take a cheaper setting to stay under the ceiling. `plain`: whether the map was stored in plain codes, and not
+    by the method's own codec; None in records from before that was asked."""
 
     name: str
     channels: PositiveCount
@@ -62,6 +63,7 @@ class StoredMap(Part):
     side_bits: NonNegative
     static_bits: Count
     fallbacks: Count | None = None
+    plain: bool | None = None
 
     @model_validator(mode="after")
     def _has_its_size(self) -> Self:
@@ -113,6 +115,13 @@ class Footprint(Part):
         expect("side_bits", self.side_bits, sum(part.side_bits for part in self.maps), "by the maps")
         expect("static_bits", self.static_bits, sum(part.static_bits for part in self.maps), "by the maps")
         return self
+
+    @property
+    def own(self) -> float | None:
+        """The share of the values that the row's own codec stored."""
+        if any(part.plain is None for part in self.maps):
+            return None
+        return sum(part.elements for part in self.maps if not part.plain) / sum(part.elements for part in self.maps)
 
     @property
     def spreads(self) -> list[Spread]:
@@ -176,6 +185,14 @@ COLUMNS = (
         lambda part: part.live.reference_peak / max(1, part.live.peak),
         ratio,
         better="more",
+    ),
+    Column[Footprint](
+        "own",
+        "own",
+        "share of the values that the row's own codec stored; the others are in plain codes",
+        lambda part: part.own,
+        share,
+        repeats="exact",
     ),
     Column[Footprint](
         "peak_bits",

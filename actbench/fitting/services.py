@@ -1,0 +1,140 @@
+"""The services that every method's plan may have, and the choice between them on images held apart."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from actbench.codec.codec import Codec
+from actbench.codec.method import Plan
+from actbench.codec.protocols import Clipped, Linear
+from actbench.codec.statistics import MapStatistics
+from actbench.feature_map import FeatureMap
+from actbench.fitting.normalisation import estimate_statistics, has_statistics
+from actbench.fitting.plain_maps import PlainMaps, decode_as_read
+from actbench.fitting.refit import encoded_sample, refitted
+from actbench.fitting.sequence import Sequence
+from actbench.network.splice import Spliced, splice
+from actbench.network.trace import TracedNetwork
+
+Service = Literal["sequence", "refit", "clips", "statistics"]
+"""`sequence`: each map is planned on what compressed maps before it leave. `refit`: linear decoders are least squares
+towards the fp32 map. `clips`: each stored channel has its own. `statistics`: batch normalisation is estimated again
+behind compressed maps."""
+
+Services = frozenset[Service]
+
+_SEQUENCE_IMAGES = 96
+"""The most images on which maps are planned and fitted in sequence."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The network with what was kept in place, and what was tried: the task's loss on images held apart, by the
+    services."""
+
+    spliced: Spliced
+    kept: Services
+    losses: Mapping[Services, float]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a plan is fitted with: the fp32 network, the rule for plain maps, and of the calibration images that plans
+    are made of, statistics and `images` (n, C, H, W)."""
+
+    network: TracedNetwork
+    plain: PlainMaps
+    stats: Mapping[str, MapStatistics]
+    images: Tensor
+
+    def bare(self, plan: Plan) -> dict[str, Codec]:
+        """The codecs of a plan, plain maps by the rule, and nothing else."""
+        return self.plain.apply(plan.codecs, self.stats)
+
+    def choose(self, plan: Plan, loss: Callable[[Spliced], float]) -> Fitted:
+        """Tries the services, in the combinations that apply to the plan, and keeps those with the least loss."""
+        losses: dict[Services, float] = {}
+        for services, spliced in self.trials(plan):
+            losses[services] = loss(spliced)
+            if losses[services] <= min(losses.values()):
+                kept, best = services, spliced
+        return Fitted(best, kept, losses)
+
+    def trials(self, plan: Plan) -> Iterator[tuple[Services, Spliced]]:
+        """The network with the plan's codecs in each combination, the bare one first."""
+        for services, codecs in self._codecs(plan):
+            spliced = splice(self.network, codecs)
+            yield services, spliced
+            if has_statistics(self.network.module):
+                estimated = copy.deepcopy(spliced)
+                estimate_statistics(estimated.module, self.images)
+                yield services | {"statistics"}, estimated
+
+    def _codecs(self, plan: Plan) -> Iterator[tuple[Services, dict[str, Codec]]]:
+        bare = self.bare(plan)
+        yield frozenset(), bare
+        clipped = any(isinstance(codec, Clipped) for codec in bare.values())
+        if clipped:
+            yield frozenset({"clips"}), self._with_clips(bare)
+        for clips in (False, True)[: 1 + clipped]:
+            codecs = self._in_sequence(plan, clips=clips)
+            linear = any(isinstance(codec, Linear) for codec in codecs.values())
+            yield _services(sequence=True, refit=linear, clips=clips), codecs
+
+    def _with_clips(self, codecs: Mapping[str, Codec]) -> dict[str, Codec]:
+        clipped = copy.deepcopy(dict(codecs))
+        for name, codec in clipped.items():
+            _clip_channels(codec, self.stats[name])
+        return clipped
+
+    @torch.no_grad()
+    def _in_sequence(self, plan: Plan, *, clips: bool) -> dict[str, Codec]:
+        """Codecs that are planned one after the other while images pass through the network, and refitted."""
+        codecs: dict[str, Codec] = {}
+
+        def compress(fmap: FeatureMap, before: Tensor, after: Tensor) -> Tensor:
+            if fmap.name not in plan.codecs:
+                return after
+            observed = MapStatistics.of(before.cpu(), after.cpu())
+            codec = self._codec(plan, fmap, observed, clips=clips)
+            codecs[fmap.name] = codec
+            return decode_as_read(fmap, codec, observed.before.sample, observed.after.sample).to(after.device)
+
+        Sequence(self.network, compress).run(self.images[: self._images_in_sequence()])
+        return codecs
+
+    def _codec(self, plan: Plan, fmap: FeatureMap, observed: MapStatistics, *, clips: bool) -> Codec:
+        """The method's codec or plain codes, each with all of its help."""
+        reference = self.stats[fmap.name]
+
+        def helped(codec: Codec) -> Codec:
+            if clips:
+                _clip_channels(codec, observed)
+            return refitted(fmap, codec, observed, reference)
+
+        own = plan.again(fmap, observed) if plan.again else copy.deepcopy(plan.codecs[fmap.name])
+        plain = self.plain.alternative(fmap, own, observed)
+        target = reference.after.sample[: len(observed.after.sample)]
+        return self.plain.choose(fmap, helped(own), helped(plain) if plain else None, observed, target)
+
+    def _images_in_sequence(self) -> int:
+        """As many as the statistics have samples of, within bounds."""
+        first = self.stats[self.network.maps[0].name]
+        return min(_SEQUENCE_IMAGES, len(first.after.sample))
+
+
+def _services(*, sequence: bool, refit: bool, clips: bool) -> Services:
+    used: dict[Service, bool] = {"sequence": sequence, "refit": refit, "clips": clips}
+    return frozenset(service for service, is_used in used.items() if is_used)
+
+
+@torch.no_grad()
+def _clip_channels(codec: Codec, observed: MapStatistics) -> None:
+    if isinstance(codec, Clipped):
+        codec.clip_channels(encoded_sample(codec, observed))

@@ -1,0 +1,58 @@
+"""The help that every method gets alike, for one cell, and what of it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from actbench.codec.codec import Codec
+from actbench.codec.method import Plan
+from actbench.codec.plain import PlainCodec
+from actbench.fitting.plain_maps import PlainMaps
+from actbench.fitting.services import Fitting, Service, Services
+from actbench.harness.workbench import Workbench
+from actbench.info import MethodInfo
+from actbench.network.deploy import deploy
+from actbench.network.splice import Spliced, splice
+from actbench.records.parts.fit import Fit, Trial
+from actbench.settings import Inference
+from actbench.spec import CellSpec
+
+_ORDER: Sequence[Service] = ("sequence", "refit", "clips", "statistics")
+
+
+def fit(
+    bench: Workbench, cell: CellSpec, settings: Inference, info: MethodInfo, plan: Plan
+) -> tuple[Spliced, Fit | None]:
+    """The network with a plan's codecs in place, and the fit that was chosen; None where the cell has bare methods, or
+    where there are too few calibration images to choose by. Codes whose bits depend on the data gain them on every map:
+    these are never plain in their place."""
+    shared = bench.maps[settings.maps]
+    never = settings.plain == "never" or info.guarantee == "data-dependent"
+    plain = PlainMaps(shared.network.maps, shared.network.readers, cell.budget, never)
+    images = bench.fitting.images(slice(0, bench.batches.evaluation)).to(bench.device)
+    fitting = Fitting(shared.network, plain, shared.statistics, images)
+    others: dict[str, Codec] = {fmap.name: PlainCodec(None) for fmap in shared.network.maps}
+    plan = Plan(others | dict(plan.codecs), plan.notes, plan.again)
+    if settings.fit == "off" or not len(bench.choice):
+        return splice(shared.network, fitting.bare(plan)), None
+    fitted = fitting.choose(plan, lambda spliced: _loss(bench, spliced, cell.budget.bits.weights))
+    trials = [Trial(services=_named(services), loss=loss) for services, loss in fitted.losses.items()]
+    return fitted.spliced, Fit(
+        kept=_named(fitted.kept), trials=trials, fitted_on=len(bench.fitting), chosen_on=len(bench.choice)
+    )
+
+
+def _named(services: Services) -> list[Service]:
+    return [service for service in _ORDER if service in services]
+
+
+@torch.no_grad()
+def _loss(bench: Workbench, spliced: Spliced, weight_bits: int) -> float:
+    """The task's mean loss of the deployed form on the images that are held apart."""
+    module, total = deploy(spliced, weight_bits).module.to(bench.device), 0.0
+    for images, targets in bench.choice.batches(bench.batches.evaluation):
+        outputs = module(images.to(bench.device))
+        total += len(images) * float(bench.workload.loss(outputs, targets.to(bench.device)))
+    return total / len(bench.choice)
