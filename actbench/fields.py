@@ -72,6 +72,13 @@ def check_value(field: str, value: Any) -> None:
     return None
 
 
+def check_number(field: str, number: Any) -> None:
+    """Checks a finite number."""
+    if type(number) not in (int, float):
+        raise TypeError(f"{field} {_shown(number)}: give a number")
+    check_value(field, number)
+
+
 def one_line(text: str) -> str:
     """A text in one line of bounded length, without characters that a terminal would obey."""
     return _printable(" ".join(text.split()))[:_LONGEST_LINE]

@@ -14,6 +14,7 @@ from actbench.fields import (
     check_flag,
     check_list,
     check_name,
+    check_number,
     check_target,
     check_text,
     check_value,
@@ -133,7 +134,8 @@ class MethodInfo:
 class WorkloadInfo:
     """A workload as it is listed. `identify` names a light function `(data, weights) -> {what: digest}`, of the paths
     that the user gave or None, which checks that weights and data are there, without torch: a run is planned before
-    anything is loaded."""
+    anything is loaded. `reference_point`: the quality, in the metric's unit, of an answer that is worth nothing, from
+    which hypervolumes count; of a classifier the chance level, 100 % / classes. None: there is no such point."""
 
     name: str
     title: str
@@ -142,6 +144,7 @@ class WorkloadInfo:
     metric: str
     unit: str = ""
     requires: tuple[str, ...] = field(default=())
+    reference_point: float | None = None
 
     def __post_init__(self) -> None:
         _check_registration(self.name, self.target, self.title, self.metric, self.unit)
@@ -149,6 +152,8 @@ class WorkloadInfo:
         check_list("requires", self.requires, str)
         for need in self.requires:
             check_text("requires", need)
+        if self.reference_point is not None:
+            check_number("reference_point", self.reference_point)
 
 
 @dataclass(frozen=True)

@@ -115,5 +115,15 @@ def test_names_and_targets_are_checked(make: Callable[[str, str], object]) -> No
             make("fine", target)
 
 
+def test_a_reference_point_is_a_finite_number() -> None:
+    def with_point(point: object) -> WorkloadInfo:
+        return WorkloadInfo("w", "A title", "m:C", "m:i", "top-1", reference_point=point)  # type: ignore[arg-type]
+
+    assert [with_point(point).reference_point for point in (None, 10, 0.1)] == [None, 10, 0.1]
+    for wrong in ("10", True, float("nan"), float("inf")):
+        with pytest.raises((TypeError, ValueError), match="reference_point"):
+            with_point(wrong)
+
+
 def test_targets_are_loaded() -> None:
     assert load_target("pathlib:PurePosixPath") is PurePosixPath

@@ -187,8 +187,9 @@ class Workbench:
 
     def quality(self, scores: Tensor, reference: Tensor) -> Quality:
         """The record's part, from (images, K) statistics of a network and of the reference."""
-        score = self.workload.metric.score
-        return paired_bootstrap(scores, reference, score, metric=self.info.metric, unit=self.info.unit)
+        score, info = self.workload.metric.score, self.info
+        quality = paired_bootstrap(scores, reference, score, metric=info.metric, unit=info.unit)
+        return quality.model_copy(update={"reference_point": info.reference_point})
 
     def scores(
         self,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actbench.info import Track
+from actbench.leaderboard.row import Row
 from actbench.records.column import Column
 from actbench.records.columns import column
 from actbench.records.record import Record
@@ -27,6 +28,11 @@ class Axis:
     def rising(self) -> bool:
         """Whether more is better."""
         return self.column.better == "more"
+
+    def place(self, row: Row) -> float | None:
+        """Where a row is on it, above zero; None where it was not measured, or does not compare."""
+        value = row.comparable(self.column)
+        return value if isinstance(value, int | float) and value > 0 else None
 
 
 def axes(track: Track) -> tuple[Axis, ...]:

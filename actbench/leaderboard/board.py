@@ -10,13 +10,23 @@ from functools import cached_property
 from types import MappingProxyType
 
 from actbench.info import MethodInfo, Track
-from actbench.leaderboard.curves import REFERENCE_LOSS, Point, bd_rate, hypervolume, pareto_front
+from actbench.leaderboard.axes import Axis
+from actbench.leaderboard.ceilings import OverCeilings, over_ceilings
+from actbench.leaderboard.curves import pareto_front, steps
 from actbench.leaderboard.rank import shared_ranks
+from actbench.leaderboard.row import Row
+from actbench.records.columns import column
 from actbench.records.names import row_names
 from actbench.records.record import Record
 from actbench.records.verification import Verification, digest
 from actbench.settings import Settings
 from actbench.spec import PROTOCOL, CellSpec, Device
+
+_COSTS: dict[Track, tuple[str, str]] = {
+    "inference": ("latency_ratio", "memory_bytes"),
+    "training": ("step_ratio", "peak_step_ratio"),
+}
+"""Time and memory: columns by which rows of one rank are ordered."""
 
 
 @dataclass(frozen=True)
@@ -71,45 +81,6 @@ class BoardKey:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One record on a board. `rank`: among those that hold the same ceiling, None without one. `verification`: what its
-    repetition found, where there was one. `is_older`: whether the method that is installed is of a newer version."""
-
-    record: Record
-    name: str
-    rank: int | None = None
-    verification: Verification | None = None
-    is_older: bool = False
-
-    @property
-    def ceiling(self) -> str:
-        """The ceiling as it was asked for; empty for the reference."""
-        return "" if self.is_reference else str(self.record.cell.budget.ceiling)
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether this is the network as it is."""
-        return self.record.cell.is_reference
-
-    @property
-    def mark(self) -> str:
-        """Whether a repetition found the same, and when, and whether the version is an older one; empty without
-        either."""
-        found = ""
-        if self.verification is not None:
-            found = ("✓ " if self.verification.holds else "differs ") + self.verification.when.partition("T")[0]
-        return ", ".join(filter(None, [found, "older version" if self.is_older else ""]))
-
-    @property
-    def point(self) -> Point | None:
-        """Bits per original value and loss of quality, where both were measured."""
-        measured, bits = self.record.measurements, self.record.measurements.bits_per_value
-        if measured.quality is None or bits is None:
-            return None
-        return Point(bits, measured.quality.reference - measured.quality.value)
-
-
-@dataclass(frozen=True)
 class Board:
     """Rows that can be compared, and what follows from all ceilings together for each method."""
 
@@ -124,29 +95,19 @@ class Board:
         return self.key.settings.track
 
     @cached_property
-    def curves(self) -> Mapping[str, tuple[Point, ...]]:
-        """The points of each method, by its name."""
-        points: dict[str, list[Point]] = {}
-        for row in self.rows:
-            if row.record.status == "ok" and not row.is_reference and row.point is not None:
-                points.setdefault(row.name, []).append(row.point)
-        return {name: tuple(sorted(of)) for name, of in points.items()}
+    def over_ceilings(self) -> tuple[OverCeilings, ...]:
+        """What the ceilings of each kind say together."""
+        return over_ceilings(self.rows, self.anchor)
 
-    @cached_property
-    def front(self) -> tuple[Point, ...]:
-        """The points that none beats in both."""
-        return pareto_front([point for points in self.curves.values() for point in points])
-
-    @cached_property
-    def hypervolumes(self) -> Mapping[str, float]:
-        """The hypervolume of each method, in octaves below fp32 × points of quality above a loss of REFERENCE_LOSS."""
-        return {name: hypervolume(points, REFERENCE_LOSS) for name, points in self.curves.items()}
-
-    @cached_property
-    def bd_rates(self) -> Mapping[str, float | str]:
-        """The BD-rate of each method against the anchor, in per cent of the bits, or the reason why there is none."""
-        anchor = self.curves.get(self.anchor, ())
-        return {name: bd_rate(anchor, points) for name, points in self.curves.items() if name != self.anchor}
+    def front(self, axis: Axis) -> tuple[tuple[float, float], ...]:
+        """The corners (place on an axis, quality) of the steps of what no row beats in both, from the best place on."""
+        sign = -1 if axis.rising else 1
+        points = [
+            (sign * place, row.quality.value)
+            for row in self.rows
+            if row.holds and row.quality is not None and (place := axis.place(row)) is not None
+        ]
+        return tuple((sign * cost, quality) for cost, quality in steps(pareto_front(points)))
 
 
 def boards(
@@ -175,20 +136,38 @@ def boards(
 def _rows(
     records: Sequence[Record], verifications: Mapping[str, Verification], methods: Mapping[str, MethodInfo]
 ) -> tuple[Row, ...]:
-    names = row_names(records)
-    rows = [Row(record, name) for record, name in zip(records, names, strict=True)]
-    ranks: dict[int, int] = {}
+    cells = _by_cell(records)
+    names = row_names([seeds[0] for seeds in cells], seeds=False)
+    rows = [
+        Row(seeds, name, None, _found(seeds, verifications), _is_older(seeds[0], methods))
+        for seeds, name in zip(cells, names, strict=True)
+    ]
+    return tuple(sorted(_ranked(rows), key=_order))
+
+
+def _by_cell(records: Sequence[Record]) -> list[tuple[Record, ...]]:
+    """The records that differ in their seeds alone, the lowest seed first."""
+    cells: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.cell.seed):
+        cells.setdefault(replace(record.cell, seed=0).key, []).append(record)
+    return [tuple(seeds) for seeds in cells.values()]
+
+
+def _found(seeds: Sequence[Record], verifications: Mapping[str, Verification]) -> tuple[Verification, ...]:
+    found = (verifications.get(digest(record)) for record in seeds) if verifications else ()
+    return tuple(one for one in found if one is not None)
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    """The rows, those that hold a ceiling with their ranks at it."""
     holding: dict[str, list[Row]] = {}
     for row in rows:
-        if row.ceiling and row.record.status == "ok" and row.record.measurements.quality:
-            holding.setdefault(row.ceiling, []).append(row)
+        holding.setdefault(row.ceiling if row.holds else "", []).append(row)
+    ranked = holding.pop("", [])
     for held in holding.values():
-        ranks |= {id(row): rank for row, rank in zip(held, shared_ranks([r.record for r in held]), strict=True)}
-    marks = {id(row): verifications.get(digest(row.record)) if verifications else None for row in rows}
-    ranked = [
-        Row(row.record, row.name, ranks.get(id(row)), marks[id(row)], _is_older(row.record, methods)) for row in rows
-    ]
-    return tuple(sorted(ranked, key=_order))
+        ranks = shared_ranks([row.quality for row in held if row.quality is not None])
+        ranked += [replace(row, rank=rank) for row, rank in zip(held, ranks, strict=True)]
+    return ranked
 
 
 def _is_older(record: Record, methods: Mapping[str, MethodInfo]) -> bool:
@@ -202,5 +181,15 @@ def _numbers(version: str) -> list[int]:
 
 
 def _order(row: Row) -> tuple[object, ...]:
-    kind, factor = row.record.cell.budget.ceiling.kind, row.record.cell.budget.ceiling.factor
-    return (not row.is_reference, kind, factor, row.rank is None, row.rank or 0, row.name, row.record.cell.seed)
+    """Within a rank by time, then memory; where these are missing, or do not compare, last."""
+    ceiling = row.record.cell.budget.ceiling
+    rank = (row.rank is None, row.rank.number if row.rank else 0)
+    costs = [row.comparable(column(name)) for name in _COSTS[row.record.cell.settings.track]]
+    return (
+        not row.is_reference,
+        ceiling.kind,
+        ceiling.factor,
+        *rank,
+        *((cost is None, cost or 0) for cost in costs),
+        row.name,
+    )

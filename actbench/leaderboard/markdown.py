@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from actbench.info import Track
 from actbench.leaderboard.board import Board
+from actbench.leaderboard.ceilings import OverCeilings
 from actbench.leaderboard.columns import columns
-from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
-from actbench.leaderboard.seeds import over_seeds
+from actbench.leaderboard.curves import REFERENCE_BITS
 from actbench.records.columns import legend
 from actbench.records.places import place
 
 RANKS = (
-    "Ranks: by quality among the rows that hold the same ceiling; rows whose 95 % interval reaches the leader's value "
-    "share its rank."
+    "Ranks: by quality among the rows that hold the same ceiling. A row has the rank of the one before it, unless it "
+    "differs from the first row of that rank on the same images, at 95 % after Holm's correction over all pairs "
+    "(unpaired: by intervals alone); within a rank by time, then memory. A time does not compare where others used the "
+    "machine (busy), or where its quartiles are further apart than 10 % of it (unsteady)."
 )
 
 
@@ -34,7 +36,8 @@ def workload_page(name: str, shown_boards: Sequence[Board]) -> str:
     """All boards of a workload."""
     parts = [f"# {escape(name)}", RANKS, *map(_legend, dict.fromkeys(board.track for board in shown_boards))]
     for board in shown_boards:
-        parts += [f"## {escape(board.key.title)}", _table(board), _seeds(board), _curves(board), _reasons(board)]
+        parts += [f"## {escape(board.key.title)}", _table(board), *map(_over_ceilings, board.over_ceilings)]
+        parts.append(_reasons(board))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -47,44 +50,46 @@ def _table(board: Board) -> str:
     return grid([column.title for column in shown], [[column.text(row) for column in shown] for row in board.rows])
 
 
-def _seeds(board: Board) -> str:
-    """One line for all seeds of a method at a ceiling."""
-    summaries = over_seeds(board.rows)
-    if not summaries:
-        return ""
-    rows = [
-        [
-            summary.name,
-            summary.ceiling or "–",
-            str(summary.seeds),
-            f"{summary.quality:.2f} ± {summary.quality_half:.2f}",
-            f"{summary.difference:+.2f} ± {summary.difference_half:.2f}",
-        ]
-        for summary in summaries
-    ]
-    return "Over seeds, with 95 % intervals of the means:\n\n" + grid(
-        ["method", "ceiling", "seeds", "quality", "Δ"], rows
+def _over_ceilings(over: OverCeilings) -> str:
+    """What the ceilings of one kind say together of each method."""
+    return f"{over_ceilings_text(over)}\n\n" + grid(["method", "hypervolume", "BD-rate"], over_ceilings_rows(over))
+
+
+def over_ceilings_text(over: OverCeilings) -> str:
+    """What the figures over ceilings are."""
+    return (
+        f"Over {over.kind} ceilings. Hypervolume: octaves of bits below {REFERENCE_BITS:.0f} × "
+        f"{_above(over.reference_point)}, at the ceilings that all hold ({', '.join(over.common) or 'none'}). BD-rate: "
+        f"bits at equal quality against {over.anchor}, by all of a method's points."
     )
 
 
-def _curves(board: Board) -> str:
-    """What all ceilings together say of each method."""
+def _above(reference_point: float | None) -> str:
+    return "quality" if reference_point is None else f"quality above {reference_point:g}"
+
+
+def over_ceilings_rows(over: OverCeilings) -> list[tuple[str, str, str]]:
+    """Method, hypervolume and BD-rate as text, the largest hypervolume first."""
     rows = []
-    for name, area in sorted(board.hypervolumes.items(), key=lambda item: -item[1]):
-        rate = board.bd_rates.get(name, "the anchor")
-        rows.append([name, f"{area:.1f}", rate if isinstance(rate, str) else f"{rate:+.1f} %"])
-    if not rows:
-        return ""
-    text = (
-        f"Over all ceilings: hypervolume in octaves of bits below {REFERENCE_BITS:.0f} × points of quality above a "
-        f"loss of {REFERENCE_LOSS:.0f}; BD-rate: bits at equal quality against `{board.anchor}`."
-    )
-    return text + "\n\n" + grid(["method", "hypervolume", "BD-rate"], rows)
+    for name, area in sorted(over.hypervolumes.items(), key=_largest_first):
+        rate = "the anchor" if name == over.anchor else _text(over.bd_rates[name], "+.1f", " %")
+        rows.append((name, _text(area, ".1f"), rate))
+    return rows
+
+
+def _largest_first(named: tuple[str, float | str]) -> tuple[float, str]:
+    name, area = named
+    return (0.0 if isinstance(area, str) else -area, name)
+
+
+def _text(figure: float | str, form: str, unit: str = "") -> str:
+    """A figure, or why there is none."""
+    return f"n/a: {figure}" if isinstance(figure, str) else f"{figure:{form}}{unit}"
 
 
 def _reasons(board: Board) -> str:
-    rows = [row for row in board.rows if row.record.status != "ok"]
-    lines = [f"- {escape(row.name)} {row.ceiling}: {row.record.status}: {escape(row.record.reason)}" for row in rows]
+    rows = [row for row in board.rows if row.status != "ok"]
+    lines = [f"- {escape(row.name)} {row.ceiling}: {row.status}: {escape(row.reason)}" for row in rows]
     return "\n".join(lines)
 
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from actbench.records.record import Record
+from actbench.leaderboard.significance import Sample, differing_pairs
 
 
-def shared_ranks(records: Sequence[Record]) -> list[int]:
-    """The rank of each record by quality, larger being better: 1 for the best, and for all whose 95 % interval reaches
-    the best one's value; the next is the best of the rest, with a rank that counts all before it, and so on."""
-    qualities = [record.measurements.quality for record in records]
-    values = [quality.value if quality else float("-inf") for quality in qualities]
-    uppers = [quality.interval[1] if quality else float("-inf") for quality in qualities]
-    order = sorted(range(len(records)), key=lambda index: -values[index])
-    ranks = [0] * len(records)
-    leader, rank = float("inf"), 0
+@dataclass(frozen=True)
+class Rank:
+    """A row's place. `paired`: whether it was compared with the first row of a rank on the same images."""
+
+    number: int
+    paired: bool = True
+
+
+def shared_ranks(samples: Sequence[Sample]) -> list[Rank]:
+    """The rank of each row by quality, larger being better. The best row opens rank 1. In falling order, each row has
+    the rank of the one before, unless it differs from the row that opened it; then it opens the next, which counts all
+    rows before it."""
+    order = sorted(range(len(samples)), key=lambda index: -samples[index].value)
+    differing = differing_pairs(samples)
+    ranks: dict[int, Rank] = {}
+    number, leader = 1, order[0] if order else 0
     for place, index in enumerate(order, 1):
-        if rank == 0 or uppers[index] < leader:
-            leader, rank = values[index], place
-        ranks[index] = rank
-    return ranks
+        paired = index == leader or samples[index].is_paired_with(samples[leader])
+        if frozenset((leader, index)) in differing:
+            number, leader = place, index
+        ranks[index] = Rank(number, paired)
+    return [ranks[index] for index in range(len(samples))]

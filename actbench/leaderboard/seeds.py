@@ -1,53 +1,77 @@
-"""Several seeds of the same cell as one value with its interval."""
+"""What the records of one cell say together, one for each seed: the mean, and an interval over seeds and images."""
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from actbench.leaderboard.board import Row
-from actbench.records.names import row_names
+import numpy
 
+from actbench.leaderboard.significance import NORMAL, Floats, Sample
+from actbench.records.parts.part import Interval
+from actbench.records.parts.quality import Quality
 
-@dataclass(frozen=True)
-class OverSeeds:
-    """A method at a ceiling over its seeds: means of quality and of the difference to the reference of the same seed,
-    and half of their 95 % intervals (Student's t over seeds)."""
-
-    name: str
-    ceiling: str
-    seeds: int
-    quality: float
-    quality_half: float
-    difference: float
-    difference_half: float
+_RESAMPLES = 2000
+_TAILS = (0.025, 0.975)
 
 
-def over_seeds(rows: Sequence[Row]) -> list[OverSeeds]:
-    """One for each method and ceiling that has at least two seeds, in the order of the rows."""
-    grouped: dict[tuple[str, str, str, str], list[Row]] = {}
-    for row in rows:
-        if row.record.status == "ok" and row.record.measurements.quality is not None:
-            method = row.record.cell.method
-            key = (method.name, method.version, str(sorted(method.options.items())), row.ceiling)
-            grouped.setdefault(key, []).append(row)
-    groups = [seeded for seeded in grouped.values() if len(seeded) > 1]
-    names = row_names([seeded[0].record for seeded in groups], seeds=False)
-    return [_summary(name, seeded) for name, seeded in zip(names, groups, strict=True)]
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean; of values that only a forged record has, the largest number that there is."""
+    with numpy.errstate(all="ignore"):
+        return float(numpy.nan_to_num(numpy.mean(values, dtype=numpy.float64)))
 
 
-def _summary(name: str, rows: Sequence[Row]) -> OverSeeds:
-    qualities = [quality for row in rows if (quality := row.record.measurements.quality) is not None]
-    value, half = _mean([quality.value for quality in qualities])
-    difference, difference_half = _mean([quality.difference for quality in qualities])
-    return OverSeeds(name, rows[0].ceiling, len(rows), value, half, difference, difference_half)
+def quality_over_seeds(qualities: Sequence[Quality]) -> Sample:
+    """The mean quality of at least one seed. Its 95 % interval is a seed's own, of several by bootstrap of seeds and
+    images; where values of images are missing, by the sum of variances."""
+    value, images = mean([quality.value for quality in qualities]), _images(qualities)
+    if len(qualities) == 1:
+        return Sample(value, qualities[0].interval, images)
+    if images is None:
+        return Sample(value, _by_variances([(quality.value, quality.interval) for quality in qualities]))
+    low, high = two_level_bootstrap(images)
+    bias = value - float(images.mean())
+    return Sample(value, _finite(low + bias, high + bias), images)
 
 
-def _mean(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and half of its 95 % interval."""
-    from scipy.stats import t
+def difference_over_seeds(qualities: Sequence[Quality]) -> Sample:
+    """The mean difference to the reference of each seed; its interval is a seed's own, of several by the sum of the
+    variances that the paired intervals and the seeds have."""
+    value = mean([quality.difference for quality in qualities])
+    if len(qualities) == 1:
+        return Sample(value, qualities[0].difference_interval)
+    return Sample(value, _by_variances([(one.difference, one.difference_interval) for one in qualities]))
 
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    return statistics.fmean(values), float(t.ppf(0.975, len(values) - 1)) * error
+
+def two_level_bootstrap(images: Floats) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean of (seeds, images), the same for the same values: each resample draws
+    images, and of the seeds one fewer than there are, without which the variance of few seeds would be too small
+    (McCarthy and Snowden, Vital and Health Statistics 2(95), 1985)."""
+    random, (seeds, count) = numpy.random.default_rng(0), images.shape
+    means = numpy.empty(_RESAMPLES)
+    for resample in range(_RESAMPLES):
+        of_seeds = images[:, random.integers(count, size=count)].mean(1)
+        means[resample] = of_seeds[random.integers(seeds, size=seeds - 1)].mean()
+    low, high = numpy.quantile(means, _TAILS)
+    return float(low), float(high)
+
+
+def _images(qualities: Sequence[Quality]) -> Floats | None:
+    """(seeds, images) in the metric's unit, None where seeds have other images, or no values of them."""
+    rows = [numpy.array(values) for quality in qualities if (values := quality.of_images)]
+    if len(rows) < len(qualities) or len({len(row) for row in rows}) > 1:
+        return None
+    return numpy.stack(rows)
+
+
+def _by_variances(seeds: Sequence[tuple[float, Interval]]) -> Interval:
+    """Of the mean over seeds of values with intervals over the same images."""
+    values = numpy.array([value for value, _ in seeds])
+    errors = numpy.array([Sample(value, interval).error for value, interval in seeds])
+    with numpy.errstate(all="ignore"):
+        half = NORMAL * float(numpy.sqrt((errors**2).mean() + values.var(ddof=1) / len(values)))
+    value = mean([value for value, _ in seeds])
+    return _finite(value - half, value + half)
+
+
+def _finite(low: float, high: float) -> Interval:
+    return float(numpy.nan_to_num(low)), float(numpy.nan_to_num(high))

@@ -14,12 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import MethodInfo
 from actbench.leaderboard.axes import Axis, axes
-from actbench.leaderboard.board import Board, Row
+from actbench.leaderboard.board import Board
 from actbench.leaderboard.columns import columns, is_number
-from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS
-from actbench.leaderboard.markdown import RANKS
-from actbench.leaderboard.seeds import over_seeds
-from actbench.records.column import Column, Value
+from actbench.leaderboard.markdown import RANKS, over_ceilings_rows, over_ceilings_text
+from actbench.leaderboard.row import Row
+from actbench.records.column import Column
 from actbench.records.conformance import Conformance
 from actbench.records.measurements import Measurements
 from actbench.records.places import place
@@ -49,9 +48,8 @@ class Site:
 
     def workload(self, name: str, shown_boards: Sequence[Board]) -> str:
         """All boards of a workload."""
-        reference = {"bits": REFERENCE_BITS, "loss": REFERENCE_LOSS}
         boards = [_board(board) for board in shown_boards]
-        return self._render("workload.html", name=name, boards=boards, ranks=RANKS, reference=reference, root="../..")
+        return self._render("workload.html", name=name, boards=boards, ranks=RANKS, root="../..")
 
     def method(
         self, name: str, info: MethodInfo | None, shown_boards: Sequence[Board], conformance: Conformance | None = None
@@ -117,22 +115,13 @@ def _table(board: Board, rows: Sequence[Row]) -> dict[str, Any]:
 def _board(board: Board) -> dict[str, Any]:
     table = _table(board, board.rows)
     shown = axes(board.track)
-    curves = [
-        {"name": name, "area": f"{area:.1f}", "rate": _rate(board.bd_rates.get(name, "the anchor"))}
-        for name, area in sorted(board.hypervolumes.items(), key=lambda item: -item[1])
-    ]
     return table | {
-        "anchor": board.anchor,
         "axes": shown,
-        "curves": curves,
-        "seeds": over_seeds(board.rows),
+        "fronts": {axis.column.name: board.front(axis) for axis in shown},
+        "over_ceilings": [(over_ceilings_text(over), over_ceilings_rows(over)) for over in board.over_ceilings],
         "points": [point for row in board.rows if (point := _point(row, shown))],
         "failures": [row for row in table["rows"] if row["status"] != "ok"],
     }
-
-
-def _rate(rate: float | str) -> str:
-    return rate if isinstance(rate, str) else f"{rate:+.1f} %"
 
 
 def _row(row: Row, shown: Sequence[Column[Row]]) -> dict[str, Any]:
@@ -140,16 +129,20 @@ def _row(row: Row, shown: Sequence[Column[Row]]) -> dict[str, Any]:
         "cells": [{"text": column.text(row), "sort": column.value(row)} for column in shown],
         "name": row.name,
         "ceiling": row.ceiling,
-        "status": row.record.status,
-        "reason": row.record.reason,
-        "page": f"records/{Path(row.record.file_name).stem}.html",
+        "status": row.status,
+        "reason": row.reason,
+        "pages": [(_page_title(row, record), f"records/{Path(record.file_name).stem}.html") for record in row.records],
     }
+
+
+def _page_title(row: Row, record: Record) -> str:
+    return "record" if len(row.records) == 1 else f"seed {record.cell.seed}"
 
 
 def _point(row: Row, shown: Sequence[Axis]) -> dict[str, Any] | None:
     """What the plot knows of a row."""
-    quality, measured = row.record.measurements.quality, row.record.measurements
-    if row.record.status != "ok" or quality is None:
+    quality, measured = row.quality, row.record.measurements
+    if row.status != "ok" or quality is None or measured.quality is None:
         return None
     return {
         "name": row.name,
@@ -157,16 +150,11 @@ def _point(row: Row, shown: Sequence[Axis]) -> dict[str, Any] | None:
         "quality": quality.value,
         "low": quality.interval[0],
         "high": quality.interval[1],
-        "metric": f"{quality.metric} {quality.unit}".strip(),
-        "at": {axis.column.name: place_on(axis, row.record) for axis in shown},
+        "metric": f"{measured.quality.metric} {measured.quality.unit}".strip(),
+        "at": {axis.column.name: axis.place(row) for axis in shown},
         "line": row.is_reference and row.point is not None,
         "bars": _bars(measured),
     }
-
-
-def place_on(axis: Axis, record: Record) -> Value:
-    """Where a row is on an axis; nowhere, for a time on a busy machine: it ranks nothing."""
-    return None if axis.column.is_time and record.busy else axis.column.value(record)
 
 
 def _bars(measured: Measurements) -> dict[str, Any] | None:

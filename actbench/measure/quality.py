@@ -44,7 +44,7 @@ def paired_bootstrap(
     ]
     values, references = (torch.cat(scores) for scores in zip(*resampled, strict=True))
     value, reference_value = float(score(ours.mean(0))), float(score(theirs.mean(0)))
-    return Quality(
+    quality = Quality(
         metric=metric,
         unit=unit,
         value=value,
@@ -55,6 +55,21 @@ def paired_bootstrap(
         images=images,
         per_image=ours[:, 0].tolist() if ours.shape[1] == 1 else None,
     )
+    if quality.factor is not None:
+        return quality  # a mean: values of images say all
+    return quality.model_copy(update={"pseudo_values": _pseudo_values(ours, score)})
+
+
+def _pseudo_values(statistics: Tensor, score: Score) -> list[float] | None:
+    """What each of n images contributes to a score that is no mean: n · score of all − (n − 1) · score without it, the
+    jackknife's pseudo-values (Tukey, Annals of Mathematical Statistics 29, 1958). Their mean is the score but for its
+    bias, and they can be compared between networks, image by image. None where one is not finite."""
+    images = len(statistics)
+    if images < 2:
+        return None
+    without = (statistics.sum(0) - statistics) / (images - 1)
+    values = images * score(statistics.mean(0)) - (images - 1) * score(without)
+    return values.tolist() if bool(values.isfinite().all()) else None
 
 
 def _check(statistics: Tensor, reference: Tensor, resamples: int) -> None:

@@ -13,6 +13,9 @@ Better = Literal["more", "less"]
 Repeats = Literal["exact", "interval", "ratio"]
 """How a repetition compares: a count exactly, a value by its interval, a ratio of times within a factor."""
 
+UNSTEADY = 0.1
+"""The distance between a time's quartiles, as a share of its median, beyond which it does not compare."""
+
 NOTHING = "–"
 """What stands where nothing was measured."""
 
@@ -52,8 +55,8 @@ def kibibytes(value: int) -> str:
     return f"{value / 1024:,.0f} KiB"
 
 
-def _nothing(source: object) -> str:
-    return ""
+def _none(source: object) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Column(Generic[Source]):
     `name`: in CSV files and data frames. `title`: the heading in tables. `help`: what it is, and in which unit, for a
     tooltip. `value`: None where it was not measured. `show`: a value as text. `better`: which direction is, if any.
     `interval`: the ends between which the value may be. `repeats`: how two measurements of it are compared, None for
-    what follows from other columns or says nothing of a method. `note`: what tables say behind the value, if anything.
+    what follows from other columns or says nothing of a method. `remarks`: words that tables show behind the
+    value; a time that has some does not compare.
     """
 
     name: str
@@ -74,12 +78,21 @@ class Column(Generic[Source]):
     better: Better | None = None
     interval: Callable[[Source], tuple[float, float] | None] | None = None
     repeats: Repeats | None = None
-    note: Callable[[Source], str] = _nothing
+    remarks: Callable[[Source], tuple[str, ...]] = _none
 
     @property
     def is_time(self) -> bool:
-        """Whether it is a ratio of times, which others' work on the machine changes."""
+        """Whether it is a ratio of times, which others' work on the machine changes; its interval is of quartiles."""
         return self.repeats == "ratio"
+
+    def is_unsteady(self, source: Source) -> bool:
+        """Whether it is a time whose quartiles are far apart."""
+        value, ends = self.value(source), self.interval(source) if self.is_time and self.interval is not None else None
+        return ends is not None and isinstance(value, int | float) and ends[1] - ends[0] > UNSTEADY * value
+
+    def comparable(self, source: Source) -> Value:
+        """The value, None for a time with remarks."""
+        return None if self.is_time and self.remarks(source) else self.value(source)
 
     def of(self, inner: Callable[[Outer], Source | None]) -> Column[Outer]:
         """The same column of what holds the source, without a value where that is missing."""
@@ -92,17 +105,23 @@ class Column(Generic[Source]):
             source = inner(outer)
             return None if source is None or self.interval is None else self.interval(source)
 
+        def remarks(outer: Outer) -> tuple[str, ...]:
+            source = inner(outer)
+            return () if source is None else self.remarks(source)
+
         kept = interval if self.interval is not None else None
-        return Column(self.name, self.title, self.help, value, self.show, self.better, kept, self.repeats)
+        return Column(self.name, self.title, self.help, value, self.show, self.better, kept, self.repeats, remarks)
 
     def text(self, source: Source) -> str:
-        """The value as tables show it, with half of a 95 % interval where it has one."""
+        """The value as tables show it, with half of a 95 % interval where it has one, and with its
+        remarks."""
         value = self.value(source)
         if value is None:
             return NOTHING
         ends = self.interval(source) if self.interval is not None else None
         half = "" if ends is None or self.is_time else f" ± {(ends[1] - ends[0]) / 2:.2f}"
-        return self.show(value) + half + self.note(source)
+        remarks = ", ".join(self.remarks(source))
+        return self.show(value) + half + (f" ({remarks})" if remarks else "")
 
     def bounds(self, source: Source) -> tuple[float, float] | None:
         """The interval, or the value itself as one; None where there is no number."""

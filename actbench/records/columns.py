@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from actbench.info import Track
@@ -21,13 +22,15 @@ SomePart = TypeVar("SomePart", bound=Part)
 def _of_part(
     part: Callable[[Measurements], SomePart | None], columns: Sequence[Column[SomePart]]
 ) -> list[Column[Record]]:
-    """The columns of a part as columns of the record; a time says whether the machine was busy."""
+    """The columns of a part as columns of the record; a time says why it does not compare."""
     own: list[Column[Record]] = [column.of(lambda record: part(record.measurements)) for column in columns]
-    return [replace(column, note=_busy) if column.is_time else column for column in own]
+    return [replace(column, remarks=partial(_remarks, column)) if column.is_time else column for column in own]
 
 
-def _busy(record: Record) -> str:
-    return " (busy)" if record.busy else ""
+def _remarks(time: Column[Record], record: Record) -> tuple[str, ...]:
+    """`busy`: others used the machine. `unsteady`: the time's quartiles are far apart."""
+    said = {"busy": record.busy, "unsteady": time.is_unsteady(record)}
+    return tuple(word for word, holds in said.items() if holds)
 
 
 def _of_cell(name: str, explanation: str, value: Callable[[CellSpec], Value]) -> Column[Record]:

@@ -10,16 +10,20 @@ from actbench.spec import MethodSpec
 
 
 def row_names(records: Sequence[Record], *, seeds: bool = True) -> list[str]:
-    """Each record's method, with those of its options in which records of that method differ, and with `seeds` its seed
-    where seeds differ."""
+    """Each record's method, with its version and those of its options in which records of that method differ, and with
+    `seeds` its seed where seeds differ."""
     several = seeds and len({record.cell.seed for record in records}) > 1
     alike = _alike([record.cell.method for record in records])
+    versions = Counter(
+        name for name, _ in {(record.cell.method.name, record.cell.method.version) for record in records}
+    )
     names = []
     for record in records:
         method = record.cell.method
         options = [f"{name}={value}" for name, value in method.options.items() if (method.name, name) not in alike]
         seed = [f"seed {record.cell.seed}"] if several else []
-        names.append(" ".join([method.name, *options, *seed]))
+        version = [f"version {method.version}"] if versions[method.name] > 1 else []
+        names.append(" ".join([method.name, *version, *options, *seed]))
     return names
 
 

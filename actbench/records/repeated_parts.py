@@ -9,6 +9,7 @@ from actbench.records.measurements import Measurements
 from actbench.records.parts.footprint import Footprint, StoredMap
 from actbench.records.parts.memory import Memory
 from actbench.records.parts.part import Part
+from actbench.records.parts.quality import Quality
 from actbench.records.parts.training import Training
 from actbench.records.record import Record
 
@@ -73,7 +74,12 @@ def _choices(by_layer: Mapping[str, Mapping[str, object]]) -> Values:
     return {f"{layer} {name}": value for layer, chosen in by_layer.items() for name, value in chosen.items()}
 
 
+def _with_reference_point(measured: Measurements) -> Quality | None:
+    return measured.quality if measured.quality and measured.quality.reference_point is not None else None
+
+
 PARTS: dict[str, Callable[[Record], Values | None]] = {
+    "reference point": _of(_with_reference_point, lambda part: {"": part.reference_point}),
     "feature maps": _of_maps(_form),
     "bits of each map": _of_maps(_bits),
     "choices of each map": _of_maps(lambda stored: dict(stored.choices)),

@@ -119,9 +119,9 @@ def _compared_images(published: Record, repeated: Record, *, exactly: bool) -> I
         return  # said of the quality
     exactly &= published.cell.device == "cpu"
     yield _compared_reference(first, second, exactly)
-    if first.per_image is None and second.per_image is None:
-        return
-    ours, theirs = first.per_image or [], second.per_image or []
+    ours, theirs = (quality.per_image or quality.pseudo_values or [] for quality in (first, second))
+    if not ours:
+        return  # nothing is claimed of images
     differing = sum(one != other for one, other in zip(ours, theirs, strict=False)) + abs(len(ours) - len(theirs))
     holds = differing == 0 if exactly else first.interval[0] <= second.value <= first.interval[1]
     yield Check("values of images", f"{len(ours):,} images", f"{differing:,} differ", holds)

@@ -19,6 +19,7 @@ def register_workloads(register: Callable[[WorkloadInfo], None]) -> None:
             identify="actbench.workloads.identify:shapes",
             metric="top-1",
             unit="%",
+            reference_point=10.0,
         )
     )
     register(
@@ -29,6 +30,7 @@ def register_workloads(register: Callable[[WorkloadInfo], None]) -> None:
             identify="actbench.workloads.identify:cifar10",
             metric="top-1",
             unit="%",
+            reference_point=10.0,
             requires=("weights",),
         )
     )
@@ -40,6 +42,7 @@ def register_workloads(register: Callable[[WorkloadInfo], None]) -> None:
             identify="actbench.workloads.identify:mobilenet",
             metric="top-1",
             unit="%",
+            reference_point=0.1,
             requires=("data",),
         )
     )

@@ -209,6 +209,12 @@ def register_methods(register) -> None:
 def register_workloads(register) -> None:
     register(
         WorkloadInfo(
-            name="toy", title="Toy", target=f"{HERE}:Toy", identify=f"{HERE}:identify", metric="top-1", unit="%"
+            name="toy",
+            title="Toy",
+            target=f"{HERE}:Toy",
+            identify=f"{HERE}:identify",
+            metric="top-1",
+            unit="%",
+            reference_point=25.0,
         )
     )

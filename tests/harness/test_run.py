@@ -76,6 +76,7 @@ def test_a_record_has_everything_that_is_measured(hostile_run: tuple) -> None:
     assert measured["footprint"]["peak"]["maximum"] == 8 * 8 * 8 * 32
     assert measured["quality"]["images"] == 40
     assert measured["quality"]["difference"] == 0
+    assert measured["quality"]["reference_point"] == 25
 
 
 def test_the_same_command_again_runs_nothing(tmp_path: Path) -> None:

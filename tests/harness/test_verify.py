@@ -80,6 +80,10 @@ def worse_reference(data: dict[str, Any]) -> None:
     quality["difference_interval"] = [end + 10 for end in quality["difference_interval"]]
 
 
+def another_point(data: dict[str, Any]) -> None:
+    data["measurements"]["quality"]["reference_point"] = 0.0
+
+
 def smaller(data: dict[str, Any]) -> None:
     """One bit less of every map, and of all that is made of them."""
     scaled(data, lambda bits: bits - 1)
@@ -122,6 +126,7 @@ def static(data: dict[str, Any]) -> None:
         (another_image, "values of images"),
         (narrower, "interval of quality"),
         (worse_reference, "reference quality"),
+        (another_point, "reference point"),
         (smaller, "peak bits"),
         (smaller, "bits of each map"),
         (swapped, "feature maps"),

@@ -1,5 +1,6 @@
 """Records that nothing measured, for the tests of leaderboards."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
@@ -9,7 +10,7 @@ from actbench.records.verification import Verification, digest
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 
 
-def quality(value: float, half: float = 1.0, unit: str = "%") -> dict[str, Any]:
+def quality(value: float, half: float = 1.0, unit: str = "%", hits: Sequence[float] | None = None) -> dict[str, Any]:
     return {
         "metric": "top-1",
         "unit": unit,
@@ -18,8 +19,9 @@ def quality(value: float, half: float = 1.0, unit: str = "%") -> dict[str, Any]:
         "reference": 90.0,
         "difference": value - 90.0,
         "difference_interval": (value - 90.5, value - 89.5),
-        "images": 100,
-        "per_image": None,
+        "images": len(hits or range(100)),
+        "per_image": hits,
+        "reference_point": 10.0 if unit == "%" else None,
     }
 
 
@@ -45,11 +47,14 @@ def footprint(bits: int, limit: int | None = 1024) -> dict[str, Any]:
 
 def record(method: str, ceiling: str = "8x", value: float | None = 80.0, bits: int = 128, **more: Any) -> Record:
     budget = REFERENCE if ceiling == "1x" else Budget(Ceiling.parse(ceiling), Bits.parse("w8a2-8"))
-    options = more.pop("options", {})
-    spec = CellSpec(WorkloadSpec("toy", {"data": "1"}), MethodSpec(method, "1", options), budget)
+    method_spec = MethodSpec(method, more.pop("version", "1"), more.pop("options", {}))
+    spec = CellSpec(WorkloadSpec("toy", {"data": "1"}), method_spec, budget, seed=more.pop("seed", 0))
+    hits, parts = more.pop("hits", None), more.pop("parts", {})
+    value = 100 * sum(hits) / len(hits) if hits else value
     limit = None if spec.is_reference else int(1024 / budget.ceiling.factor)
     kept = footprint(bits, limit)
-    measured = {} if value is None else {"quality": quality(value, unit=more.pop("unit", "%")), "footprint": kept}
+    unit = more.pop("unit", "%")
+    measured = {} if value is None else {"quality": quality(value, unit=unit, hits=hits), "footprint": kept} | parts
     status = "ok" if limit is None or bits <= limit else "over_ceiling"
     fields = {"status": status, "started": "2025-01-01T00:00:00+00:00", "seconds": 1.0, "measurements": measured}
     return Record.model_validate({"key": spec.key, "spec": spec.canonical()} | fields | more)

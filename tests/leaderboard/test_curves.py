@@ -1,5 +1,7 @@
 """Fronts, areas and distances against the field's own packages."""
 
+from itertools import pairwise
+
 import bjontegaard
 import moocore
 import numpy
@@ -7,68 +9,94 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actbench.leaderboard.curves import REFERENCE_BITS, REFERENCE_LOSS, Point, bd_rate, hypervolume, pareto_front
+from actbench.leaderboard.curves import REFERENCE_BITS, Point, bd_rate, hypervolume, pareto_front, steps
+
+CHANCE = 10.0
+"""Of a classifier of ten classes."""
+
+
+def point(bits: float, quality: float, width: float = 0.0) -> Point:
+    return Point(bits, quality, (quality - width / 2, quality + width / 2))
+
 
 points = st.lists(
-    st.builds(Point, st.floats(0.25, 31), st.floats(-2, 49)), min_size=1, max_size=12, unique_by=(lambda p: p[0],)
+    st.builds(point, st.floats(0.25, 31), st.floats(11, 95)), min_size=1, max_size=12, unique_by=(lambda p: p[0],)
 )
 
 
 @given(points)
 def test_the_front_is_moocores(of: list[Point]) -> None:
-    kept = moocore.is_nondominated(numpy.array(of), keep_weakly=False)
-    assert set(pareto_front(of)) == {point for point, keep in zip(of, kept, strict=True) if keep}
+    kept = moocore.is_nondominated(numpy.array([[one.bits, -one.quality] for one in of]), keep_weakly=False)
+    assert set(pareto_front(of)) == {one for one, keep in zip(of, kept, strict=True) if keep}
+
+
+@given(points, st.lists(st.floats(0.1, 40), min_size=5, max_size=5))
+def test_between_its_points_a_front_is_as_good_as_the_cheaper_one(of: list[Point], places: list[float]) -> None:
+    """What its steps say at any place is the best quality of all points that cost no more."""
+    corners = steps([(one.bits, one.quality) for one in pareto_front(of)])
+    assert all(first[0] == second[0] or first[1] == second[1] for first, second in pairwise(corners))
+    for place in places:
+        reached = [quality for at, quality in corners if at <= place]
+        assert max(reached, default=None) == max((one.quality for one in of if one.bits <= place), default=None)
 
 
 @given(points)
 def test_the_area_is_moocores(of: list[Point]) -> None:
-    data = numpy.array([[numpy.log2(point.bits), point.loss] for point in of])
-    expected = moocore.hypervolume(data, ref=[numpy.log2(REFERENCE_BITS), REFERENCE_LOSS])
-    assert hypervolume(of) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    data = numpy.array([[numpy.log2(one.bits), -one.quality] for one in of])
+    expected = moocore.hypervolume(data, ref=[numpy.log2(REFERENCE_BITS), -CHANCE])
+    assert hypervolume(of, CHANCE) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_points_beyond_the_reference_add_nothing() -> None:
-    inside = [Point(4, 1.0)]
-    assert hypervolume(inside) == 3 * 49
-    assert hypervolume([*inside, Point(40, 0.5), Point(2, 51)]) == 3 * 49
-    assert hypervolume([]) == 0
+    inside = [point(4, 90)]
+    assert hypervolume(inside, CHANCE) == 3 * 80
+    assert hypervolume([*inside, point(40, 91), point(2, 9)], CHANCE) == 3 * 80
+    assert hypervolume([], CHANCE) == 0
+
+
+def curve(qualities: list[float], bits: list[float], width: float = 0.0) -> list[Point]:
+    return [point(at, quality, width) for at, quality in zip(bits, qualities, strict=True)]
 
 
 @given(
     st.lists(st.floats(0.1, 1), min_size=4, max_size=6), st.lists(st.floats(0.1, 1), min_size=4, max_size=6), st.data()
 )
 def test_the_distance_is_bjontegaards(first: list[float], second: list[float], data: st.DataObject) -> None:
-    def curve(steps: list[float]) -> list[Point]:
-        losses = numpy.cumsum(steps)
-        bits = 16 * numpy.exp(
-            -numpy.cumsum(data.draw(st.lists(st.floats(0.1, 1), min_size=len(steps), max_size=len(steps))))
-        )
-        return [Point(float(b), float(loss)) for b, loss in zip(bits, losses, strict=True)]
+    def drawn(rises: list[float]) -> list[Point]:
+        growth = data.draw(st.lists(st.floats(0.1, 1), min_size=len(rises), max_size=len(rises)))
+        return curve(numpy.cumsum(rises).tolist(), numpy.exp(numpy.cumsum(growth)).tolist())
 
-    anchor, test = curve(first), curve(second)
+    anchor, test = drawn(first), drawn(second)
     own = bd_rate(anchor, test)
     if isinstance(own, str):
-        assert max(anchor[0].loss, test[0].loss) >= min(anchor[-1].loss, test[-1].loss)
+        assert max(anchor[0].quality, test[0].quality) >= min(anchor[-1].quality, test[-1].quality)
         return
-    # There quality rises with the bits, and points come in the order of rising bits.
-    arguments = [axis for of in (anchor, test) for axis in ([p.bits for p in of][::-1], [-p.loss for p in of][::-1])]
+    arguments = [axis for of in (anchor, test) for axis in ([p.bits for p in of], [p.quality for p in of])]
     expected = bjontegaard.bd_rate(*arguments, method="pchip", require_matching_points=False, min_overlap=0)
     assert own == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+ANCHOR = curve([60, 70, 80, 90], [1, 2, 4, 8])
 
 
 @pytest.mark.parametrize(
     ("test", "reason"),
     [
-        ([Point(4, 1)], "fewer than 2 points"),
-        ([Point(4, 1), Point(8, 2)], "fewer than 2 points"),
-        ([Point(4, 11), Point(2, 12)], "no overlap"),
+        (ANCHOR[1:], "fewer than 4 points on the front"),
+        ([*ANCHOR[1:], point(8, 70)], "fewer than 4 points on the front"),
+        (curve([20, 30, 40, 50], [1, 2, 4, 8]), "no overlap in quality"),
+        (curve([60, 70, 80, 90], [1, 2, 4, 8], width=31), "no overlap in quality that is wider than the intervals"),
+        (curve([20, 40, 60, 65], [1, 2, 4, 8], width=5), "no overlap in quality that is wider than the intervals"),
     ],
 )
 def test_why_there_is_none(test: list[Point], reason: str) -> None:
-    assert reason in str(bd_rate([Point(4, 1), Point(2, 10)], test))
-    assert "fewer" in str(bd_rate([], [Point(4, 1), Point(2, 10)]))
+    assert bd_rate(ANCHOR, test) == reason
+    assert bd_rate(test, ANCHOR) == reason
+
+
+def test_an_overlap_that_is_wider_than_the_intervals_is_enough() -> None:
+    assert isinstance(bd_rate(ANCHOR, curve([20, 40, 60, 65], [1, 2, 4, 8], width=4.9)), float)
 
 
 def test_half_the_bits_are_fifty_per_cent_less() -> None:
-    anchor = [Point(8, 1), Point(4, 3), Point(2, 9)]
-    assert bd_rate(anchor, [Point(p.bits / 2, p.loss) for p in anchor]) == pytest.approx(-50)
+    assert bd_rate(ANCHOR, [point(p.bits / 2, p.quality) for p in ANCHOR]) == pytest.approx(-50)

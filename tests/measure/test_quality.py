@@ -177,3 +177,37 @@ def test_ten_thousand_images_take_seconds_at_most() -> None:
 def test_refuses_what_cannot_be_compared(ours: Tensor, theirs: Tensor, resamples: int) -> None:
     with pytest.raises(ValueError, match=r"statistics|resample"):
         paired_bootstrap(ours, theirs, accuracy, resamples=resamples)
+
+
+def test_of_a_mean_no_contributions_are_kept() -> None:
+    ours, theirs = correct(0, 200, 0.8, 0.1)
+    assert (
+        paired_bootstrap(ours, theirs, lambda means: 100 * accuracy(means), unit="%", resamples=10).pseudo_values
+        is None
+    )
+
+
+def test_contributions_of_images_are_what_leaving_each_out_says() -> None:
+    """Of a mean IoU; compared in pairs they tell as much as the paired bootstrap."""
+    generator = torch.Generator().manual_seed(4)
+    counts = torch.randint(1, 50, (60, 9), generator=generator).double()
+    worse = counts + torch.randint(0, 9, (60, 9), generator=generator) * (1 - torch.eye(3)).flatten()
+    first, second = (paired_bootstrap(of, counts, mean_iou) for of in (worse, counts))
+    expected = [
+        60 * float(mean_iou(worse.mean(0))) - 59 * float(mean_iou(torch.cat([worse[:i], worse[i + 1 :]]).mean(0)))
+        for i in range(60)
+    ]
+    assert first.pseudo_values == pytest.approx(expected)
+    assert first.pseudo_values is not None
+    assert second.pseudo_values is not None
+    error = stats.sem([one - other for one, other in zip(first.pseudo_values, second.pseudo_values, strict=True)])
+    low, high = first.difference_interval
+    assert 2 * 1.96 * error == pytest.approx(high - low, rel=0.1)
+
+
+def test_where_an_image_cannot_be_left_out_nothing_is_kept() -> None:
+    """The only one, and the only one that has what the metric divides by."""
+    assert paired_bootstrap(torch.ones(1, 9), torch.ones(1, 9), mean_iou, resamples=5).pseudo_values is None
+    only = torch.tensor([[1.0, 1.0], [1.0, 0.0], [2.0, 0.0]])
+    quality = paired_bootstrap(only, only, lambda means: means[..., 1] / means[..., 1], resamples=1)
+    assert (quality.value, quality.pseudo_values) == (1, None)

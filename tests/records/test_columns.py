@@ -1,14 +1,15 @@
 """Columns: each described once, and the same for tables, files and comparisons."""
 
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
 from actbench.info import Track
 from actbench.leaderboard.axes import axes
-from actbench.leaderboard.site import place_on
 from actbench.records.column import NOTHING, Column, kibibytes, ratio, scaled, signed_number
 from actbench.records.columns import COLUMNS, IN_TABLES, column, field_names, flat, legend, table_columns
+from actbench.records.parts.implied import quantile
 from actbench.records.record import Environment, Load, Record
 from tests.leaderboard.made_up import RECORDS, record
 from tests.records.whole import inference
@@ -69,7 +70,8 @@ def test_a_column_of_what_holds_its_source() -> None:
     held: Column[list[str]] = length.of(lambda texts: texts[0] if texts else None)
     assert (held.value(["abc"]), held.value([])) == (3, None)
     assert (held.bounds(["abc"]), held.bounds([])) == ((0, 3), None)
-    assert replace(held, value=length.value, interval=length.interval) == length  # type: ignore[arg-type]
+    own = {"value": length.value, "interval": length.interval, "remarks": length.remarks}
+    assert replace(held, **own) == length  # type: ignore[arg-type]
 
 
 def test_a_copy_with_another_spec_is_another_cell() -> None:
@@ -94,5 +96,28 @@ def test_a_time_on_a_busy_machine_says_so_and_is_on_no_axis() -> None:
     for axis in axes("inference"):
         at = axis.column.value(quiet)
         assert at is not None
-        assert place_on(axis, busy) == (None if axis.column.name == "latency_ratio" else at)
-        assert place_on(axis, quiet) == at
+        assert axis.column.comparable(busy) == (None if axis.column.name == "latency_ratio" else at)
+        assert axis.column.comparable(quiet) == at
+
+
+def rounds(*factors: float, others: float = 0.0) -> Record:
+    """A record whose deployed form took so many times the second that the baseline took, round by round."""
+    data = inference()
+    middle, outer = median(factors), [quantile(factors, 0.25), quantile(factors, 0.75)]
+    timing = {"median": middle, "quartiles": outer, "samples": list(factors)}
+    same = {"median": 1.0, "quartiles": [1.0, 1.0], "samples": [1.0] * len(factors)}
+    ratio = {"ratio": middle, "ratio_quartiles": outer}
+    data["measurements"]["latency"] |= {"subject": timing, "baseline": same, **ratio}
+    data["environment"]["load"]["others"] = others
+    return Record.model_validate(data)
+
+
+def test_a_time_whose_quartiles_are_wide_says_so_and_is_on_no_axis() -> None:
+    """Further apart than a tenth of the median."""
+    latency = column("latency_ratio")
+    steady, unsteady = rounds(1.8, 1.91, 2.0, 2.1, 2.2), rounds(1.8, 1.89, 2.0, 2.1, 2.2)
+    assert (latency.text(steady), latency.comparable(steady)) == ("2.00x", 2.0)
+    assert (latency.text(unsteady), latency.comparable(unsteady)) == ("2.00x (unsteady)", None)
+    assert latency.text(rounds(1.0, 1.9, 2.0, 2.11, 2.2, others=0.5)) == "2.00x (busy, unsteady)"
+    assert column("single_latency_ratio").text(unsteady) == "2.00x", "each time by its own rounds"
+    assert column("quality").comparable(unsteady) == column("quality").value(unsteady)

@@ -78,6 +78,15 @@ INFERENCE: dict[str, tuple[Change, str]] = {
     "an accuracy that images do not have": (accuracy(75.0), "value is 75"),
     "a difference of its own": (to("quality", "difference", value=-1.0), "difference is -1"),
     "a reference above 100 %": (to("quality", "reference", value=101.0), "quality"),
+    "contributions of other images": (
+        several(to("quality", "per_image", value=None), to("quality", "pseudo_values", value=[50.0])),
+        "images is 2",
+    ),
+    "contributions to another value": (
+        several(to("quality", "interval", value=[45.0, 55.0]), to("quality", "pseudo_values", value=[0.0, 10.0])),
+        "pseudo_values have a mean of 5.0",
+    ),
+    "a reference point below 0 %": (to("quality", "reference_point", value=-1.0), "reference_point is not"),
     "an interval beside the value": (to("quality", "interval", value=[60.0, 70.0]), "outside of its interval"),
     "an interval that falls": (to("quality", "interval", value=[100.0, 0.0]), "its ends fall"),
     "a difference outside of its interval": (to("quality", "difference_interval", value=[-2, 0]), "difference -50"),

@@ -33,6 +33,32 @@ def test_what_was_claimed_and_is_not_measured_again_differs() -> None:
     assert gone == {"memory", "memory in fp32", "memory, step by step", "allocated on a GPU"}
 
 
+def test_the_reference_point_is_claimed_where_it_was_published() -> None:
+    """Records of before it was kept claim none; of another one the areas of boards are others."""
+    newer = record(whole.inference)
+    older = record(whole.inference, quality=whole.quality() | {"reference_point": None})
+    another = record(whole.inference, quality=whole.quality() | {"reference_point": 1.0})
+    assert column("reference_point").value(newer) == 10
+    assert column("reference_point").value(older) is None
+    assert check_names(newer) - check_names(older) == {"reference point"}
+    assert {check.name for check in compare_measurements(newer, another) if not check.holds} == {"reference point"}
+
+
+@pytest.mark.parametrize("values", ["per_image", "pseudo_values"])
+def test_what_images_contribute_is_claimed_where_it_was_kept(values: str) -> None:
+    def of(*images: float) -> Record:
+        kept = {"per_image": None, "value": 60.0, "difference": -40.0, values: list(images) or None}
+        return record(whole.inference, quality=whole.quality() | {"unit": ""} | kept)
+
+    published = of(50.0, 70.0)
+    assert check_names(published) - check_names(of()) - {"interval of quality"} == {"values of images"}
+    assert all(check.holds for check in compare_measurements(of(), published)), "of before it was kept"
+    assert {check.name for check in compare_measurements(published, of(40.0, 80.0)) if not check.holds} == {
+        "values of images"
+    }
+    assert not all(check.holds for check in compare_measurements(published, of()))
+
+
 def test_what_is_predicted_is_in_columns() -> None:
     names = ["allocated_bytes", "reserved_bytes", "fragmentation", "batch_8_gib", "batch_80_gib"]
     values = [column(f"predicted_{name}").value(record(whole.training)) for name in names]

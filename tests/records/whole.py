@@ -47,6 +47,7 @@ def quality() -> dict[str, Any]:
         "difference_interval": [-100.0, 0.0],
         "images": 2,
         "per_image": [1.0, 0.0],
+        "reference_point": 10.0,
     }
 
 

@@ -21,18 +21,13 @@ function layout(more) {
   }, more, { xaxis: Object.assign({}, axis, more.xaxis), yaxis: Object.assign({}, axis, more.yaxis) });
 }
 
-// The points that none beats in both: from the best end of the axis on, each has to be better than all before it.
-function frontTrace(points, axis) {
-  const order = (a, b) => (axis.rising ? b.at[axis.name] - a.at[axis.name] : a.at[axis.name] - b.at[axis.name]) || b.quality - a.quality;
-  const front = [];
-  for (const point of points.sort(order)) {
-    if (!front.length || point.quality > front[front.length - 1].quality) front.push(point);
-  }
-  return { name: "Pareto front", x: front.map((point) => point.at[axis.name]), y: front.map((point) => point.quality),
+// The corners of the steps of what none beats in both.
+function frontTrace(corners) {
+  return { name: "Pareto front", x: corners.map((corner) => corner[0]), y: corners.map((corner) => corner[1]),
     mode: "lines", line: { color: style("--front"), width: 9 }, hoverinfo: "skip" };
 }
 
-function drawPlot(place, all, axis) {
+function drawPlot(place, all, fronts, axis) {
   const reference = all.find((point) => point.line);
   const points = all.filter((point) => !point.line && point.at[axis.name] > 0);
   const names = [...new Set(all.filter((point) => !point.line).map((point) => point.name))];
@@ -49,7 +44,7 @@ function drawPlot(place, all, axis) {
       hovertemplate: "%{text}<br>%{y:.2f} at %{x:.2f}<extra></extra>",
     };
   });
-  traces.unshift(frontTrace([...points], axis));
+  traces.unshift(frontTrace(fronts[axis.name]));
   const kind = { peak: /^([\d.]+)x$/, traffic: /^traffic:([\d.]+)x$/ }[axis.ceiling];
   const factors = kind ? [...new Set(points.map((point) => (kind.exec(point.ceiling) || [])[1]).filter(Boolean))].map(Number) : [];
   Plotly.react(place, traces, layout({
@@ -93,16 +88,16 @@ function sortRows(table, column, button) {
 }
 
 function start(section) {
-  const points = JSON.parse(section.querySelector(".points").textContent);
+  const [points, fronts] = [".points", ".fronts"].map((data) => JSON.parse(section.querySelector(data).textContent));
   const plot = section.querySelector(".plot"), axis = section.querySelector(".axis"), table = section.querySelector(".rows");
   const chosen = () => {
     const { value, textContent, dataset } = axis.selectedOptions[0];
-    return { name: value, title: textContent, rising: dataset.rising === "true", ceiling: dataset.ceiling };
+    return { name: value, title: textContent, ceiling: dataset.ceiling };
   };
   // First the axis that has ceilings of this board on it.
   const sums = points.some((point) => point.ceiling) && points.every((point) => !point.ceiling || point.ceiling.startsWith("traffic"));
   axis.value = ([...axis.options].find((option) => option.dataset.ceiling === (sums ? "traffic" : "peak")) || axis.options[0]).value;
-  const draw = () => drawPlot(plot, points, chosen());
+  const draw = () => drawPlot(plot, points, fronts, chosen());
   draw();
   axis.addEventListener("change", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

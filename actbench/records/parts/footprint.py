@@ -128,6 +128,14 @@ class Footprint(Part):
         """Of the maps, of the largest and of all."""
         return [self.peak, self.traffic, *(part.bits for part in self.maps)]
 
+    def counted(self, kind: str) -> tuple[int, int]:
+        """The bits that a kind of ceiling counts (`peak`, `traffic`, `live`), of the worst image, and those of fp32."""
+        return {
+            "peak": (self.peak.maximum, self.reference_peak),
+            "traffic": (self.traffic.maximum, self.reference_traffic),
+            "live": (self.live.peak, self.live.reference_peak),
+        }[kind]
+
     def _check_references(self) -> None:
         sizes = [FLOAT_BITS * part.elements for part in self.maps]
         expect("reference_peak", self.reference_peak, max(sizes), "by the largest map")

@@ -15,7 +15,9 @@ class Quality(Part):
     """The workload's metric on its evaluation images, and its difference to the fp32 network on the same images.
 
     Intervals: 95 %, by bootstrap over the images, paired for the difference. `per_image`: the statistic of each image
-    where it is a single number (1 right, 0 wrong, for top-1).
+    where it is a single number (1 right, 0 wrong, for top-1). `pseudo_values`: what each image contributes to a metric
+    that is no mean of these, by the jackknife. `reference_point`: the quality from which hypervolumes count, as the
+    workload publishes it. What a workload, or an older record, has not is None.
     """
 
     metric: str
@@ -27,6 +29,8 @@ class Quality(Part):
     difference_interval: Interval
     images: PositiveCount
     per_image: Floats | None
+    pseudo_values: Floats | None = None
+    reference_point: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _is_what_it_implies(self) -> Self:
@@ -35,6 +39,8 @@ class Quality(Part):
             self._check_percentages()
         if self.per_image is not None:
             self._check_images(self.per_image)
+        if self.pseudo_values is not None:
+            self._check_pseudo_values(self.pseudo_values)
         self._check_inside("value", self.value, self.interval)
         self._check_inside("difference", self.difference, self.difference_interval)
         return self
@@ -49,6 +55,14 @@ class Quality(Part):
         return 1.0 if abs(self.value - mean(self.per_image)) <= EXACT * abs(self.value) else None
 
     @property
+    def of_images(self) -> list[float] | None:
+        """A value for each image, in the metric's unit, whose mean is the quality, but for its bias; None where that
+        is not known."""
+        if self.per_image is None or self.factor is None:
+            return self.pseudo_values
+        return [self.factor * value for value in self.per_image]
+
+    @property
     def _counts_hits(self) -> bool:
         return self.unit == "%" and self.per_image is not None and set(self.per_image) <= {0.0, 1.0}
 
@@ -57,7 +71,9 @@ class Quality(Part):
         return max(abs(self.value), abs(self.reference))
 
     def _check_percentages(self) -> None:
-        for field, ends in {"interval": self.interval, "reference": (self.reference,), "value": (self.value,)}.items():
+        point = () if self.reference_point is None else (self.reference_point,)
+        values = {"reference": (self.reference,), "value": (self.value,), "reference_point": point}
+        for field, ends in {"interval": self.interval, **values}.items():
             inside = all(-EXACT <= end <= 100 + EXACT for end in ends)
             require(inside, f"{field} is not between 0 and 100 %")
         inside = all(abs(end) <= 100 + EXACT for end in self.difference_interval)
@@ -67,6 +83,12 @@ class Quality(Part):
         expect("images", self.images, len(per_image), "values are in per_image")
         if self._counts_hits:
             expect("value", self.value, 100 * mean(per_image), "by per_image", scale=1)
+
+    def _check_pseudo_values(self, values: list[float]) -> None:
+        """Their mean is the value but for the metric's bias, which is less than the width of its interval."""
+        expect("images", self.images, len(values), "values are in pseudo_values")
+        slack = EXACT * self._scale + self.interval[1] - self.interval[0]
+        require(abs(mean(values) - self.value) <= slack, f"pseudo_values have a mean of {mean(values)}")
 
     def _check_inside(self, field: str, value: float, ends: tuple[float, float]) -> None:
         """A mean lies within its bootstrap interval. What is no mean of one number an image may be biased by it, but
@@ -96,4 +118,10 @@ COLUMNS = (
         interval=lambda part: part.difference_interval,
     ),
     Column[Quality]("images", "images", "of evaluation", lambda part: part.images),
+    Column[Quality](
+        "reference_point",
+        "reference point",
+        "the quality from which hypervolumes count, in the metric's unit, as the workload publishes it: chance level",
+        lambda part: part.reference_point,
+    ),
 )

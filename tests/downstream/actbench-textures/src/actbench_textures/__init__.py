@@ -15,6 +15,7 @@ def register_workloads(register):
             identify="actbench_textures:identify",
             metric="top-1",
             unit="%",
+            reference_point=50.0,  # chance level: 100 % / classes
         )
     )
 
