@@ -50,7 +50,7 @@ def _setting(name: str) -> Callable[[CellSpec], Value]:
     return lambda cell: cell.settings.columns().get(name)
 
 
-def _coding_ratio(record: Record) -> float | None:
+def _code_ratio(record: Record) -> float | None:
     bits, stored = record.cell.budget.bits, record.measurements.bits_per_value
     fixed = bits.low == bits.high and record.cell.settings.track == "inference"
     return bits.high / stored if fixed and stored else None
@@ -89,10 +89,10 @@ COLUMNS: tuple[Column[Record], ...] = (
         better="less",
     ),
     Column(
-        "coding_ratio",
-        "coding",
+        "code_ratio",
+        "code ratio",
         "where all codes have one width: bits of a code for each value / stored bits, the mean over images",
-        _coding_ratio,
+        _code_ratio,
         ratio,
         better="more",
     ),

@@ -192,6 +192,7 @@ COLUMNS = (
         "share of the values that the row's own codec stored; the others are in plain codes",
         lambda part: part.own,
         share,
+        better="more",
         repeats="exact",
     ),
     Column[Footprint](
