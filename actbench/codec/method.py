@@ -35,15 +35,10 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """A codec for each feature map, by the map's name. A map without one is stored in fp32.
-
-    `again` makes a map's codec anew, with the same bits, from statistics of the map as it is behind compressed maps;
-    without it the codec is taken as it is.
-    """
+    """A codec for each feature map, by the map's name. A map without one is stored in fp32."""
 
     codecs: Mapping[str, Codec]
     notes: tuple[str, ...] = field(default=())
-    again: Callable[[FeatureMap, MapStatistics], Codec] | None = None
 
 
 class Method:
@@ -110,14 +105,14 @@ def plan_each_map(
         {'small': {'bits': 8}, 'large': {'bits': 4}}
     """
 
-    def codec(fmap: FeatureMap, observed: MapStatistics) -> Codec:
+    def codec(fmap: FeatureMap) -> Codec:
         allowance = budget.allowance(fmap, network.maps)
         try:
-            return choose(fmap, observed, allowance)
+            return choose(fmap, stats[fmap.name], allowance)
         except Unsupported:
             width = allowance.plain_width(fmap)
             if width is None:
                 raise
-            return PlainCodec.calibrated(fmap, observed, width)
+            return PlainCodec.calibrated(fmap, stats[fmap.name], width)
 
-    return Plan({fmap.name: codec(fmap, stats[fmap.name]) for fmap in network.maps}, again=codec)
+    return Plan({fmap.name: codec(fmap) for fmap in network.maps})

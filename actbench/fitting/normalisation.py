@@ -35,9 +35,9 @@ def _is_estimated(layer: nn.Module) -> bool:
 
 
 def _set_statistics(layer: nn.Module, x: Tensor) -> None:
-    """Mean, and variance without its bias, over everything but channels, in fp64."""
-    columns = x.transpose(0, 1).flatten(1).double()
-    variance, mean = torch.var_mean(columns, 1, correction=min(1, columns.shape[1] - 1))
+    """Mean, and variance without its bias, over everything but channels."""
+    rest = (0, *range(2, x.dim()))
+    variance, mean = torch.var_mean(x, rest, correction=min(1, x.numel() // x.shape[1] - 1))
     mean_then, variance_then = layer.get_buffer("running_mean"), layer.get_buffer("running_var")
     mean_then.copy_(mean)
     variance_then.copy_(variance)

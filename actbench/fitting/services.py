@@ -23,14 +23,14 @@ from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork
 
 Service = Literal["sequence", "refit", "clips", "statistics"]
-"""`sequence`: each map is planned on what compressed maps before it leave. `refit`: linear decoders are least squares
-towards the fp32 map. `clips`: each stored channel has its own. `statistics`: batch normalisation is estimated again
-behind compressed maps."""
+"""`sequence`: each map's codec is fitted on what compressed maps before it leave. `refit`: linear decoders are least
+squares towards the fp32 map. `clips`: each stored channel has its own. `statistics`: batch normalisation is estimated
+again behind compressed maps."""
 
 Services = frozenset[Service]
 
 _SEQUENCE_IMAGES = 96
-"""The most images on which maps are planned and fitted in sequence."""
+"""The most images on which codecs are fitted in sequence."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ class Fitting:
         return Fitted(best, kept, losses)
 
     def trials(self, plan: Plan) -> Iterator[tuple[Services, Spliced]]:
-        """The network with the plan's codecs in each combination, the bare one first."""
+        """The network with the plan's codecs in each combination, the bare one first. Either decoders take up what
+        compressed maps do to the network, or normalisations: not both."""
         for services, codecs in self._codecs(plan):
             spliced = splice(self.network, codecs)
             yield services, spliced
-            if has_statistics(self.network.module):
+            if "refit" not in services and has_statistics(self.network.module):
                 estimated = copy.deepcopy(spliced)
                 estimate_statistics(estimated.module, self.images)
                 yield services | {"statistics"}, estimated
@@ -84,8 +85,8 @@ class Fitting:
             yield frozenset({"clips"}), self._with_clips(bare)
         for clips in (False, True)[: 1 + clipped]:
             codecs = self._in_sequence(plan, clips=clips)
-            linear = any(isinstance(codec, Linear) for codec in codecs.values())
-            yield _services(sequence=True, refit=linear, clips=clips), codecs
+            if any(isinstance(codec, Linear) for codec in codecs.values()):
+                yield frozenset({"sequence", "refit", "clips"} if clips else {"sequence", "refit"}), codecs
 
     def _with_clips(self, codecs: Mapping[str, Codec]) -> dict[str, Codec]:
         clipped = copy.deepcopy(dict(codecs))
@@ -95,7 +96,7 @@ class Fitting:
 
     @torch.no_grad()
     def _in_sequence(self, plan: Plan, *, clips: bool) -> dict[str, Codec]:
-        """Codecs that are planned one after the other while images pass through the network, and refitted."""
+        """Codecs that are fitted one after the other while images pass through the network."""
         codecs: dict[str, Codec] = {}
 
         def compress(fmap: FeatureMap, before: Tensor, after: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ class Fitting:
                 _clip_channels(codec, observed)
             return refitted(fmap, codec, observed, reference)
 
-        own = plan.again(fmap, observed) if plan.again else copy.deepcopy(plan.codecs[fmap.name])
+        own = copy.deepcopy(plan.codecs[fmap.name])
         plain = self.plain.alternative(fmap, own, observed)
         target = reference.after.sample[: len(observed.after.sample)]
         return self.plain.choose(fmap, helped(own), helped(plain) if plain else None, observed, target)
@@ -127,11 +128,6 @@ class Fitting:
         """As many as the statistics have samples of, within bounds."""
         first = self.stats[self.network.maps[0].name]
         return min(_SEQUENCE_IMAGES, len(first.after.sample))
-
-
-def _services(*, sequence: bool, refit: bool, clips: bool) -> Services:
-    used: dict[Service, bool] = {"sequence": sequence, "refit": refit, "clips": clips}
-    return frozenset(service for service, is_used in used.items() if is_used)
 
 
 @torch.no_grad()

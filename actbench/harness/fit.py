@@ -21,6 +21,9 @@ from actbench.spec import CellSpec
 
 _ORDER: Sequence[Service] = ("sequence", "refit", "clips", "statistics")
 
+_IMAGES = 128
+"""The most images that pass through the network together while maps are fitted and normalisations estimated."""
+
 
 def fit(
     bench: Workbench, cell: CellSpec, settings: Inference, info: MethodInfo, plan: Plan
@@ -31,10 +34,10 @@ def fit(
     shared = bench.maps[settings.maps]
     never = settings.plain == "never" or info.guarantee == "data-dependent"
     plain = PlainMaps(shared.network.maps, shared.network.readers, cell.budget, never)
-    images = bench.fitting.images(slice(0, bench.batches.evaluation)).to(bench.device)
+    images = bench.fitting.images(slice(0, min(_IMAGES, bench.batches.evaluation))).to(bench.device)
     fitting = Fitting(shared.network, plain, shared.statistics, images)
     others: dict[str, Codec] = {fmap.name: PlainCodec(None) for fmap in shared.network.maps}
-    plan = Plan(others | dict(plan.codecs), plan.notes, plan.again)
+    plan = Plan(others | dict(plan.codecs), plan.notes)
     if settings.fit == "off" or not len(bench.choice):
         return splice(shared.network, fitting.bare(plan)), None
     fitted = fitting.choose(plan, lambda spliced: _loss(bench, spliced, cell.budget.bits.weights))

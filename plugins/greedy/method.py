@@ -41,11 +41,12 @@ class GreedyProjection(Method):
             chosen = allocate(settings, limit, self._score(network, stats, components, settings))
         else:
             chosen = {name: fit(name, map_settings, limit) for name, map_settings in settings.items()}
-
-        def codec(fmap: FeatureMap, observed: MapStatistics) -> Codec:
-            return _codec(fmap, observed, Components.of(observed.before), chosen[fmap.name])
-
-        return Plan({fmap.name: codec(fmap, stats[fmap.name]) for fmap in network.maps}, again=codec)
+        return Plan(
+            {
+                fmap.name: _codec(fmap, stats[fmap.name], components[fmap.name], chosen[fmap.name])
+                for fmap in network.maps
+            }
+        )
 
     def _score(
         self,

@@ -30,7 +30,7 @@ from actbench_plugins.prochan.codec import ProChanCodec
 from actbench_plugins.prochan.importance import Layer, importance
 from actbench_plugins.prochan.start import default_weights, projection
 
-_IMAGES = 96
+_IMAGES = 32
 """Images of the calibration sample on which expansions are fitted and candidates compared."""
 
 
