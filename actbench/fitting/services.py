@@ -29,7 +29,7 @@ again behind compressed maps."""
 
 Services = frozenset[Service]
 
-_SEQUENCE_IMAGES = 96
+_SEQUENCE_IMAGES = 64
 """The most images on which codecs are fitted in sequence."""
 
 
