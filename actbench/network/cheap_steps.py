@@ -10,7 +10,7 @@ from actbench.network.nodes import function_name, module_of
 _MODULES = (
     *NONLINEARITIES.values(),
     *POOLINGS.values(),
-    *(nn.PReLU, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.SELU, nn.CELU, nn.LogSigmoid, nn.Threshold),
+    *(nn.Softsign, nn.CELU, nn.LogSigmoid, nn.Threshold),
     *(nn.Softmax, nn.Softmax2d, nn.LogSoftmax),
     *(nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm),
     *(nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.LPPool2d),
@@ -22,7 +22,7 @@ _MODULES = (
 _ELEMENTWISE = """
     abs add addcmul clamp clamp_max clamp_min clip div exp lerp log maximum minimum mul neg pow reciprocal rsqrt rsub
     sqrt square sub truediv where eq ne lt le gt ge
-    celu hardtanh log_softmax logsigmoid prelu selu softmax softplus softsign threshold
+    celu log_softmax logsigmoid softmax softsign threshold
     bfloat16 double float half to type_as
 """
 _NORMALISATIONS = "batch_norm group_norm instance_norm layer_norm local_response_norm normalize"

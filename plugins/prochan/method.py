@@ -69,6 +69,7 @@ class ProChan(Method):
         assert isinstance(network, Observable)
 
         def codec(fmap: FeatureMap, allowance: Allowance, before: Mapping[str, Codec]) -> Codec:
+            _check_steps(fmap)
             target = stats[fmap.name].after.sample[:_IMAGES]
             current = network.observe(fmap, before, len(target))
             weights = importance(fmap, network.readers(fmap))
@@ -94,6 +95,11 @@ class ProChan(Method):
             for width, rank in ranks.items()
             if rank > 0
         ]
+
+
+def _check_steps(fmap: FeatureMap) -> None:
+    if any(step.by_channel for step in fmap.between):
+        raise Unsupported(f"{fmap.name}: its nonlinearity has slopes for each channel, and none for projected ones")
 
 
 def least_error(
