@@ -45,7 +45,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reader:
-    """A layer or function that reads a map: `operation` is `conv`, `linear` or the name of a function such as `add`."""
+    """A layer or function that reads a map: `operation` is `conv`, `conv_transpose`, `linear` or the name of a
+    function such as `add`."""
 
     name: str
     operation: str

@@ -1,7 +1,5 @@
 """Uniform quantisers: codes, errors, gradients, and the clip."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import assume, given
