@@ -20,7 +20,7 @@ from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
-from actbench.measure.compute import bit_operations, count
+from actbench.measure.compute import count
 from actbench.measure.footprint import Meter, check_payloads, measure_footprint
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
@@ -73,6 +73,7 @@ def _measure(
     outcome.warnings += plan.notes
     progress("deploy", 0, 0)
     deployed = deploy(spliced, cell.budget.bits.weights, bench.example)
+    measured.compute = _compute(bench, cell, spliced, deployed)
     # From here on, and not before, evaluation images are seen.
     with fresh_decoder(deployed.codecs(), bench.device) as decode:
         progress("check", 0, 0)
@@ -87,7 +88,6 @@ def _measure(
     measured.footprint = measure_footprint(shared.network, spliced.codecs(), meter, limit, shared.reference_live_peak)
     measured.quality = bench.quality(scores, bench.reference_scores)
     progress("measure", 0, 0)
-    measured.compute = _compute(bench, cell, spliced, deployed, meter)
     measured.parameters = _parameters(bench, spliced, deployed)
     striped = _striped(cell, settings, spliced, images)
     measured.latency = measure_latency(bench, striped)
@@ -159,14 +159,14 @@ def _judge(cell: CellSpec, info: MethodInfo, footprint: Footprint, outcome: Outc
         outcome.warnings.append("registered as static, but the footprint depends on the data")
 
 
-def _compute(bench: Workbench, cell: CellSpec, spliced: Spliced, deployed: Spliced, meter: Meter) -> Compute:
-    counts = count(deployed.module, bench.image)
+def _compute(bench: Workbench, cell: CellSpec, spliced: Spliced, deployed: Spliced) -> Compute:
+    counts = count(deployed.module, bench.example, cell.budget.bits)
     return Compute(
         macs=counts.total,
-        macs_unfolded=count(spliced.module, bench.image).total,
+        macs_unfolded=count(spliced.module, bench.example).total,
         reference_macs=bench.reference_counts.total,
-        bit_operations=bit_operations(deployed.module, counts, meter.layouts, cell.budget.bits.weights),
-        reference_bit_operations=bench.reference_bit_operations,
+        bit_operations=counts.bit_operations,
+        reference_bit_operations=bench.reference_counts.bit_operations,
     )
 
 

@@ -18,7 +18,7 @@ from actbench.errors import InvalidCodec
 from actbench.feature_map import Maps
 from actbench.harness.network_view import PlanningNetwork
 from actbench.info import WorkloadInfo
-from actbench.measure.compute import NodeCounts, bit_operations, count
+from actbench.measure.compute import Counts, count
 from actbench.measure.memory import Peak, measure_peak
 from actbench.measure.quality import paired_bootstrap
 from actbench.network.batches import Batches
@@ -119,14 +119,9 @@ class Workbench:
         return deploy(splice(self.network, {}), 32, self.example)
 
     @cached_property
-    def reference_counts(self) -> NodeCounts:
-        """MACs of the fp32 network."""
+    def reference_counts(self) -> Counts:
+        """MACs and bit operations of the fp32 network."""
         return count(self.reference.module, self.example)
-
-    @cached_property
-    def reference_bit_operations(self) -> int:
-        """Bit operations of the fp32 network."""
-        return bit_operations(self.reference.module, self.reference_counts, {}, 32)
 
     @cached_property
     def reference_peak(self) -> Peak:
@@ -158,7 +153,7 @@ class Workbench:
         shared = self.maps[maps]
         for fmap in shared.network.maps[:1]:
             assert shared.statistics[fmap.name]
-        assert (self.reference_bit_operations, self.reference_peak, shared.reference_live_peak) is not None
+        assert (self.reference_counts, self.reference_peak, shared.reference_live_peak) is not None
 
     def peak(self, spliced: Spliced, image: Tensor) -> Peak:
         """Peak memory while one image (1, C, H, W) passes through."""

@@ -34,7 +34,8 @@ def importance(fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
 def _of_transposed(weight: Tensor, groups: int) -> Tensor:
     """Weights (in, out/groups, kh, kw): channels of one group add up in an output, those of different ones do not."""
     grouped = weight.reshape(groups, weight.shape[0] // groups, -1)
-    return torch.block_diag(*(grouped @ grouped.mT))
+    joined: Tensor = torch.block_diag(*(grouped @ grouped.mT))
+    return joined
 
 
 def _by_input_channel(weight: Tensor, groups: int) -> Tensor:
