@@ -22,6 +22,7 @@ from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.compute import count
 from actbench.measure.footprint import Meter, check_payloads, measure_footprint
+from actbench.measure.tables import static_bits
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork
@@ -85,7 +86,9 @@ def _measure(
             scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
     shared = bench.maps[settings.maps]
     limit = None if cell.is_reference else cell.budget.ceiling.limit(shared.network.maps)
-    measured.footprint = measure_footprint(shared.network, spliced.codecs(), meter, limit, shared.reference_live_peak)
+    tables = static_bits(deployed, cell.budget.bits.weights)
+    codecs, live = spliced.codecs(), shared.reference_live_peak
+    measured.footprint = measure_footprint(shared.network, codecs, tables, meter, limit, live)
     measured.quality = bench.quality(scores, bench.reference_scores)
     progress("measure", 0, 0)
     measured.parameters = _parameters(bench, spliced, deployed)
