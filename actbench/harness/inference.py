@@ -111,7 +111,8 @@ def _compress(
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
     shared = bench.maps[settings.maps]
-    plan = method.plan(bench.planning(shared.network), shared.statistics, cell.budget)
+    network = bench.planning(shared.network, cell.calibration)
+    plan = method.plan(network, shared.statistics(cell.calibration), cell.budget)
     _check_plan(shared.network, plan)
     spliced = splice(shared.network, plan.codecs if cell.is_reference else _with_fp32(shared.network, plan))
     spliced.module.to(bench.device).eval()

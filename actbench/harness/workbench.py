@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from actbench.errors import InvalidCodec
 from actbench.feature_map import Maps
+from actbench.harness.latest import Latest
 from actbench.harness.network_view import PlanningNetwork
 from actbench.info import WorkloadInfo
 from actbench.measure.compute import Counts, count
@@ -32,11 +33,14 @@ from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 
 
 class MapsBench:
-    """What cells share that compress the same maps: a convention's."""
+    """What cells share that compress the same maps: a convention's. `statistics`, and `transfer_statistics` on the
+    training track: those of every feature map on the calibration images of a seed, the last one's kept."""
 
     def __init__(self, bench: Workbench, maps: Maps) -> None:
         self._bench = bench
         self._maps = maps
+        self.statistics = Latest(self._statistics)
+        self.transfer_statistics = Latest(self._transfer_statistics)
 
     @cached_property
     def network(self) -> TracedNetwork:
@@ -44,15 +48,13 @@ class MapsBench:
         workload = self._bench.workload
         return trace(workload.model().to(self._bench.device), workload.input_shape, self._maps)
 
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Statistics of every feature map, on the calibration images."""
-        return Statistics(self.network, self._bench.calibration)
+    def _statistics(self, seed: int) -> Statistics:
+        """Statistics of every feature map, on the calibration images of a seed."""
+        return Statistics(self.network, self._bench.calibration(seed))
 
-    @cached_property
-    def transfer_statistics(self) -> Statistics:
-        """Statistics of every feature map, on some training images of the training track."""
-        return Statistics(self.network, self._bench.transfer_training.permuted(seed=0, count=CALIBRATION_IMAGES))
+    def _transfer_statistics(self, seed: int) -> Statistics:
+        """Statistics of every feature map, on training images of the training track that a seed draws."""
+        return Statistics(self.network, self._bench.transfer_training.permuted(seed, CALIBRATION_IMAGES))
 
     @cached_property
     def reference_live_peak(self) -> int:
@@ -61,12 +63,14 @@ class MapsBench:
 
 
 class Workbench:
-    """One workload on one device. `maps`: what is shared by cells of each convention."""
+    """One workload on one device. `maps`: what is shared by cells of each convention. `calibration`: the training
+    images that plans may look at, by seed, the last one's kept."""
 
     def __init__(self, workload: Workload, info: WorkloadInfo, device: torch.device) -> None:
         self.workload = workload
         self.info = info
         self.device = device
+        self.calibration = Latest(self._calibration)
         self.maps: dict[Maps, MapsBench] = {maps: MapsBench(self, maps) for maps in get_args(Maps)}
         self._handed_over: Callable[[], ImageSet] | None = None
         self.trained_references: dict[Hashable, Tensor] = {}
@@ -87,16 +91,18 @@ class Workbench:
         """The evaluation images. Who measures a cell apart hands them over once the cell is planned."""
         return self._handed_over() if self._handed_over else self.workload.evaluation_set()
 
-    @cached_property
-    def calibration(self) -> ImageSet:
-        """The training images that plans may look at."""
-        return self.workload.calibration_set().permuted(seed=0)
+    def _calibration(self, seed: int) -> ImageSet:
+        """The workload's own choice for seed 0, and for others as many training images as the seed draws."""
+        if seed == 0:
+            return self.workload.calibration_set().permuted(seed)
+        return self.workload.training_set().permuted(seed, CALIBRATION_IMAGES)
 
-    def planning(self, network: TracedNetwork) -> PlanningNetwork:
-        """A copy of a network, as a method sees it while it plans: what the method does to it, it does to the copy."""
-        loss = self.workload.loss
+    def planning(self, network: TracedNetwork, calibration: int = 0) -> PlanningNetwork:
+        """A copy of a network, as a method sees it while it plans on the calibration images of a seed: what the method
+        does to it, it does to the copy."""
+        loss, images = self.workload.loss, self.calibration(calibration)
         copied = replace(network, module=copy.deepcopy(network.module))
-        return PlanningNetwork(copied, lambda outputs, targets: loss(outputs, targets), self.calibration, self.device)
+        return PlanningNetwork(copied, lambda outputs, targets: loss(outputs, targets), images, self.device)
 
     @cached_property
     def transfer_training(self) -> ImageSet:
@@ -131,7 +137,7 @@ class Workbench:
     @cached_property
     def example(self) -> Tensor:
         """A calibration image, (1, C, H, W): for what does not depend on an image's values."""
-        return self.calibration.images(slice(0, 1)).to(self.device)
+        return self._calibration(0).images(slice(0, 1)).to(self.device)
 
     @cached_property
     def image(self) -> Tensor:
@@ -148,11 +154,12 @@ class Workbench:
         """Has evaluation images come from elsewhere, for either track, when they are first asked for."""
         self._handed_over = evaluation
 
-    def warm_up(self, maps: Maps) -> None:
-        """Computes what inference cells of these maps share, but for what needs evaluation images."""
+    def warm_up(self, maps: Maps, calibration: int) -> None:
+        """Computes what inference cells of these maps and calibration images share, but for what needs evaluation
+        images."""
         shared = self.maps[maps]
         for fmap in shared.network.maps[:1]:
-            assert shared.statistics[fmap.name]
+            assert shared.statistics(calibration)[fmap.name]
         assert (self.reference_counts, self.reference_peak, shared.reference_live_peak) is not None
 
     def peak(self, spliced: Spliced, image: Tensor) -> Peak:
