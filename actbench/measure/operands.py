@@ -92,7 +92,7 @@ class Operations(TorchDispatchMode):
         if packet in flop_registry:
             first, second = (self._operand(args[place]) for place in _PRODUCTS.get(name, (0, 1)))
             self._multiply(flop_registry[packet](*args, **kwargs, out_val=result) // 2, first, second)
-        elif name not in _SCALES and not any(part in name for part in _NO_PRODUCTS):
+        elif _may_multiply(name, operands):
             # Fused layers, of attention for example, multiply by matrices among their parameters.
             self._note(operand for x, operand in zip(inputs, operands, strict=True) if x.dim() == 2)
         if operands:
@@ -111,6 +111,12 @@ class Operations(TorchDispatchMode):
         for output in tree_leaves(result):
             if isinstance(output, Tensor):
                 self._known[output] = operand
+
+
+def _may_multiply(name: str, operands: Sequence[Operand]) -> bool:
+    if all(operand.constant for operand in operands):
+        return False
+    return name not in _MOVES | _SCALES and not any(part in name for part in _NO_PRODUCTS)
 
 
 def _result(name: str, operands: Sequence[Operand]) -> Operand:

@@ -196,6 +196,7 @@ class Attending(nn.Module):
     def __init__(self, how: str) -> None:
         super().__init__()
         self.how, self.stem, self.head = how, nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 2, 1)
+        self.column = nn.Parameter(torch.randn(8))
         self.matrix, self.row = nn.Parameter(torch.randn(8, 8)), nn.Parameter(torch.randn(8, 1, 1))
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True) if how == "attention" else nn.Identity()
         self.hooked = nn.Conv2d(8, 8, 3, padding=1)
@@ -204,7 +205,7 @@ class Attending(nn.Module):
                 nn.utils.weight_norm(self.hooked)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x) * self.row
+        x = self.stem(x) * self.row + self.column[:, None, None]
         if self.how == "matmul":
             x = torch.einsum("oc,nchw->nohw", self.matrix, x)
         if self.how == "computed":
