@@ -154,11 +154,11 @@ class Workbench:
         """Has evaluation images come from elsewhere, for either track, when they are first asked for."""
         self._handed_over = evaluation
 
-    def warm_up(self, maps: Maps, calibration: int) -> None:
-        """Computes what inference cells of these maps and calibration images share, but for what needs evaluation
-        images."""
+    def warm_up(self, maps: Maps, calibration: int | None) -> None:
+        """Computes what inference cells of these maps and calibration images (None where there are no statistics to
+        plan on) share, but for what needs evaluation images."""
         shared = self.maps[maps]
-        for fmap in shared.network.maps[:1]:
+        for fmap in shared.network.maps[:1] if calibration is not None else ():
             assert shared.statistics(calibration)[fmap.name]
         assert (self.reference_counts, self.reference_peak, shared.reference_live_peak) is not None
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from actbench.budget import Bits, Budget, Ceiling
+from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.harness.inference import run_cell
+from actbench.harness.warming import warm_up
 from actbench.harness.workbench import Workbench
 from actbench.registry import load_plugins
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
@@ -56,6 +57,13 @@ def test_statistics_follow_the_seed_and_one_seed_is_kept(bench: Workbench, trans
 def test_losses_are_on_the_images_of_the_seed(bench: Workbench) -> None:
     losses = [bench.planning(bench.network, seed).loss({}) for seed in (0, 1, 0)]
     assert losses[0] == losses[2] != losses[1]
+
+
+def test_the_reference_does_not_take_the_place_of_statistics(bench: Workbench) -> None:
+    cell = CellSpec(WorkloadSpec("toy", {"data": "toy"}), MethodSpec("none", "1", {}), REFERENCE, seed=1)
+    statistics = bench.maps["live"].statistics(1)
+    warm_up(bench, cell, threads=1)
+    assert bench.maps["live"].statistics(1) is statistics
 
 
 def test_a_cell_is_planned_on_what_is_kept_of_its_seed(bench: Workbench) -> None:
