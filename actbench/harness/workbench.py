@@ -158,8 +158,9 @@ class Workbench:
         """Computes what inference cells of these maps and calibration images (None where there are no statistics to
         plan on) share, but for what needs evaluation images."""
         shared = self.maps[maps]
-        for fmap in shared.network.maps[:1] if calibration is not None else ():
-            assert shared.statistics(calibration)[fmap.name]
+        if calibration is not None:
+            for fmap in shared.network.maps[:1]:
+                assert shared.statistics(calibration)[fmap.name]
         assert (self.reference_counts, self.reference_peak, shared.reference_live_peak) is not None
 
     def peak(self, spliced: Spliced, image: Tensor) -> Peak:
