@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 FLOAT_BITS = 32
 """Bits of a value in the reference, fp32: every ratio is against it unless it says otherwise."""
@@ -12,20 +12,41 @@ Maps = Literal["live", "conv-inputs"]
 """Which tensors of a network are its feature maps: all that is in memory while a layer computes, or what convolutions
 read."""
 
-Argument = bool | int | float | str | tuple[int, ...]
+Argument = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
+
+_NONNEGATIVE = ("relu", "relu6", "sigmoid", "hardsigmoid", "softplus")
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A parameter-free step between a map's source and the map, for example ReLU or max-pooling, as plain data."""
+    """A step between a map's source and the map, for example ReLU or max-pooling, as plain data: of PReLU the slopes
+    that it has when the network is traced."""
 
     name: str
     arguments: tuple[tuple[str, Argument], ...] = ()
 
+    @property
+    def by_channel(self) -> bool:
+        """Whether it does something else to each channel: to other channels it cannot be applied."""
+        return self.name == "prelu" and len(cast("tuple[float, ...]", dict(self.arguments)["weight"])) > 1
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether nothing that it gives is negative, whatever it gets."""
+        given = dict(self.arguments)
+        if self.name == "hardtanh":
+            return float(cast(float, given.get("min_val", -1.0))) >= 0
+        if self.name == "leaky_relu":
+            return float(cast(float, given.get("negative_slope", 0.01))) <= 0
+        if self.name == "prelu":
+            return all(slope <= 0 for slope in cast("tuple[float, ...]", given["weight"]))
+        return self.name in _NONNEGATIVE
+
 
 @dataclass(frozen=True)
 class Reader:
-    """A layer or function that reads a map: `operation` is `conv`, `linear` or the name of a function such as `add`."""
+    """A layer or function that reads a map: `operation` is `conv`, `conv_transpose`, `linear` or the name of a
+    function such as `add`."""
 
     name: str
     operation: str
@@ -80,4 +101,4 @@ class FeatureMap:
     @property
     def nonnegative(self) -> bool:
         """Whether its values cannot be negative, so that no code is spent on a sign."""
-        return any(operation.name in ("relu", "relu6", "sigmoid", "hardsigmoid") for operation in self.between)
+        return any(operation.nonnegative for operation in self.between)

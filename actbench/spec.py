@@ -42,7 +42,7 @@ class MethodSpec:
 @dataclass(frozen=True)
 class CellSpec:
     """One measurement: workload × method × budget × division × track × seed, on one kind of device. Track and division
-    are in the `settings`."""
+    are in the `settings`. `calibration`: the seed that draws calibration images, 0 in all cells from before it did."""
 
     workload: WorkloadSpec
     method: MethodSpec
@@ -51,6 +51,7 @@ class CellSpec:
     seed: int = 0
     device: Device = "cpu"
     protocol: int = PROTOCOL
+    calibration: int = 0
 
     @property
     def is_reference(self) -> bool:
@@ -75,6 +76,7 @@ class CellSpec:
             "bits": str(self.budget.bits),
             "seed": self.seed,
             "device": self.device,
+            **({"calibration": self.calibration} if self.calibration else {}),
             **self.settings.canonical(),
         }
 
@@ -89,6 +91,7 @@ class CellSpec:
             seed=data["seed"],
             device=data["device"],
             protocol=data["protocol"],
+            calibration=data.get("calibration", 0),
         )
 
     @property

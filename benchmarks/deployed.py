@@ -98,7 +98,7 @@ def _striped(bench: Workbench, name: str, budget: Budget, stripe: object) -> Str
     torch.manual_seed(0)
     info, shared = load_plugins().method(name), bench.maps["live"]
     method = load_target(info.target)(info.resolve({}))
-    planned = method.plan(bench.planning(shared.network), shared.statistics, budget).codecs
+    planned = method.plan(bench.planning(shared.network), shared.statistics(0), budget).codecs
     codecs = {fmap.name: PlainCodec(None) for fmap in shared.network.maps} | dict(planned)
     return StripedNetwork(deploy(splice(shared.network, codecs), budget.bits.weights).module, stripe)
 

@@ -36,6 +36,12 @@ def test_a_cell_from_before_there_was_a_choice_of_maps_is_of_what_convolutions_r
     assert read.canonical() == canonical
 
 
+def test_a_cell_from_before_seeds_drew_calibration_images_has_the_key_that_it_had(cell: CellSpec) -> None:
+    assert "calibration" not in cell.canonical()
+    assert CellSpec.from_canonical(cell.canonical()).calibration == 0
+    assert replace(cell, calibration=7).canonical() == cell.canonical() | {"calibration": 7}
+
+
 def test_the_order_of_options_and_digests_does_not_matter(cell: CellSpec) -> None:
     workload = replace(cell.workload, digests=dict(reversed(list(cell.workload.digests.items()))))
     method = replace(cell.method, options=dict(reversed(list(cell.method.options.items()))))
@@ -61,6 +67,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "weights": {"budget": {"bits": Bits(4, 2, 8)}},
     "widths": {"budget": {"bits": Bits(8, 3, 8)}},
     "seed": {"seed": 8},
+    "calibration": {"calibration": 7},
     "steps": {"settings": {"steps": 201}},
     "track": {"settings": Inference(200)},
     "closed": {"settings": Inference()},
@@ -120,13 +127,15 @@ def cells(draw: st.DrawFn) -> CellSpec:
         seed=draw(st.integers()),
         device=draw(st.sampled_from(["cpu", "cuda"])),
         protocol=draw(st.integers(1)),
+        calibration=draw(st.integers(0)),
     )
 
 
 @given(cells(), cells(), st.data())
 def test_cells_have_one_key_each(one: CellSpec, other: CellSpec, data: st.DataObject) -> None:
     # Two that differ in everything collide less easily than two that differ in one thing.
-    name = data.draw(st.sampled_from(["workload", "method", "budget", "settings", "seed", "device", "protocol"]))
+    names = ["workload", "method", "budget", "settings", "seed", "device", "protocol", "calibration"]
+    name = data.draw(st.sampled_from(names))
     near = replace(one, **{name: getattr(other, name)})
     assert (near.key == one.key) == (near == one)
     assert (other.key == one.key) == (other == one)

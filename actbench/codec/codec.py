@@ -44,8 +44,8 @@ class Codec(nn.Module, ABC):
         return {}
 
     def static_bits(self) -> int:
-        """Counts the bits of the tables that encoding or decoding needs and no image changes: shown beside the
-        footprint."""
+        """Counts the bits of the tables that encoding or decoding needs and no image changes, weights in fp32: shown
+        beside the footprint, of the deployed form and with weights as they are quantised there."""
         tensors = {id(tensor): tensor for tensor in [*self.parameters(), *self.buffers()]}
         return sum(tensor.numel() * tensor.element_size() * 8 for tensor in tensors.values())
 

@@ -25,7 +25,7 @@ class Network(Protocol):
     def maps(self) -> tuple[FeatureMap, ...]:
         """All feature maps, in the order in which they are read."""
 
-    def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.Linear]:
+    def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.ConvTranspose2d | nn.Linear]:
         """Layers with weights that read a map."""
 
     def loss(self, codecs: Mapping[str, Codec]) -> float:

@@ -22,21 +22,33 @@ NONLINEARITIES: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "hardswish": nn.Hardswish,
     "hardsigmoid": nn.Hardsigmoid,
+    "hardtanh": nn.Hardtanh,
+    "softplus": nn.Softplus,
+    "selu": nn.SELU,
+    "prelu": nn.PReLU,
 }
 
 POOLINGS: dict[str, type[nn.Module]] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
 
 
 def build(operation: Operation) -> nn.Module:
-    """Builds the module of one step."""
+    """Builds the module of one step. Slopes of PReLU are constants: all copies of a step stay the same."""
     kinds = NONLINEARITIES | POOLINGS
     arguments: dict[str, Any] = dict(operation.arguments)
+    if operation.name == "prelu":
+        return _prelu(arguments["weight"])
     return kinds[operation.name](**arguments)
 
 
 def build_all(operations: Sequence[Operation]) -> nn.Sequential:
     """Builds the steps as one module, one after the other; without any, the identity."""
     return nn.Sequential(*(build(operation) for operation in operations))
+
+
+def _prelu(slopes: Sequence[float]) -> nn.PReLU:
+    layer = nn.PReLU(len(slopes)).requires_grad_(False)
+    layer.weight.copy_(torch.tensor(slopes))
+    return layer
 
 
 def pointwise(matrix: Tensor, bias: Tensor | None = None) -> nn.Conv2d:

@@ -169,9 +169,14 @@ def _best(values: Tensor, low: Tensor, high: Tensor, width: int) -> tuple[Tensor
 
 
 def thin(values: Tensor, most: int) -> Tensor:
-    """Thins a one-dimensional tensor to at most `most` of its values, evenly spread over it."""
-    step = -(-len(values) // most)
-    return values[:: max(1, step)]
+    """Thins a one-dimensional tensor to at most `most` of its values: of as many parts of equal size one value each,
+    drawn at random, the same whenever it is asked. Evenly spaced ones would all be of one column of a map."""
+    if len(values) <= most:
+        return values
+    drawn = torch.rand(most, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    starts = torch.arange(most + 1) * len(values) // most
+    index = starts[:-1] + (drawn * starts.diff()).long()
+    return values[index.to(values.device)]
 
 
 def _squared_errors(values: Tensor, low: Tensor, high: Tensor, width: int) -> Tensor:

@@ -11,7 +11,9 @@ from actbench.feature_map import FeatureMap
 
 
 @torch.no_grad()
-def reader_error(fmap: FeatureMap, readers: Sequence[nn.Conv2d | nn.Linear], target: Tensor, decoded: Tensor) -> float:
+def reader_error(
+    fmap: FeatureMap, readers: Sequence[nn.Conv2d | nn.ConvTranspose2d | nn.Linear], target: Tensor, decoded: Tensor
+) -> float:
     """The squared error behind each reader over the variance of its output, added up; readers without weights, an
     addition say, count together as one that reads the map as it is. `target`, `decoded`: (images, C, H, W) fp32."""
     total = 0.0

@@ -31,7 +31,7 @@ class PlainMaps:
     """
 
     maps: Sequence[FeatureMap]
-    readers: Callable[[FeatureMap], Sequence[nn.Conv2d | nn.Linear]]
+    readers: Callable[[FeatureMap], Sequence[nn.Conv2d | nn.ConvTranspose2d | nn.Linear]]
     budget: Budget
     never: bool = False
     stored: dict[str, int] = field(default_factory=dict)

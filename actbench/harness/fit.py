@@ -18,6 +18,7 @@ from actbench.network.splice import Spliced, splice
 from actbench.records.parts.fit import Fit, Trial
 from actbench.settings import Inference
 from actbench.spec import CellSpec
+from actbench.workloads.base import ImageSet
 
 _ORDER: Sequence[Service] = ("sequence", "refit", "clips", "statistics")
 
@@ -32,19 +33,19 @@ def fit(
     where there are too few calibration images to choose by. Codes whose bits depend on the data gain them on every map:
     these are never plain in their place."""
     shared = bench.maps[settings.maps]
+    fitting, choice = bench.fitting(cell.calibration), bench.choice(cell.calibration)
     never = settings.plain == "never" or info.guarantee == "data-dependent"
-    plain = PlainMaps(shared.network.maps, shared.network.readers, cell.budget, never)
-    images = bench.fitting.images(slice(0, min(_IMAGES, bench.batches.evaluation))).to(bench.device)
-    fitting = Fitting(shared.network, plain, shared.statistics, images)
+    rule = PlainMaps(shared.network.maps, shared.network.readers, cell.budget, never)
+    images = fitting.images(slice(0, min(_IMAGES, bench.batches.evaluation))).to(bench.device)
+    services = Fitting(shared.network, rule, shared.statistics(cell.calibration), images)
     others: dict[str, Codec] = {fmap.name: PlainCodec(None) for fmap in shared.network.maps}
     plan = Plan(others | dict(plan.codecs), plan.notes)
-    if settings.fit == "off" or not len(bench.choice):
-        return splice(shared.network, fitting.bare(plan)), None
-    fitted = fitting.choose(plan, lambda spliced: _loss(bench, spliced, cell.budget.bits.weights))
-    trials = [Trial(services=_named(services), loss=loss) for services, loss in fitted.losses.items()]
-    return fitted.spliced, Fit(
-        kept=_named(fitted.kept), trials=trials, fitted_on=len(bench.fitting), chosen_on=len(bench.choice)
-    )
+    if settings.fit == "off" or not len(choice):
+        return splice(shared.network, services.bare(plan)), None
+    fitted = services.choose(plan, lambda spliced: _loss(bench, spliced, cell.budget.bits.weights, choice))
+    trials = [Trial(services=_named(tried), loss=loss) for tried, loss in fitted.losses.items()]
+    kept = _named(fitted.kept)
+    return fitted.spliced, Fit(kept=kept, trials=trials, fitted_on=len(fitting), chosen_on=len(choice))
 
 
 def _named(services: Services) -> list[Service]:
@@ -52,10 +53,10 @@ def _named(services: Services) -> list[Service]:
 
 
 @torch.no_grad()
-def _loss(bench: Workbench, spliced: Spliced, weight_bits: int) -> float:
+def _loss(bench: Workbench, spliced: Spliced, weight_bits: int, choice: ImageSet) -> float:
     """The task's mean loss of the deployed form on the images that are held apart."""
     module, total = deploy(spliced, weight_bits).module.to(bench.device), 0.0
-    for images, targets in bench.choice.batches(bench.batches.evaluation):
+    for images, targets in choice.batches(bench.batches.evaluation):
         outputs = module(images.to(bench.device))
         total += len(images) * float(bench.workload.loss(outputs, targets.to(bench.device)))
-    return total / len(bench.choice)
+    return total / len(choice)

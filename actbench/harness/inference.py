@@ -19,8 +19,9 @@ from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
-from actbench.measure.compute import bit_operations, count
+from actbench.measure.compute import count
 from actbench.measure.footprint import Meter, check_payloads, measure_footprint
+from actbench.measure.tables import static_bits
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork
@@ -72,6 +73,7 @@ def _measure(
     outcome.warnings += plan.notes
     progress("deploy", 0, 0)
     deployed = deploy(spliced, cell.budget.bits.weights, bench.example)
+    measured.compute = _compute(bench, cell, spliced, deployed)
     # From here on, and not before, evaluation images are seen.
     with fresh_decoder(deployed.codecs(), bench.device) as decode:
         progress("check", 0, 0)
@@ -83,10 +85,11 @@ def _measure(
             scores = bench.scores(deployed.module, lambda done, total: progress("evaluate", done, total))
     shared = bench.maps[settings.maps]
     limit = None if cell.is_reference else cell.budget.ceiling.limit(shared.network.maps)
-    measured.footprint = measure_footprint(shared.network, spliced.codecs(), meter, limit, shared.reference_live_peak)
+    tables = static_bits(deployed, cell.budget.bits.weights)
+    codecs, live = spliced.codecs(), shared.reference_live_peak
+    measured.footprint = measure_footprint(shared.network, codecs, tables, meter, limit, live)
     measured.quality = bench.quality(scores, bench.reference_scores)
     progress("measure", 0, 0)
-    measured.compute = _compute(bench, cell, spliced, deployed, meter)
     measured.parameters = _parameters(bench, spliced, deployed)
     striped = _striped(cell, settings, spliced, images)
     measured.latency = measure_latency(bench, striped)
@@ -107,7 +110,8 @@ def _compress(
     progress("plan", 0, 0)
     method = cast(Method, load_target(info.target)(cell.method.options))
     shared = bench.maps[settings.maps]
-    plan = method.plan(bench.planning(shared.network), shared.statistics, cell.budget)
+    network = bench.planning(shared.network, cell.calibration)
+    plan = method.plan(network, shared.statistics(cell.calibration), cell.budget)
     _check_plan(shared.network, plan)
     if cell.is_reference:
         spliced = splice(shared.network, plan.codecs)
@@ -157,14 +161,14 @@ def _judge(cell: CellSpec, info: MethodInfo, footprint: Footprint, outcome: Outc
         outcome.warnings.append("registered as static, but the footprint depends on the data")
 
 
-def _compute(bench: Workbench, cell: CellSpec, spliced: Spliced, deployed: Spliced, meter: Meter) -> Compute:
-    counts = count(deployed.module, bench.image)
+def _compute(bench: Workbench, cell: CellSpec, spliced: Spliced, deployed: Spliced) -> Compute:
+    counts = count(deployed.module, bench.example, cell.budget.bits)
     return Compute(
         macs=counts.total,
-        macs_unfolded=count(spliced.module, bench.image).total,
+        macs_unfolded=count(spliced.module, bench.example).total,
         reference_macs=bench.reference_counts.total,
-        bit_operations=bit_operations(deployed.module, counts, meter.layouts, cell.budget.bits.weights),
-        reference_bit_operations=bench.reference_bit_operations,
+        bit_operations=counts.bit_operations,
+        reference_bit_operations=bench.reference_counts.bit_operations,
     )
 
 

@@ -109,7 +109,8 @@ def measure_layer(
     torch.manual_seed(0)
     try:
         method = cast(Method, load_target(info.target)(options))
-        codec = method.plan(bench.planning(bench.network), bench.maps["live"].statistics, budget).codecs.get(fmap.name)
+        statistics = bench.maps["live"].statistics(0)
+        codec = method.plan(bench.planning(bench.network), statistics, budget).codecs.get(fmap.name)
         if codec is None:
             return LayerRow(info.name, reason="stores this map as it is")
         return _measured(info.name, codec.to(bench.device).eval(), fmap, _sides(bench, fmap, batch), bench.device)

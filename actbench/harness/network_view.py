@@ -31,7 +31,7 @@ class PlanningNetwork:
         """All feature maps, in the order in which they are read."""
         return self._network.maps
 
-    def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.Linear]:
+    def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.ConvTranspose2d | nn.Linear]:
         """The layers with weights that read a map."""
         return self._network.readers(fmap)
 

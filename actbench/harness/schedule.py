@@ -16,6 +16,9 @@ from actbench.registry import Registry
 from actbench.settings import Inference, Settings
 from actbench.spec import INFERENCE, CellSpec, Device, MethodSpec, WorkloadSpec
 
+Chosen = tuple[MethodInfo, Mapping[str, OptionValue]]
+"""A method, and the options that were given for it."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -60,17 +63,19 @@ class ScheduledCell:
 
 
 def cells_of(request: RunRequest, registry: Registry) -> list[CellSpec]:
-    """All cells of a request, baselines first; the reference once a seed, the others at every ceiling and bits."""
+    """All cells of a request; of each seed baselines first; the reference once a seed, the others at every ceiling and
+    bits."""
     info = registry.workload(request.workload)
     digests = identify(info, request.data, request.weights, registry.files)
     workload = WorkloadSpec(info.name, digests, request.limit)
     cells = []
-    for method, options in _methods(request, registry):
+    for seed, (method, options) in _in_order(request, _methods(request, registry)):
         spec = MethodSpec(method.name, method.version, method.resolve(options))
         settings = request.settings.of_role(method.role)
+        calibration = 0 if method.role == "reference" else seed
         for budget in _budgets(method, request):
-            for seed in request.seeds:
-                cells.append(CellSpec(workload, spec, budget, settings, seed, request.device))
+            cell = CellSpec(workload, spec, budget, settings, seed, request.device, calibration=calibration)
+            cells.append(cell)
     return list({cell.key: cell for cell in cells}.values())
 
 
@@ -100,7 +105,15 @@ def unsupported_reason(cell: CellSpec, registry: Registry) -> str:
     return ""
 
 
-def _methods(request: RunRequest, registry: Registry) -> list[tuple[MethodInfo, Mapping[str, OptionValue]]]:
+def _in_order(request: RunRequest, methods: Sequence[Chosen]) -> list[tuple[int, Chosen]]:
+    """Methods and seeds so that what cells share is made as seldom as can be: a worker keeps the statistics of one
+    seed, and on a GPU each method has a worker of its own."""
+    if request.device == "cpu":
+        return [(seed, method) for seed in request.seeds for method in methods]
+    return [(seed, method) for method in methods for seed in request.seeds]
+
+
+def _methods(request: RunRequest, registry: Registry) -> list[Chosen]:
     """The track's baselines, what was asked for, each once, and the variants."""
     unknown_options = sorted(set(request.options) - set(registry.methods))
     if unknown_options:

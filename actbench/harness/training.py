@@ -152,8 +152,9 @@ def _batch(bench: Workbench) -> int:
 def _codecs(bench: Workbench, cell: CellSpec, method: Method, task: TrainingTask) -> Mapping[str, Codec]:
     if cell.is_reference:
         return {}
-    network = bench.planning(task.view)
-    codecs = method.plan_saving(network, bench.maps[SAVED_MAPS].transfer_statistics, cell.budget).codecs
+    network = bench.planning(task.view, cell.calibration)
+    statistics = bench.maps[SAVED_MAPS].transfer_statistics(cell.calibration)
+    codecs = method.plan_saving(network, statistics, cell.budget).codecs
     for name, codec in codecs.items():
         codec.to(bench.device)
         if codec.side != "after":

@@ -33,10 +33,11 @@ def evaluation_of(bench: Workbench, track: Track, threads: int) -> int:
 def warm_up(bench: Workbench, cell: CellSpec, threads: int) -> None:
     """Has the workbench compute what a cell shares with others, where it has not yet."""
     if not isinstance(cell.settings, Training):
-        bench.warm_up(cell.settings.maps)
+        bench.warm_up(cell.settings.maps, None if cell.is_reference else cell.calibration)
         return
     saved = bench.maps[SAVED_MAPS]
-    assert saved.transfer_statistics[saved.network.maps[0].name]
+    if not cell.is_reference:
+        assert saved.transfer_statistics(cell.calibration)[saved.network.maps[0].name]
     settings, key = cell.settings, reference_key(cell.settings, cell.seed)
     if key not in bench.trained_references:
 

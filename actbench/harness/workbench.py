@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from actbench.errors import InvalidCodec
 from actbench.feature_map import Maps
+from actbench.harness.latest import Latest
 from actbench.harness.network_view import PlanningNetwork
 from actbench.info import WorkloadInfo
-from actbench.measure.compute import NodeCounts, bit_operations, count
+from actbench.measure.compute import Counts, count
 from actbench.measure.memory import Peak, measure_peak
 from actbench.measure.quality import paired_bootstrap
 from actbench.network.batches import Batches
@@ -32,11 +33,14 @@ from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 
 
 class MapsBench:
-    """What cells share that compress the same maps: a convention's."""
+    """What cells share that compress the same maps: a convention's. `statistics`, and `transfer_statistics` on the
+    training track: those of every feature map on the calibration images of a seed, the last one's kept."""
 
     def __init__(self, bench: Workbench, maps: Maps) -> None:
         self._bench = bench
         self._maps = maps
+        self.statistics = Latest(self._statistics)
+        self.transfer_statistics = Latest(self._transfer_statistics)
 
     @cached_property
     def network(self) -> TracedNetwork:
@@ -44,15 +48,13 @@ class MapsBench:
         workload = self._bench.workload
         return trace(workload.model().to(self._bench.device), workload.input_shape, self._maps)
 
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Statistics of every feature map, on the calibration images that plans are made of."""
-        return Statistics(self.network, self._bench.fitting)
+    def _statistics(self, seed: int) -> Statistics:
+        """Statistics of every feature map, on the calibration images of a seed that plans are made of."""
+        return Statistics(self.network, self._bench.fitting(seed))
 
-    @cached_property
-    def transfer_statistics(self) -> Statistics:
-        """Statistics of every feature map, on some training images of the training track."""
-        return Statistics(self.network, self._bench.transfer_training.permuted(seed=0, count=CALIBRATION_IMAGES))
+    def _transfer_statistics(self, seed: int) -> Statistics:
+        """Statistics of every feature map, on training images of the training track that a seed draws."""
+        return Statistics(self.network, self._bench.transfer_training.permuted(seed, CALIBRATION_IMAGES))
 
     @cached_property
     def reference_live_peak(self) -> int:
@@ -61,12 +63,14 @@ class MapsBench:
 
 
 class Workbench:
-    """One workload on one device. `maps`: what is shared by cells of each convention."""
+    """One workload on one device. `maps`: what is shared by cells of each convention. `calibration`: the training
+    images that plans may look at, by seed, the last one's kept."""
 
     def __init__(self, workload: Workload, info: WorkloadInfo, device: torch.device) -> None:
         self.workload = workload
         self.info = info
         self.device = device
+        self.calibration = Latest(self._calibration)
         self.maps: dict[Maps, MapsBench] = {maps: MapsBench(self, maps) for maps in get_args(Maps)}
         self._handed_over: Callable[[], ImageSet] | None = None
         self.trained_references: dict[Hashable, Tensor] = {}
@@ -87,30 +91,26 @@ class Workbench:
         """The evaluation images. Who measures a cell apart hands them over once the cell is planned."""
         return self._handed_over() if self._handed_over else self.workload.evaluation_set()
 
-    @cached_property
-    def calibration(self) -> ImageSet:
-        """The training images that plans may look at."""
-        return self.workload.calibration_set().permuted(seed=0)
+    def _calibration(self, seed: int) -> ImageSet:
+        """The workload's own choice for seed 0, and for others as many training images as the seed draws."""
+        if seed == 0:
+            return self.workload.calibration_set().permuted(seed)
+        return self.workload.training_set().permuted(seed, CALIBRATION_IMAGES)
 
-    @property
-    def fitting(self) -> ImageSet:
-        """The calibration images that plans are made of: three quarters."""
-        return self.calibration.select(slice(0, self._fitted_on))
+    def fitting(self, seed: int) -> ImageSet:
+        """Of the calibration images of a seed those that plans are made of: three quarters."""
+        return self.calibration(seed).select(slice(0, _fitted_on(self.calibration(seed))))
 
-    @property
-    def choice(self) -> ImageSet:
-        """The calibration images that are held apart, for the choice between fits; none where there is but one."""
-        return self.calibration.select(slice(self._fitted_on, None))
+    def choice(self, seed: int) -> ImageSet:
+        """Those that are held apart, for the choice between fits; none where there is but one."""
+        return self.calibration(seed).select(slice(_fitted_on(self.calibration(seed)), None))
 
-    @property
-    def _fitted_on(self) -> int:
-        return -(-3 * len(self.calibration) // 4)
-
-    def planning(self, network: TracedNetwork) -> PlanningNetwork:
-        """A copy of a network, as a method sees it while it plans: what the method does to it, it does to the copy."""
-        loss = self.workload.loss
+    def planning(self, network: TracedNetwork, calibration: int = 0) -> PlanningNetwork:
+        """A copy of a network, as a method sees it while it plans on the calibration images of a seed: what the method
+        does to it, it does to the copy."""
+        loss, images = self.workload.loss, self.fitting(calibration)
         copied = replace(network, module=copy.deepcopy(network.module))
-        return PlanningNetwork(copied, lambda outputs, targets: loss(outputs, targets), self.fitting, self.device)
+        return PlanningNetwork(copied, lambda outputs, targets: loss(outputs, targets), images, self.device)
 
     @cached_property
     def transfer_training(self) -> ImageSet:
@@ -133,14 +133,9 @@ class Workbench:
         return deploy(splice(self.network, {}), 32, self.example)
 
     @cached_property
-    def reference_counts(self) -> NodeCounts:
-        """MACs of the fp32 network."""
+    def reference_counts(self) -> Counts:
+        """MACs and bit operations of the fp32 network."""
         return count(self.reference.module, self.example)
-
-    @cached_property
-    def reference_bit_operations(self) -> int:
-        """Bit operations of the fp32 network."""
-        return bit_operations(self.reference.module, self.reference_counts, {}, 32)
 
     @cached_property
     def reference_peak(self) -> Peak:
@@ -150,7 +145,7 @@ class Workbench:
     @cached_property
     def example(self) -> Tensor:
         """A calibration image, (1, C, H, W): for what does not depend on an image's values."""
-        return self.calibration.images(slice(0, 1)).to(self.device)
+        return self._calibration(0).images(slice(0, 1)).to(self.device)
 
     @cached_property
     def image(self) -> Tensor:
@@ -167,12 +162,14 @@ class Workbench:
         """Has evaluation images come from elsewhere, for either track, when they are first asked for."""
         self._handed_over = evaluation
 
-    def warm_up(self, maps: Maps) -> None:
-        """Computes what inference cells of these maps share, but for what needs evaluation images."""
+    def warm_up(self, maps: Maps, calibration: int | None) -> None:
+        """Computes what inference cells of these maps and calibration images (None where there are no statistics to
+        plan on) share, but for what needs evaluation images."""
         shared = self.maps[maps]
-        for fmap in shared.network.maps[:1]:
-            assert shared.statistics[fmap.name]
-        assert (self.reference_bit_operations, self.reference_peak, shared.reference_live_peak) is not None
+        if calibration is not None:
+            for fmap in shared.network.maps[:1]:
+                assert shared.statistics(calibration)[fmap.name]
+        assert (self.reference_counts, self.reference_peak, shared.reference_live_peak) is not None
 
     def peak(self, spliced: Spliced, image: Tensor) -> Peak:
         """Peak memory while one image (1, C, H, W) passes through."""
@@ -219,3 +216,7 @@ def _inference(spliced: Spliced, images: Tensor) -> Callable[[], object]:
             return spliced.module(images)
 
     return run
+
+
+def _fitted_on(calibration: ImageSet) -> int:
+    return -(-3 * len(calibration) // 4)

@@ -1,20 +1,20 @@
-"""Compute: multiply-accumulates as torch counts them, and bit operations, `w·a·MACs` plus the codecs' own."""
+"""Compute: multiply-accumulates as torch counts them, and bit operations, `w·a·MACs` plus what codecs state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from actbench.codec.packing import Layout
+from actbench.budget import REFERENCE, Bits
+from actbench.codec.payload import Payload
+from actbench.errors import Unsupported
 from actbench.feature_map import FLOAT_BITS
+from actbench.measure.operands import Operations
 from actbench.network import nodes
-from actbench.network.cheap_steps import only_selects
-from actbench.network.deploy import StoredConvolution
-from actbench.network.quantize import weight_widths
+from actbench.network.quantize import weight_widths, weights
 from actbench.network.splice import Decode, Encode
 
 IMAGE_BITS = 8
@@ -22,11 +22,13 @@ IMAGE_BITS = 8
 
 
 @dataclass
-class NodeCounts:
-    """MACs of one image by node, and the shapes that encoders read."""
+class Counts:
+    """MACs of one image by node, and the bit operations of all: weight bits × code bits × MACs by one rule, in layers
+    and inside codecs, at the widths that are really used (fp32 for what is not stored), and what codecs state beside
+    their products."""
 
     macs: dict[str, int] = field(default_factory=dict)
-    encoded: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    bit_operations: int = 0
 
     @property
     def total(self) -> int:
@@ -35,60 +37,68 @@ class NodeCounts:
 
 
 class _Counter(fx.Interpreter):
-    def __init__(self, module: fx.GraphModule) -> None:
+    def __init__(self, module: fx.GraphModule, bits: Bits) -> None:
         super().__init__(module)
-        self.counts = NodeCounts()
+        self.counts = Counts()
+        self.in_fp32: dict[str, str] = {}
+        self._bits = bits
+        widths, found = weight_widths(module, bits.weights), weights(module)
+        self._operations = Operations(module, {id(found[name].tensor): width for name, width in widths.items()})
 
-    def run_node(self, n: fx.Node) -> object:
-        with FlopCounterMode(display=False) as flops:
-            result = super().run_node(n)
-        if flops.get_total_flops():
-            self.counts.macs[n.name] = flops.get_total_flops() // 2
-        if isinstance(nodes.module_of(n), Encode):
-            channels, height, width = self.env[n.all_input_nodes[0]].shape[1:]
-            self.counts.encoded[n.name] = (channels, height, width)
+    def run(self, *args: Any, **more: Any) -> Any:
+        with torch.no_grad(), self._operations:
+            result = super().run(*args, **more)
+        self.counts.bit_operations += self._operations.bit_operations
         return result
 
+    def run_node(self, n: fx.Node) -> Any:
+        stage, before = nodes.module_of(n), self._operations.macs
+        self._operations.outside = self._string_width(n)
+        self._operations.in_fp32.clear()
+        result = super().run_node(n)
+        self._mark(n, stage, result)
+        if self._operations.macs > before:
+            self.counts.macs[n.name] = self._operations.macs - before
+        if not isinstance(stage, Encode | Decode):
+            self.in_fp32 |= {name: nodes.label(n) for name in self._operations.in_fp32}
+        return result
 
-def count(module: fx.GraphModule, image: Tensor) -> NodeCounts:
-    """Runs one image (1, C, H, W) and counts; a FLOP counter counts two operations for a MAC."""
-    counter = _Counter(module)
-    with torch.no_grad():
-        counter.run(image)
+    def _mark(self, node: fx.Node, stage: nn.Module | None, result: Any) -> None:
+        if node.op == "placeholder":
+            self._operations.mark(result, FLOAT_BITS if self._bits.weights == FLOAT_BITS else IMAGE_BITS)
+        elif isinstance(stage, Encode):
+            self._mark_payload(result)
+            self.counts.bit_operations += stage.codec.operations(_shape(stage, self.env[node.all_input_nodes[0]]))
+        elif isinstance(stage, Decode):
+            self._operations.mark_outside(result)
+
+    def _mark_payload(self, payload: Payload) -> None:
+        all_side = all(part.side for part in payload.fields.values())
+        for part in payload.fields.values():
+            if part.side and not all_side:
+                self._operations.mark_constant(part.values)
+            else:
+                self._operations.mark(part.values, part.bits if part.lengths is None else self._bits.high)
+
+    def _string_width(self, node: fx.Node) -> int | None:
+        """The width of codes that a node reads as strings of bits: no field tells it, and it is the widest at most."""
+        payload = self.env[node.all_input_nodes[0]] if node.all_input_nodes else None
+        fields = payload.fields.values() if isinstance(payload, Payload) else ()
+        return self._bits.high if any(part.lengths is not None for part in fields) else None
+
+
+def count(module: fx.GraphModule, image: Tensor, bits: Bits = REFERENCE.bits) -> Counts:
+    """Runs one image (1, C, H, W) through a network with weights quantised as `bits` say, and counts. Raises
+    Unsupported, with the layer's name, where a layer computes products of weights that are not quantised."""
+    counter = _Counter(module, bits)
+    counter.run(image)
+    if counter.in_fp32 and bits.weights != FLOAT_BITS:
+        parameter, layer = next(iter(counter.in_fp32.items()))
+        raise Unsupported(f"{layer}: {parameter} is not quantised: it is not the weight of a known kind of layer")
     return counter.counts
 
 
-def bit_operations(module: fx.GraphModule, counts: NodeCounts, layouts: Mapping[str, Layout], weight_bits: int) -> int:
-    """Σ w·a·MACs over layers (a: the width of the stored codes that a layer reads, fp32 for what is not stored),
-    plus what encoding and decoding cost: their MACs in fp32 and the operations that the codec states."""
-    widths = weight_widths(module, weight_bits)
-    total = 0
-    for node in module.graph.nodes:
-        macs = counts.macs.get(node.name, 0)
-        stage = nodes.module_of(node)
-        if isinstance(stage, Encode):
-            total += stage.codec.operations(counts.encoded[node.name])
-        if isinstance(stage, StoredConvolution):
-            total += widths[f"{node.target}.convolution"] * _read_width(node, layouts, weight_bits) * macs
-        elif isinstance(stage, nn.Conv2d | nn.Linear):
-            total += widths[str(node.target)] * _read_width(node, layouts, weight_bits) * macs
-        else:
-            total += FLOAT_BITS * FLOAT_BITS * macs
-    return total
-
-
-def _read_width(node: fx.Node, layouts: Mapping[str, Layout], weight_bits: int) -> int:
-    """The width of the values that a layer reads: walks up to what was stored, past what selects from it."""
-    return _width(node.all_input_nodes[0], layouts, weight_bits)
-
-
-def _width(source: fx.Node, layouts: Mapping[str, Layout], weight_bits: int) -> int:
-    stage = nodes.module_of(source)
-    if isinstance(stage, Encode | Decode):
-        values = [part.bits for part in layouts[stage.name] if not part.side]
-        return max(values or [part.bits for part in layouts[stage.name]])
-    if source.op == "placeholder" and weight_bits != FLOAT_BITS:
-        return IMAGE_BITS
-    if only_selects(source):
-        return max((_width(read, layouts, weight_bits) for read in nodes.read_by(source)), default=FLOAT_BITS)
-    return FLOAT_BITS
+def _shape(stage: Encode, x: Tensor) -> tuple[int, int, int]:
+    """The (C, H, W) of what an encoder reads."""
+    channels, height, width = x.permute(0, 3, 1, 2).shape[1:] if stage.channels_last else x.shape[1:]
+    return channels, height, width

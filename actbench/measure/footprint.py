@@ -67,13 +67,19 @@ class Meter:
 
 
 def measure_footprint(
-    network: TracedNetwork, codecs: Mapping[str, Codec], meter: Meter, limit: int | None, reference_live: int
+    network: TracedNetwork,
+    codecs: Mapping[str, Codec],
+    tables: Mapping[str, int],
+    meter: Meter,
+    limit: int | None,
+    reference_live: int,
 ) -> Footprint:
-    """The record's footprint of what a meter counted. `limit`: the bits that the ceiling allows, None without one;
-    `reference_live`: bits alive at once in the fp32 network."""
+    """The record's footprint of what a meter counted. `tables`: static bits of the deployed form, by the map's name;
+    `limit`: the bits that the ceiling allows, None without one; `reference_live`: bits alive at once in the fp32
+    network."""
     maps = network.maps
     bits = torch.stack(torch.broadcast_tensors(*(meter.bits(fmap) for fmap in maps)))
-    rows = [_row(fmap, codecs.get(fmap.name), meter) for fmap in maps]
+    rows = [_row(fmap, codecs.get(fmap.name), tables.get(fmap.name, 0), meter) for fmap in maps]
     traffic = bits.sum(0)
     stored = {fmap.name: int(meter.bits(fmap).max()) for fmap in maps}
     return Footprint(
@@ -116,7 +122,7 @@ def spread(bits: Tensor) -> Spread:
     )
 
 
-def _row(fmap: FeatureMap, codec: Codec | None, meter: Meter) -> StoredMap:
+def _row(fmap: FeatureMap, codec: Codec | None, table: int, meter: Meter) -> StoredMap:
     return StoredMap(
         name=fmap.name,
         channels=fmap.channels,
@@ -129,7 +135,7 @@ def _row(fmap: FeatureMap, codec: Codec | None, meter: Meter) -> StoredMap:
         choices=codec.describe() if codec else {},
         bits=spread(meter.bits(fmap)),
         side_bits=meter.side_bits(fmap),
-        static_bits=codec.static_bits() if codec else 0,
+        static_bits=table,
         fallbacks=meter.fallbacks(fmap),
         plain=codec is None or isinstance(codec, PlainCodec),
     )

@@ -10,7 +10,7 @@ from actbench.network.nodes import function_name, module_of
 _MODULES = (
     *NONLINEARITIES.values(),
     *POOLINGS.values(),
-    *(nn.PReLU, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.SELU, nn.CELU, nn.LogSigmoid, nn.Threshold),
+    *(nn.Softsign, nn.CELU, nn.LogSigmoid, nn.Threshold),
     *(nn.Softmax, nn.Softmax2d, nn.LogSoftmax),
     *(nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm),
     *(nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.LPPool2d),
@@ -22,7 +22,7 @@ _MODULES = (
 _ELEMENTWISE = """
     abs add addcmul clamp clamp_max clamp_min clip div exp lerp log maximum minimum mul neg pow reciprocal rsqrt rsub
     sqrt square sub truediv where eq ne lt le gt ge
-    celu hardtanh log_softmax logsigmoid prelu selu softmax softplus softsign threshold
+    celu log_softmax logsigmoid softmax softsign threshold
     bfloat16 double float half to type_as
 """
 _NORMALISATIONS = "batch_norm group_norm instance_norm layer_norm local_response_norm normalize"
@@ -31,13 +31,11 @@ _REARRANGEMENTS = """
     cat chunk concat concatenate getitem narrow select split stack tensor_split unbind
     flatten movedim permute reshape squeeze swapaxes transpose unflatten unsqueeze view
     expand expand_as flip repeat repeat_interleave roll
-    channel_shuffle contiguous max_pool2d pixel_shuffle pixel_unshuffle
+    channel_shuffle contiguous pixel_shuffle pixel_unshuffle
 """
-_SELECTING = (nn.MaxPool2d, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, nn.Flatten, nn.Unflatten)
-_SELECTIONS = frozenset(_REARRANGEMENTS.split())
-_FUNCTIONS = _SELECTIONS.union(
-    *(NONLINEARITIES, POOLINGS, ["interpolate", "pad", "upsample"]),
-    *(names.split() for names in (_ELEMENTWISE, _NORMALISATIONS, _REDUCTIONS)),
+_FUNCTIONS = frozenset(NONLINEARITIES).union(
+    *(POOLINGS, ["interpolate", "pad", "upsample"]),
+    *(names.split() for names in (_ELEMENTWISE, _NORMALISATIONS, _REDUCTIONS, _REARRANGEMENTS)),
 )
 
 
@@ -45,11 +43,6 @@ def is_cheap(node: fx.Node) -> bool:
     """Whether a node's result is computed again when it is read: nonlinearities and other elementwise steps,
     normalisations, poolings, means, joins, and what only moves values."""
     return _calls(node, _MODULES, _FUNCTIONS)
-
-
-def only_selects(node: fx.Node) -> bool:
-    """Whether all values that a node gives are values that it reads: stored codes stay codes."""
-    return _calls(node, _SELECTING, _SELECTIONS)
 
 
 def _calls(node: fx.Node, modules: tuple[type[nn.Module], ...], functions: frozenset[str]) -> bool:

@@ -14,7 +14,7 @@ from actbench.codec.payload import Payload
 from actbench.codec.protocols import ReadsStored
 from actbench.network import nodes
 from actbench.network.fold import fold, fold_batch_norm
-from actbench.network.quantize import quantize_weights
+from actbench.network.quantize import fold_parametrisations, quantize_weights
 from actbench.network.splice import Decode, Encode, Spliced, tidy
 
 
@@ -39,6 +39,7 @@ def deploy(spliced: Spliced, weight_bits: int, image: Tensor | None = None) -> S
     read payloads; without one they read what is decoded."""
     deployed = copy.deepcopy(spliced)
     deployed.module.eval()
+    fold_parametrisations(deployed.module)
     fold_batch_norm(deployed.module)
     fold(deployed)
     if image is not None:

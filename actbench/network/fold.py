@@ -29,14 +29,17 @@ Layer = TypeVar("Layer", bound=nn.Conv2d)
 
 
 class Pointwise(nn.Conv2d):
-    """A 1×1 convolution that came from a codec: what the identities look for."""
+    """A 1×1 convolution that came from a codec, of the map `map_name`: what the identities look for."""
+
+    map_name = ""
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None) -> Pointwise:
+    def of(cls, weight: Tensor, bias: Tensor | None, map_name: str) -> Pointwise:
         """Makes the convolution with weight (out, in) and bias (out,)."""
         layer = cls(
             weight.shape[1], weight.shape[0], 1, bias=bias is not None, device=weight.device, dtype=weight.dtype
         )
+        layer.map_name = map_name
         return _filled(layer, weight[:, :, None, None], bias)
 
     @property
@@ -81,13 +84,13 @@ def _take_apart(spliced: Spliced, name: str, encoder: Encode) -> None:
     decoder.shape = None
     if folded.project is not None:
         with module.graph.inserting_before(encode):
-            encode.args = (_call(module, f"{encode.name}_project", _pointwise(folded.project), encode.args[0]),)
+            encode.args = (_call(module, f"{encode.name}_project", _pointwise(folded.project, name), encode.args[0]),)
     if encoder.codec.side == "after" and side == "around":
         steps = copy.deepcopy(decoder.between)
         encode.args = (insert_steps(module, encode.all_input_nodes[0], f"folded.{encode.name}_between", steps),)
     if folded.expand is not None:
         with module.graph.inserting_after(decode):
-            expanded = _call(module, f"{decode.name}_expand", _pointwise(folded.expand), decode)
+            expanded = _call(module, f"{decode.name}_expand", _pointwise(folded.expand, name), decode)
         decode.replace_all_uses_with(expanded, delete_user_cb=lambda user: user is not expanded)
 
 
@@ -113,10 +116,11 @@ def _project_addition(module: fx.GraphModule, node: fx.Node) -> bool:
     if not any(_absorbs_projection(branch) for branch in branches):
         return False
     bias = None if project.bias is None else project.bias.detach()
+    parts = (Pointwise.of(project.matrix, each, project.map_name) for each in (bias, None))
     with module.graph.inserting_before(before):
         before.args = tuple(
-            _call(module, f"{node.name}_{index}", Pointwise.of(project.matrix, None if index else bias), branch)
-            for index, branch in enumerate(branches)
+            _call(module, f"{node.name}_{index}", part, branch)
+            for index, (part, branch) in enumerate(zip(parts, branches, strict=True))
         )
     node.replace_all_uses_with(before)
     return True
@@ -172,23 +176,23 @@ def _like(convolution: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Con
     """Makes a convolution of the same kind and geometry with other weights (out, in, kh, kw)."""
     original = convolution.weight
     if isinstance(convolution, Pointwise):
-        layer: nn.Conv2d = Pointwise(weight.shape[1], weight.shape[0], 1, bias=bias is not None)
-    else:
-        layer = nn.Conv2d(
-            weight.shape[1],
-            weight.shape[0],
-            cast("tuple[int, int]", convolution.kernel_size),
-            cast("tuple[int, int]", convolution.stride),
-            cast("tuple[int, int]", convolution.padding),
-            cast("tuple[int, int]", convolution.dilation),
-            bias=bias is not None,
-            padding_mode=convolution.padding_mode,
-        )
+        return Pointwise.of(weight[:, :, 0, 0].to(original), bias, convolution.map_name)
+    layer = nn.Conv2d(
+        weight.shape[1],
+        weight.shape[0],
+        cast("tuple[int, int]", convolution.kernel_size),
+        cast("tuple[int, int]", convolution.stride),
+        cast("tuple[int, int]", convolution.padding),
+        cast("tuple[int, int]", convolution.dilation),
+        bias=bias is not None,
+        padding_mode=convolution.padding_mode,
+    )
     return _filled(layer.to(original.device, original.dtype), weight, bias)
 
 
-def _pointwise(layer: nn.Conv2d) -> Pointwise:
-    return Pointwise.of(layer.weight.detach()[:, :, 0, 0], None if layer.bias is None else layer.bias.detach())
+def _pointwise(layer: nn.Conv2d, map_name: str) -> Pointwise:
+    bias = None if layer.bias is None else layer.bias.detach()
+    return Pointwise.of(layer.weight.detach()[:, :, 0, 0], bias, map_name)
 
 
 def _filled(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from actbench.codec.modules import NONLINEARITIES, POOLINGS
@@ -31,6 +31,9 @@ _NONLINEARITY_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "leaky_relu": ("negative_slope",),
     "elu": ("alpha",),
     "gelu": ("approximate",),
+    "hardtanh": ("min_val", "max_val"),
+    "softplus": ("beta", "threshold"),
+    "prelu": ("weight",),
 }
 
 
@@ -40,6 +43,14 @@ def module_of(node: fx.Node) -> nn.Module | None:
         return None
     owner = cast(nn.Module, node.graph.owning_module)
     return owner.get_submodule(cast(str, node.target))
+
+
+def attribute(module: nn.Module, target: str) -> Any:
+    """Finds what a module has under a path: a parameter, a buffer, a module."""
+    value: Any = module
+    for name in target.split("."):
+        value = getattr(value, name)
+    return value
 
 
 def function_name(node: fx.Node) -> str:
@@ -122,7 +133,7 @@ def operation_of(node: fx.Node) -> Operation | None:
     if module is not None:
         kinds = NONLINEARITIES | POOLINGS
         name = next((name for name, kind in kinds.items() if type(module) is kind), None)
-        return _operation(name, vars(module)) if name else None
+        return _operation(name, vars(module) | vars(module)["_parameters"]) if name else None
     if node.op not in ("call_function", "call_method"):
         return None
     name = function_name(node).rstrip("_")
@@ -130,7 +141,8 @@ def operation_of(node: fx.Node) -> Operation | None:
         return None
     parameters = _parameters(name)
     positional = dict(zip(parameters, node.args[1:], strict=False))
-    return _operation(name, positional | dict(node.kwargs))
+    given = {key: _attribute(value) for key, value in (positional | dict(node.kwargs)).items()}
+    return _operation(name, given)
 
 
 def channels_last(graph: fx.Graph) -> set[fx.Node]:
@@ -222,11 +234,25 @@ def _parameters(name: str) -> tuple[str, ...]:
 
 
 def _operation(name: str, values: dict[str, Any]) -> Operation | None:
-    if values.get("return_indices"):
+    if values.get("return_indices") or any(isinstance(value, fx.Node) for value in values.values()):
         return None
     arguments = tuple((key, _plain(values[key])) for key in _parameters(name) if values.get(key) is not None)
     return Operation(name, arguments)
 
 
+def _attribute(value: Any) -> Any:
+    """The tensor that a node reads from the module; any other argument as it is."""
+    if isinstance(value, fx.Node) and value.op == "get_attr":
+        return attribute(cast(nn.Module, value.graph.owning_module), cast(str, value.target))
+    return value
+
+
+def _slopes(weight: Tensor) -> Tensor:
+    """A tensor without values has those that PReLU begins with."""
+    return torch.full(weight.shape, 0.25, device="cpu") if weight.is_meta else weight.detach().flatten()
+
+
 def _plain(value: Any) -> Argument:
+    if isinstance(value, Tensor):
+        return tuple(_slopes(value).tolist())
     return tuple(value) if isinstance(value, list | tuple) else cast(Argument, value)

@@ -2,41 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
 
 from actbench.feature_map import FLOAT_BITS
+from actbench.network import nodes
+from actbench.network.splice import Decode, Encode
 
 LEAST_AT_THE_ENDS = 8
 """First and last layers keep at least so many bits (protocol)."""
 
 _CANDIDATES = 20
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Linear)
+_TRANSPOSED_FUNCTIONS = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+_FUNCTIONS = ("conv1d", "conv2d", "conv3d", *_TRANSPOSED_FUNCTIONS, "linear")
 
 
-def weight_layers(module: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Finds convolutions and linear layers, by name, in the order in which they are called."""
-    layers = {name: part for name, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)}
-    if not isinstance(module, fx.GraphModule):
-        return layers
-    calls = [str(node.target) for node in module.graph.nodes if node.op == "call_module"]
-    inside = {name: next((i for i, call in enumerate(calls) if _within(name, call)), len(calls)) for name in layers}
-    return dict(sorted(layers.items(), key=lambda item: inside[item[0]]))
+@dataclass(frozen=True)
+class Weight:
+    """Weights of a layer, output channels first; `groups` is that of a transposed convolution, (in, out/groups, …),
+    and None of any other layer. `in_codec`: whether the layer is part of a codec."""
+
+    tensor: nn.Parameter
+    groups: int | None = None
+    in_codec: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Number of output channels."""
+        return self.tensor.shape[0] if self.groups is None else self.tensor.shape[1] * self.groups
+
+    def quantised(self, width: int) -> Tensor:
+        """The weights rounded to `width` bits, a step for each output channel."""
+        weight = self.tensor.detach()
+        if self.groups is None:
+            return quantized(weight, width)
+        grouped = weight.unflatten(0, (self.groups, -1)).transpose(1, 2)
+        rounded: Tensor = quantized(grouped.flatten(0, 1), width).unflatten(0, (self.groups, -1))
+        return rounded.transpose(1, 2).flatten(0, 1)
+
+
+def weights(module: nn.Module) -> dict[str, Weight]:
+    """Finds the weights of convolutions and linear layers, modules and functions of a parameter alike, by the layer's
+    or the parameter's name, each once, in the order in which they are called."""
+    found: dict[int, tuple[str, Weight]] = {}
+    for name, weight in _calls(module) if isinstance(module, fx.GraphModule) else _layers("", module):
+        found.setdefault(id(weight.tensor), (name, weight))
+    return dict(found.values())
 
 
 def weight_widths(module: nn.Module, width: int) -> dict[str, int]:
-    """Chooses the width of every layer's weights, in bits: `width`, and 8 or more for the first and the last layer."""
-    names = list(weight_layers(module))
-    ends = {names[0], names[-1]} if names else set()
-    return {name: max(width, LEAST_AT_THE_ENDS) if name in ends else width for name in names}
+    """Chooses the width of every layer's weights, in bits: `width`, and 8 or more for the network's first and last
+    layer."""
+    found = weights(module)
+    own = [name for name, weight in found.items() if not weight.in_codec]
+    ends = {*own[:1], *own[-1:]}
+    return {name: max(width, LEAST_AT_THE_ENDS) if name in ends else width for name in found}
 
 
 def quantize_weights(module: nn.Module, width: int) -> None:
     """Rounds all weights in place to `width`-bit codes; 32 leaves them alone. Biases stay in fp32."""
-    layers = weight_layers(module)
+    found = weights(module)
     for name, bits in weight_widths(module, width).items():
         if bits != FLOAT_BITS:
-            weight = layers[name].weight
-            weight.data.copy_(quantized(weight.data, bits))
+            found[name].tensor.data.copy_(found[name].quantised(bits))
+
+
+def fold_parametrisations(module: nn.Module) -> None:
+    """Replaces parameters that are computed from others, as by weight normalisation, by what is computed."""
+    for part in list(module.modules()):
+        if parametrize.is_parametrized(part):
+            computed = {name: getattr(part, name).detach() for name in cast(nn.ModuleDict, part.parametrizations)}
+            del part.parametrizations
+            # torch's own way takes the parametrisation from the class, which copies of the module share.
+            part.__class__ = type(part).__bases__[0]
+            for name, value in computed.items():
+                part.register_parameter(name, nn.Parameter(value))
 
 
 def quantized(weight: Tensor, width: int) -> Tensor:
@@ -60,5 +107,27 @@ def _rounded(rows: Tensor, largest: Tensor, width: int) -> Tensor:
     return (rows / step).round().clamp(-top, top) * step
 
 
-def _within(name: str, call: str) -> bool:
-    return name == call or name.startswith(f"{call}.")
+def _calls(module: fx.GraphModule) -> Iterator[tuple[str, Weight]]:
+    for node in module.graph.nodes:
+        if node.op == "call_module":
+            yield from _layers(str(node.target), cast(nn.Module, nodes.module_of(node)))
+        elif node.op == "call_function" and nodes.function_name(node) in _FUNCTIONS:
+            yield from _of_function(module, node)
+
+
+def _layers(path: str, module: nn.Module) -> Iterator[tuple[str, Weight]]:
+    in_codec = isinstance(module, Encode | Decode)
+    for name, layer in module.named_modules(prefix=path):
+        if isinstance(layer, _LAYERS) and isinstance(layer.weight, nn.Parameter):
+            yield name, Weight(layer.weight, layer.groups if isinstance(layer, _TRANSPOSED) else None, in_codec)
+
+
+def _of_function(module: fx.GraphModule, node: fx.Node) -> Iterator[tuple[str, Weight]]:
+    source: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")
+    if not isinstance(source, fx.Node) or source.op != "get_attr":
+        return
+    tensor = nodes.attribute(module, str(source.target))
+    if isinstance(tensor, nn.Parameter):
+        transposed = nodes.function_name(node) in _TRANSPOSED_FUNCTIONS
+        groups = node.args[6] if len(node.args) > 6 else node.kwargs.get("groups", 1)
+        yield str(source.target), Weight(tensor, cast(int, groups) if transposed else None)

@@ -45,11 +45,11 @@ class TracedNetwork:
     input_shape: tuple[int, int, int]
     held: tuple[Held, ...] = ()
 
-    def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.Linear]:
+    def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.ConvTranspose2d | nn.Linear]:
         """Layers with weights that read a map."""
         named = dict(self.module.named_modules())
         layers = [named.get(reader.name) for reader in fmap.readers]
-        return [layer for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)]
+        return [layer for layer in layers if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
 
     @property
     def parameters(self) -> int:
@@ -186,9 +186,11 @@ def _describe(
 
 def _reader(node: fx.Node) -> Reader:
     module = nodes.module_of(node)
-    if isinstance(module, nn.Conv2d):
-        kernel, stride = module.kernel_size, module.stride
-        return Reader(nodes.label(node), "conv", (kernel[0], kernel[1]), (stride[0], stride[1]), module.groups)
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        kernel, stride, kind = module.kernel_size, module.stride, "conv"
+        if isinstance(module, nn.ConvTranspose2d):
+            kind = "conv_transpose"
+        return Reader(nodes.label(node), kind, (kernel[0], kernel[1]), (stride[0], stride[1]), module.groups)
     if isinstance(module, nn.Linear):
         return Reader(nodes.label(node), "linear")
     name = type(module).__name__.lower() if module else nodes.function_name(node).strip("_")

@@ -36,12 +36,13 @@ class _Form(Part):
     seed: Annotated[Count, Field(strict=True)]
     device: Device
     protocol: Annotated[PositiveCount, Field(strict=True)]
+    calibration: Annotated[Count, Field(strict=True)] = 0
 
 
 def check_form(cell: CellSpec) -> None:
     """Raises ValueError, naming the field, where a cell's fields are not of their types."""
     canonical = cell.canonical()
-    _Form.model_validate({name: canonical[name] for name in _Form.model_fields})
+    _Form.model_validate({name: canonical[name] for name in _Form.model_fields if name in canonical})
     for part in fields(cell.settings):
         _adapter(cell.settings.track, part.name).validate_python(getattr(cell.settings, part.name), strict=True)
 

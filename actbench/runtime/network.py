@@ -91,7 +91,7 @@ class _Run:
             if node.op == "placeholder":
                 self._values[node] = x
             elif node.op == "get_attr":
-                self._values[node] = _attribute(module, cast(str, node.target))
+                self._values[node] = nodes.attribute(module, cast(str, node.target))
 
     def result(self, entered: Entered | None = None) -> Any:
         for step, freed in zip(self._planned.steps, self._planned.freed, strict=True):
@@ -194,10 +194,3 @@ _Sink = Writer | Assembled | _Mean
 
 def _rows(tensor: Tensor, rows: Span) -> Tensor:
     return tensor if tensor.dim() < 4 or rows.height == tensor.shape[2] else tensor[:, :, rows.start : rows.stop]
-
-
-def _attribute(module: fx.GraphModule, target: str) -> Any:
-    value: Any = module
-    for name in target.split("."):
-        value = getattr(value, name)
-    return value

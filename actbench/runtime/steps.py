@@ -22,14 +22,10 @@ _POINTWISE_MODULES = (
     nn.Identity,
     nn.Dropout,
     nn.Dropout2d,
-    nn.Hardtanh,
-    nn.PReLU,
-    nn.SELU,
-    nn.Softplus,
 )
 _POINTWISE_FUNCTIONS = {
     *NONLINEARITIES,
-    *("add", "sub", "mul", "div", "truediv", "neg", "abs", "clamp", "softplus", "hardtanh", "selu", "exp", "square"),
+    *("add", "sub", "mul", "div", "truediv", "neg", "abs", "clamp", "exp", "square"),
 }
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actbench.feature_map import FeatureMap
 
-Layer = nn.Conv2d | nn.Linear
+Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
 def importance(fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
@@ -18,7 +18,9 @@ def importance(fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
     matrix = torch.zeros(fmap.channels, fmap.channels, dtype=torch.float64)
     for layer in readers:
         weight = layer.weight.detach().double().cpu()
-        if isinstance(layer, nn.Conv2d) and layer.groups > 1:
+        if isinstance(layer, nn.ConvTranspose2d):
+            matrix += _of_transposed(weight, layer.groups)
+        elif isinstance(layer, nn.Conv2d) and layer.groups > 1:
             matrix += torch.diag(_by_input_channel(weight, layer.groups))
         else:
             flat = weight.reshape(weight.shape[0], weight.shape[1], -1)
@@ -27,6 +29,13 @@ def importance(fmap: FeatureMap, readers: Sequence[Layer]) -> Tensor:
         mean = matrix.diagonal().mean() if readers else torch.ones((), dtype=torch.float64)
         matrix += mean * torch.eye(fmap.channels, dtype=torch.float64)
     return matrix
+
+
+def _of_transposed(weight: Tensor, groups: int) -> Tensor:
+    """Weights (in, out/groups, kh, kw): channels of one group add up in an output, those of different ones do not."""
+    grouped = weight.reshape(groups, weight.shape[0] // groups, -1)
+    joined: Tensor = torch.block_diag(*(grouped @ grouped.mT))
+    return joined
 
 
 def _by_input_channel(weight: Tensor, groups: int) -> Tensor:

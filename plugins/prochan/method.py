@@ -54,6 +54,7 @@ class ProChan(Method):
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         def codec(fmap: FeatureMap, observed: MapStatistics, allowance: Allowance) -> Codec:
+            _check_steps(fmap)
             candidates = self._candidates(fmap, observed, importance(fmap, network.readers(fmap)), allowance)
             return least_error(fmap, network.readers(fmap), observed, candidates)
 
@@ -73,6 +74,11 @@ class ProChan(Method):
             for width, rank in ranks.items()
             if rank > 0
         ]
+
+
+def _check_steps(fmap: FeatureMap) -> None:
+    if any(step.by_channel for step in fmap.between):
+        raise Unsupported(f"{fmap.name}: its nonlinearity has slopes for each channel, and none for projected ones")
 
 
 @torch.no_grad()

@@ -1,7 +1,5 @@
 """Uniform quantisers: codes, errors, gradients, and the clip."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import assume, given
@@ -192,11 +190,34 @@ def test_a_nonnegative_map_that_is_all_zero() -> None:
 
 
 @given(st.integers(1, 200), st.integers(1, 50))
-def test_thinning_keeps_an_even_part(count: int, most: int) -> None:
-    kept = thin(torch.arange(count), most)
-    assert len(kept) <= most
-    assert len(kept) >= min(count, most) / 2
-    assert kept.tolist() == list(range(0, count, math.ceil(count / most)))
+def test_thinning_draws_one_value_of_each_part(count: int, most: int) -> None:
+    kept = thin(torch.arange(count), most).tolist()
+    parts = min(count, most)
+    bounds = [part * count // parts for part in range(parts + 1)]
+    assert [low <= value < high for value, low, high in zip(kept, bounds, bounds[1:], strict=False)] == [True] * parts
+    assert len(kept) == parts
+
+
+def test_thinning_leaves_the_global_random_state_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    first = thin(torch.arange(1000), 10)
+    assert torch.equal(torch.rand(4), expected)
+    assert torch.equal(thin(torch.arange(1000), 10), first)
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_the_clip_is_of_all_columns_of_a_map(width: int) -> None:
+    """A border of zeros in the first column: a sample with a stride of rows would see nothing else."""
+    x = torch.rand(64, 16, width, width, generator=torch.Generator().manual_seed(0))
+    x[:, :, :, 0] = 0
+    low, high = least_squares_clip(x, 4, nonnegative=True)
+    assert low == 0
+    assert 0.9 < high < 1
+    low, high = least_squares_clip(x - 0.5, 4)
+    assert low == pytest.approx(-0.5, abs=0.05)
+    assert high == pytest.approx(0.5, abs=0.05)
 
 
 @given(st.floats(-10, 10, width=32), st.floats(-10, 10, width=32), st.integers(1, 16), st.integers(0, 1 << 30))

@@ -13,6 +13,7 @@ from actbench.codec import Codec, Payload, PlainCodec, UniformQuantizer, floatin
 from actbench.codec.payload import LENGTH_BITS
 from actbench.errors import InvalidCodec
 from actbench.measure.footprint import Meter, check_payloads, measure_footprint, spread
+from actbench.measure.tables import static_bits
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
 from actbench.records.parts.footprint import Spread
@@ -236,7 +237,7 @@ def test_bits_of_ragged_payloads_image_by_image(network: TracedNetwork) -> None:
     assert meter.side_bits(wide) == 4 * 64
     assert meter.fallbacks(wide) == int((kept > 130).sum())
     assert meter.fallbacks(deep) is None
-    footprint = measure_footprint(network, spliced.codecs(), meter, None, 0)
+    footprint = measure_footprint(network, spliced.codecs(), static_bits(spliced, 32), meter, None, 0)
     row = footprint.maps[0].bits
     assert row.mean == pytest.approx(expected.double().mean())
     assert row.percentile_99 == pytest.approx(numpy.percentile(expected.numpy(), 99))
@@ -252,7 +253,7 @@ def test_bits_of_fixed_payloads_by_hand(network: TracedNetwork) -> None:
     spliced = spliced_with(network, wide=Lossy(), deep=PlainCodec(None))
     with Meter(spliced) as meter, torch.no_grad():
         spliced.module(images(3))
-    footprint = measure_footprint(network, spliced.codecs(), meter, 10_000, 0)
+    footprint = measure_footprint(network, spliced.codecs(), static_bits(spliced, 32), meter, 10_000, 0)
     assert footprint.peak == Spread(mean=2560, percentile_99=2560, maximum=2560)
     assert footprint.traffic.maximum == 2 * 256 + 2560
     assert (footprint.reference_peak, footprint.reference_traffic) == (32 * 256, 32 * 336)
@@ -267,7 +268,7 @@ def test_the_peak_is_the_largest_map_of_each_image(network: TracedNetwork) -> No
     with Meter(spliced) as meter, torch.no_grad():
         spliced.module(images(20) * torch.linspace(0, 2, 20).reshape(-1, 1, 1, 1))
     wide, deep = (meter.bits(fmap) for fmap in network.maps)
-    footprint = measure_footprint(network, spliced.codecs(), meter, None, 0)
+    footprint = measure_footprint(network, spliced.codecs(), static_bits(spliced, 32), meter, None, 0)
     assert footprint.peak.mean == pytest.approx(torch.maximum(wide, deep).double().mean())
 
 

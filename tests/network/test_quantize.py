@@ -4,9 +4,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
-from actbench.network.quantize import quantize_weights, quantized, weight_layers, weight_widths
+from actbench.codec import Payload, PlainCodec, UniformQuantizer
+from actbench.network.deploy import deploy
+from actbench.network.quantize import fold_parametrisations, quantize_weights, quantized, weight_widths, weights
+from actbench.network.splice import splice
 from actbench.network.trace import trace
 
 
@@ -68,14 +73,14 @@ class Backwards(nn.Module):
 
 def test_the_ends_are_the_layers_that_are_called_first_and_last() -> None:
     module = trace(Backwards(), (3, 8, 8)).module
-    assert list(weight_layers(module)) == ["first", "middle", "last"]
+    assert list(weights(module)) == ["first", "middle", "last"]
     assert weight_widths(module, 4) == {"first": 8, "middle": 4, "last": 8}
     assert weight_widths(module, 16) == {"first": 16, "middle": 16, "last": 16}
-    expected = {name: quantized(layer.weight.data, 4 if name == "middle" else 8)
-                for name, layer in weight_layers(module).items()}  # fmt: skip
+    expected = {name: quantized(each.tensor.data, 4 if name == "middle" else 8)
+                for name, each in weights(module).items()}  # fmt: skip
     quantize_weights(module, 4)
-    for name, layer in weight_layers(module).items():
-        assert torch.equal(layer.weight, expected[name])
+    for name, each in weights(module).items():
+        assert torch.equal(each.tensor, expected[name])
 
 
 def test_32_bits_change_nothing(residual: Callable[..., nn.Module]) -> None:
@@ -85,4 +90,70 @@ def test_32_bits_change_nothing(residual: Callable[..., nn.Module]) -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     quantize_weights(network, 4)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {f"{name}.weight" for name in weight_layers(network)}
+    assert changed == {f"{name}.weight" for name in weights(network)}
+
+
+class Every(nn.Module):
+    """A convolution of each kind between two ordinary ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(4, 2, 1)
+        self.normed = weight_norm(nn.Conv2d(6, 6, 3, padding=1))
+        self.up = nn.ConvTranspose2d(6, 8, 2, 2, groups=2)
+        self.kernel = nn.Parameter(torch.randn(8, 4, 3, 3))
+        self.spread = nn.Parameter(torch.randn(8, 2, 2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(self.normed(self.first(x)).relu()).relu()
+        x = F.conv2d(x, self.kernel, padding=1, groups=2).relu()
+        return self.last(F.conv_transpose2d(x, self.spread, stride=2, groups=2).relu())
+
+
+def levels(rows: Tensor) -> int:
+    return max(len(row.unique()) for row in rows.flatten(1))
+
+
+def test_convolutions_of_every_kind_are_quantised_by_output_channel() -> None:
+    """Seven values a channel at 3 bits. Output channels of a transposed convolution are its second dimension."""
+    model = Every()
+    model.up.weight.data *= torch.logspace(-3, 2, 4).reshape(1, 4, 1, 1)
+    deployed = deploy(splice(trace(model, (3, 8, 8)), {}), 3).module
+    found = {name: each.tensor.detach() for name, each in weights(deployed).items()}
+    assert list(found) == ["first", "normed", "up", "kernel", "spread", "last"]
+    assert levels(found["normed"]) <= 7 < levels(model.normed.weight)
+    assert levels(found["kernel"]) <= 7 < levels(model.kernel)
+    for name, original in (("up", model.up.weight), ("spread", model.spread)):
+        for part, before in zip(found[name].chunk(2), original.detach().chunk(2), strict=True):
+            assert levels(part.transpose(0, 1)) <= 7
+            torch.testing.assert_close(part.transpose(0, 1), quantized(before.transpose(0, 1), 3))
+
+
+def test_what_a_parametrised_layer_computes_stays_the_same() -> None:
+    model, x = Every().eval(), torch.randn(2, 3, 8, 8)
+    expected = model(x)
+    fold_parametrisations(model)
+    assert type(model.normed) is nn.Conv2d
+    torch.testing.assert_close(model(x), expected)
+
+
+class Expanded(PlainCodec):
+    """A convolution in a codec, behind the codes."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(UniformQuantizer(8, -4, 4))
+        self.expand = nn.Conv2d(channels, channels, 1)
+
+    def decode(self, payload: Payload) -> Tensor:
+        return self.expand(super().decode(payload))
+
+
+def test_convolutions_in_codecs_are_quantised_and_are_no_ends() -> None:
+    layers = [nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Conv2d(6, 2, 1)]
+    network = trace(nn.Sequential(*layers), (3, 8, 8))
+    deployed = deploy(splice(network, {fmap.name: Expanded(6) for fmap in network.maps}), 2)
+    inside = {name: each for name, each in weights(deployed.module).items() if each.in_codec}
+    assert len(inside) == 2
+    assert all(levels(each.tensor) == 3 for each in inside.values())
+    widths = weight_widths(deployed.module, 2)
+    assert [name for name, width in widths.items() if width == 8] == ["0", "4"]

@@ -162,6 +162,17 @@ def test_torchvisions_models_can_be_traced(model: str) -> None:
     assert figures["live_peak"] >= figures["peak"]
 
 
+class Slopes(nn.Module):
+    """PReLU as a function of a parameter, one slope a channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slopes = nn.Parameter(torch.tensor([-0.5, 0.1, 0.25, 2.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.prelu(x, self.slopes)
+
+
 class Two(nn.Module):
     """conv1 → something → conv2, on images 3×8×8."""
 
@@ -185,7 +196,17 @@ class Two(nn.Module):
         (lambda x: F.leaky_relu(x, 0.3), ["leaky_relu"]),
         (lambda x: F.elu(x, alpha=0.5), ["elu"]),
         (nn.GELU(approximate="tanh"), ["gelu"]),
-        (nn.PReLU(), []),
+        (nn.PReLU(4), ["prelu"]),
+        (Slopes(), ["prelu"]),
+        (nn.Hardtanh(-0.5, 2.0), ["hardtanh"]),
+        (lambda x: F.hardtanh(x, 0.0, 3.0), ["hardtanh"]),
+        (nn.Sequential(nn.Softplus(2.0, 10.0), nn.MaxPool2d(2)), ["softplus", "max_pool2d"]),
+        (lambda x: F.softplus(x, 0.5), ["softplus"]),
+        (nn.SELU(inplace=True), ["selu"]),
+        (F.selu, ["selu"]),
+        (nn.Mish(inplace=True), ["mish"]),
+        (F.mish, ["mish"]),
+        (nn.Softsign(), []),
     ],
 )
 def test_the_steps_lead_from_the_source_to_the_map(between: Callable[[Tensor], Tensor], steps: list[str]) -> None:
@@ -197,6 +218,34 @@ def test_the_steps_lead_from_the_source_to_the_map(between: Callable[[Tensor], T
     x = 4 * torch.randn(2, 3, 8, 8)
     built = build_all(fmap.between)(network.module.conv1(x))
     torch.testing.assert_close(network.module.conv2(built), network.module(x))
+
+
+NONLINEAR: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
+    "ReLU": (nn.ReLU(), True),
+    "Softplus": (nn.Softplus(), True),
+    "softplus": (F.softplus, True),
+    "Hardtanh": (nn.Hardtanh(), False),
+    "Hardtanh from 0": (nn.Hardtanh(0.0, 4.0), True),
+    "hardtanh from 0": (lambda x: F.hardtanh(x, 0.0), True),
+    "PReLU": (nn.PReLU(4), False),
+    "PReLU of an absolute value": (nn.PReLU(4, init=-1.0), True),
+    "prelu": (Slopes(), False),
+    "LeakyReLU": (nn.LeakyReLU(), False),
+    "SELU": (nn.SELU(), False),
+    "selu": (F.selu, False),
+    "Mish": (nn.Mish(), False),
+    "mish": (F.mish, False),
+}
+
+
+@pytest.mark.parametrize(("between", "nonnegative"), NONLINEAR.values(), ids=NONLINEAR.keys())
+def test_what_cannot_be_negative_is_known(between: Callable[[Tensor], Tensor], nonnegative: bool) -> None:
+    network = trace(Two(between), (3, 8, 8))
+    (fmap,) = network.maps
+    assert fmap.nonnegative == nonnegative
+    assert len(network.activations) == 1
+    given = build_all(fmap.between)(torch.linspace(-9, 9, 400).view(1, 4, 10, 10))
+    assert (float(given.min()) >= 0) == nonnegative
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """ProChan against its definition: bits, identity at full rank, selection, least squares, gradients and folding."""
 
+from dataclasses import replace
 from itertools import combinations, pairwise, product
 
 import pytest
@@ -12,7 +13,7 @@ from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec import Codec, PlainCodec, UniformQuantizer, fit_decoder, reader_error
 from actbench.codec.modules import build_all
 from actbench.errors import Unsupported
-from actbench.feature_map import FeatureMap, Operation
+from actbench.feature_map import FeatureMap, Operation, Reader
 from actbench.harness.network_view import PlanningNetwork
 from actbench.measure.footprint import Meter, check_payloads
 from actbench.network.calibration import Statistics
@@ -241,6 +242,45 @@ def test_one_channel_is_the_best_one(channels: int, data: st.DataObject) -> None
     gram = x @ x.T
     best = min(range(channels), key=lambda channel: left_over(gram, weights, [channel]))
     assert select_channels(gram, weights, 1).tolist() == [best]
+
+
+@pytest.mark.parametrize(("out", "groups"), [(4, 1), (12, 1), (6, 2), (8, 8)])
+def test_what_a_transposed_convolution_makes_of_an_error(out: int, groups: int) -> None:
+    """Exactly, where its windows do not overlap."""
+    layer = nn.ConvTranspose2d(8, out, 2, 2, bias=False, groups=groups).double()
+    error = torch.randn(3, 8, 5, 5, dtype=torch.float64)
+    weights = importance(replace(feature_map(8), readers=(Reader("up", "conv_transpose"),)), [layer])
+    with torch.no_grad():
+        behind = float(layer(error).square().sum())
+    assert float(torch.einsum("ncij,cd,ndij->", error, weights, error)) == pytest.approx(behind)
+
+
+def test_a_map_that_a_transposed_convolution_reads_is_planned_for_it() -> None:
+    """Two of the eight channels are all that it reads: to keep others would be an error behind it."""
+    torch.manual_seed(0)
+    up = nn.ConvTranspose2d(8, 3, 2, 2)
+    up.weight.data[:6] = 0
+    network = trace(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), up), SIZE)
+    assert network.readers(network.maps[0]) == [dict(network.module.named_modules())["2"]]
+    (codec,) = planned(network, Statistics(network, images(12)), "16x", "w8a8").values()
+    assert isinstance(codec, ProChanCodec)
+    assert codec.project.weight[:, :, 0, 0].argmax(1).tolist() == [6, 7]
+
+
+def test_slopes_of_channels_stand_for_no_projected_ones() -> None:
+    slopes = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(8), nn.Conv2d(8, 3, 1))
+    one_slope = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(), nn.Conv2d(8, 3, 1))
+    for model, supported in ((slopes, False), (one_slope, True)):
+        network = trace(model, SIZE)
+        statistics = Statistics(network, images(12))
+        if not supported:
+            with pytest.raises(Unsupported, match="slopes for each channel"):
+                planned(network, statistics, "16x", "w8a8")
+            continue
+        spliced = splice(network, planned(network, statistics, "16x", "w32a8"))
+        with torch.no_grad():
+            expected = spliced.module(images(5))
+            torch.testing.assert_close(deploy(spliced, 32, images(1)).module(images(5)), expected)
 
 
 @settings(max_examples=20, deadline=None)
