@@ -27,6 +27,7 @@ from actbench.network.conventions import live_peak
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
+from actbench.recipe import PROTOCOL_RECIPE
 from actbench.records.parts.quality import Quality
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 
@@ -51,8 +52,8 @@ class MapsBench:
 
     @cached_property
     def transfer_statistics(self) -> Statistics:
-        """Statistics of every feature map, on some training images of the training track."""
-        return Statistics(self.network, self._bench.transfer_training.permuted(seed=0, count=CALIBRATION_IMAGES))
+        """Statistics of every feature map, on the images of the training track on which codecs are fitted."""
+        return Statistics(self.network, self._bench.transfer_fitting)
 
     @cached_property
     def reference_live_peak(self) -> int:
@@ -102,6 +103,28 @@ class Workbench:
     def transfer_training(self) -> ImageSet:
         """The training images of the training track."""
         return self.workload.transfer_sets()[0]
+
+    @cached_property
+    def training_batch(self) -> int:
+        """Images in a step of the training track: two at least, as half of them tell how memory grows, and at most half
+        of all, so that others are left to fit codecs on."""
+        most = min(PROTOCOL_RECIPE.batch, self.batches.training, len(self.transfer_training) // 2)
+        return max(2, most)
+
+    @cached_property
+    def transfer_fitting(self) -> ImageSet:
+        """The training images of the training track on which codecs are fitted: none of those that are measured."""
+        images = self._transfer_order
+        return images.select(slice(0, max(1, min(CALIBRATION_IMAGES, len(images) - self.training_batch))))
+
+    @cached_property
+    def transfer_measured(self) -> ImageSet:
+        """The batch of training images of the training track on which a step is measured."""
+        return self._transfer_order.select(slice(-self.training_batch, None))
+
+    @cached_property
+    def _transfer_order(self) -> ImageSet:
+        return self.transfer_training.permuted(seed=0)
 
     @cached_property
     def transfer_evaluation(self) -> ImageSet:
