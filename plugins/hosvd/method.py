@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from actbench import UserError
-from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, PlainCodec, Unsupported
+from actbench.codec import (
+    Allowance,
+    Budget,
+    Codec,
+    FeatureMap,
+    MapStatistics,
+    Method,
+    Network,
+    PlainCodec,
+    Plan,
+    Unsupported,
+)
 from actbench.feature_map import FLOAT_BITS
 from actbench_plugins.hosvd.codec import DecomposedMap
+from actbench_plugins.hosvd.coding import Codes, Floats
 from actbench_plugins.hosvd.ranks import Ranks, best_ranks, fewest_values, kept_energy
 from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix, SavedSubspace
 
@@ -19,7 +32,7 @@ _IMAGES = 8
 """Images of the calibration sample on which ranks are searched and candidates compared."""
 
 _BATCH = 64
-"""Images of the batch for which fixed ranks are chosen."""
+"""Images of the batch of the training track on which widths and fixed ranks are chosen."""
 
 
 class HigherOrderSVD(Method):
@@ -29,16 +42,32 @@ class HigherOrderSVD(Method):
     modes: ClassVar[Sequence[bool]] = (True, True, True)
     """Which of channels, rows and columns may be truncated."""
 
+    @override
+    def plan_saving(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
+        """Decomposes every map where ranks come from ε, and where they come from the ceiling those that do not fit in
+        plain codes."""
+        if not self._epsilon:
+            return super().plan_saving(network, stats, budget)
+        allowances = {fmap.name: budget.allowance(fmap, network.maps) for fmap in network.maps}
+        return Plan({f.name: self.saving(f, stats[f.name], allowances[f.name]) for f in network.maps})
+
+    @override
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        """The codec of a whole batch, in the map's type: with ranks of a given ε, or of the largest that fits each
-        time."""
+        """Makes the codec of a whole batch: with ranks of a given ε, or of the largest that fits each time; in codes of
+        the width with the least squared error on the calibration sample, or in the map's type."""
+        codings = _codings(self, allowance)[: 1 if self._epsilon else None]
+        candidates = [self._saved(fmap, self._epsilon or None, allowance.bits, coding) for coding in codings]
+        return _least_error(fmap, stats.after.sample[:_BATCH], candidates, allowance)
+
+    @property
+    def _epsilon(self) -> float:
         epsilon = float(self.options["epsilon"])
         if not 0 <= epsilon < 1:
             raise UserError(f"hosvd.epsilon={epsilon}: give a share of the variance, at least 0 and less than 1")
-        return self._saved(fmap, epsilon or None, allowance.bits // FLOAT_BITS)
+        return epsilon
 
-    def _saved(self, fmap: FeatureMap, epsilon: float | None, most: int) -> Codec:
-        return SavedDecomposition(epsilon, None if epsilon else most)
+    def _saved(self, fmap: FeatureMap, epsilon: float | None, most: int, coding: Floats) -> SavedDecomposition:
+        return SavedDecomposition(epsilon, most, coding)
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         images = stats.after.sample[:_IMAGES]
@@ -66,8 +95,8 @@ class ChannelSVD(HigherOrderSVD):
 
     modes = (True, False, False)
 
-    def _saved(self, fmap: FeatureMap, epsilon: float | None, most: int) -> Codec:
-        return SavedMatrix(_shape(fmap), epsilon, None if epsilon else most)
+    def _saved(self, fmap: FeatureMap, epsilon: float | None, most: int, coding: Floats) -> SavedDecomposition:
+        return SavedMatrix(_shape(fmap), epsilon, most, coding)
 
 
 class SubspaceIteration(Method):
@@ -75,14 +104,30 @@ class SubspaceIteration(Method):
     step before."""
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
-        images, most = stats.after.sample[:_BATCH], allowance.bits // FLOAT_BITS
-        codec = SavedSubspace(images, most)
-        if codec.values(images.shape) > most * len(images):
-            raise Unsupported(
-                f"{fmap.name}: ranks of 1 need {codec.values(images.shape)} values for a batch; "
-                f"{most * len(images)} are allowed"
-            )
-        return codec
+        images = stats.after.sample[:_BATCH]
+        candidates = [SavedSubspace(images, allowance.bits, coding) for coding in _codings(self, allowance)]
+        return _least_error(fmap, images, candidates, allowance)
+
+
+def _codings(method: Method, allowance: Allowance) -> list[Floats]:
+    """How core and factors may be stored: in codes of each width of the budget, or as the papers do."""
+    if method.options["factors"] == "fp32" or allowance.widths[0] == FLOAT_BITS:
+        return [Floats()]
+    return [Codes(width) for width in allowance.widths]
+
+
+def _least_error(
+    fmap: FeatureMap, images: Tensor, candidates: Sequence[SavedDecomposition], allowance: Allowance
+) -> Codec:
+    """Of the candidates that hold what is allowed, the one with the least squared error on a batch of calibration
+    images."""
+    fitting = [codec for codec in candidates if codec.fits(images)]
+    if not fitting:
+        needed, allowed = min(codec.fewest_bits(images) for codec in candidates), allowance.bits * len(images)
+        batch = f"a batch of {len(images)} images"
+        raise Unsupported(f"{fmap.name}: ranks of 1 need {needed} bits for {batch}; {allowed} are allowed")
+    with torch.no_grad():
+        return min(fitting, key=lambda codec: float((codec(images) - images).double().square().sum()))
 
 
 def _shape(fmap: FeatureMap) -> tuple[int, int, int]:
