@@ -28,6 +28,9 @@ from actbench.training.task import TrainingTask
 
 _STEPS_FOR_SHARES = 3
 
+_SEED = 0
+"""Of what is random in a codec while gradients are compared: the same for every cell."""
+
 _CHECKED = 4
 """Images whose payloads are packed, unpacked and decoded."""
 
@@ -105,6 +108,7 @@ def measure_step(
     keeps is not that of codecs."""
     payload_bytes = _payload_bytes(step, codecs)  # first: it checks the codecs
     saved, reference_saved = step.saved(form()), step.saved(step.vanilla)
+    torch.manual_seed(_SEED)
     gradients = gradient_errors(form(), step.vanilla, step.loss)
     batch, module = len(step.images), form()
     timing = interleaved(

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
 from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, Payload, floating, unsigned
-from actbench.harness import training_step
+from actbench.harness import training_step, warming
 from actbench.harness.executors import CellResult
 from actbench.harness.inference import run_cell
+from actbench.harness.isolation.apart import computed_apart
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.run import to_record
 from actbench.harness.workbench import Workbench
@@ -40,6 +41,16 @@ def bench() -> Workbench:
     return toy()
 
 
+def spec(info: MethodInfo, ceiling: str = "", steps: int = 3, seed: int = 0) -> CellSpec:
+    return CellSpec(
+        WorkloadSpec("toy", {"data": "x"}),
+        MethodSpec(info.name, info.version, info.resolve({})),
+        Budget(Ceiling.parse(f"traffic:{ceiling}"), Bits.parse("w32a2-8")) if ceiling else REFERENCE,
+        Training(steps),
+        seed,
+    )
+
+
 def measure(
     bench: Workbench,
     method: str | MethodInfo,
@@ -48,12 +59,7 @@ def measure(
     progress: Progress = lambda step, done, total: None,
 ) -> Outcome:
     info = REGISTRY.method(method) if isinstance(method, str) else method
-    cell = CellSpec(
-        WorkloadSpec("toy", {"data": "x"}),
-        MethodSpec(info.name, info.version, info.resolve({})),
-        Budget(Ceiling.parse(f"traffic:{ceiling}"), Bits.parse("w32a2-8")) if ceiling else REFERENCE,
-        Training(steps),
-    )
+    cell = spec(info, ceiling, steps)
     outcome = run_cell(bench, cell, info, progress)
     assert to_record(CellResult(cell, started="now", seconds=1.0, **outcome.to_json())).reason == outcome.reason
     return outcome
@@ -182,3 +188,25 @@ def test_the_mechanism_alone_saves_masks_and_loses_nothing(bench: Workbench) -> 
     assert kept.losses == pytest.approx(part(none).losses, rel=1e-5)
     assert part(none).saved_by_module != kept.saved_by_module
     assert all(gradient.cosine == pytest.approx(1.0) for gradient in kept.gradients)
+
+
+def test_the_uncompressed_network_is_trained_once_for_each_number_of_steps_and_seed(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart: list[str] = []
+
+    def computed(work: Callable[[int], None], what: str) -> int:
+        apart.append(what)
+        return computed_apart(work, what)
+
+    monkeypatch.setattr(warming, "computed_apart", computed)
+    for method, ceiling, steps, seed in [
+        ("hosvd", "6x", 2, 5),
+        ("hosvd", "8x", 2, 5),
+        ("quantize", "6x", 2, 5),
+        ("none", "", 2, 5),
+        ("hosvd", "6x", 2, 6),
+        ("hosvd", "6x", 1, 6),
+    ]:
+        warming.warm_up(bench, spec(REGISTRY.method(method), ceiling, steps, seed), 1)
+    assert apart == ["the network trained as it is"] * 3

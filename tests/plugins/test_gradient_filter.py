@@ -44,7 +44,9 @@ def test_codes_leave_smaller_squares_than_floats() -> None:
 def test_of_all_widths_the_one_that_loses_least_is_taken() -> None:
     x = STATS.after.sample
     errors = {
-        widths: float((GradientFilter({"means": "codes"}).saving(MAP, STATS, Allowance(500, widths))(x) - x).norm().detach())
+        widths: float(
+            (GradientFilter({"means": "codes"}).saving(MAP, STATS, Allowance(500, widths))(x) - x).norm().detach()
+        )
         for widths in [WIDTHS, (8,), (4,), (2,)]
     }
     assert errors[WIDTHS] <= min(errors.values())
