@@ -35,7 +35,45 @@ _BATCH = 64
 """Images of the batch of the training track on which widths and fixed ranks are chosen."""
 
 
-class HigherOrderSVD(Method):
+class BatchDecomposition(Method):
+    """What the methods share on the training track: decompositions of whole batches."""
+
+    @override
+    def plan_saving(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
+        """Parts the ceiling's bits among maps by their sizes, but none less than ranks of 1 need. Raises Unsupported
+        where even these need more."""
+        images = {fmap.name: len(stats[fmap.name].after.sample[:_BATCH]) for fmap in network.maps}
+        fewest = {f.name: self._fewest_bits(f, images[f.name], budget.bits.widths) for f in network.maps}
+        limit = budget.ceiling.limit(network.maps)
+        if sum(fewest.values()) > limit:
+            raise Unsupported(f"ranks of 1 need {sum(fewest.values())} bits an image; {limit} are allowed")
+        shares = parted(limit, {fmap.name: fmap.elements for fmap in network.maps}, fewest)
+        allowances = {name: Allowance(bits, budget.bits.widths) for name, bits in shares.items()}
+        return Plan({f.name: self._planned(f, stats[f.name], allowances[f.name]) for f in network.maps})
+
+    def _planned(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        """A map that fits in plain codes of the widest width is not decomposed."""
+        if allowance.leaves_alone(fmap):
+            return PlainCodec.calibrated(fmap, stats, allowance.widths[0])
+        return self.saving(fmap, stats, allowance)
+
+    def _codings(self, widths: Sequence[int]) -> list[Floats]:
+        """How core and factors may be stored: in codes of each width of the budget, or as the papers do."""
+        if self.options["factors"] == "fp32" or widths[0] == FLOAT_BITS:
+            return [Floats()]
+        return [Codes(width) for width in widths]
+
+    def _fewest_bits(self, fmap: FeatureMap, images: int, widths: Sequence[int]) -> int:
+        """Bits of an image, rounded up, for a batch's ranks of 1."""
+        sizes = self._sizes(fmap, images)
+        return min(-(-coding.bits(sizes, [1] * len(sizes)) // images) for coding in self._codings(widths))
+
+    def _sizes(self, fmap: FeatureMap, images: int) -> Sequence[int]:
+        """The sizes of the tensor that is decomposed."""
+        return images, *_shape(fmap)
+
+
+class HigherOrderSVD(BatchDecomposition):
     """Finds for each width the ranks of least error among all that fit, and takes of these, and of the plainly
     quantised map where it fits, the one with the least squared error on the calibration sample."""
 
@@ -55,7 +93,7 @@ class HigherOrderSVD(Method):
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         """Makes the codec of a whole batch: with ranks of a given ε, or of the largest that fits each time; in codes of
         the width with the least squared error on the calibration sample, or in the map's type."""
-        codings = _codings(self, allowance)[: 1 if self._epsilon else None]
+        codings = self._codings(allowance.widths)[: 1 if self._epsilon else None]
         candidates = [self._saved(fmap, self._epsilon or None, allowance.bits, coding) for coding in codings]
         return _least_error(fmap, stats.after.sample[:_BATCH], candidates, allowance)
 
@@ -95,25 +133,36 @@ class ChannelSVD(HigherOrderSVD):
 
     modes = (True, False, False)
 
+    @override
     def _saved(self, fmap: FeatureMap, epsilon: float | None, most: int, coding: Floats) -> SavedDecomposition:
         return SavedMatrix(_shape(fmap), epsilon, most, coding)
 
+    @override
+    def _sizes(self, fmap: FeatureMap, images: int) -> Sequence[int]:
+        return images, fmap.elements
 
-class SubspaceIteration(Method):
+
+class SubspaceIteration(BatchDecomposition):
     """Takes the ranks from the ceiling, once, on calibration images, and factors by one power step from those of the
     step before."""
 
     def saving(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         images = stats.after.sample[:_BATCH]
-        candidates = [SavedSubspace(images, allowance.bits, coding) for coding in _codings(self, allowance)]
+        candidates = [SavedSubspace(images, allowance.bits, coding) for coding in self._codings(allowance.widths)]
         return _least_error(fmap, images, candidates, allowance)
 
 
-def _codings(method: Method, allowance: Allowance) -> list[Floats]:
-    """How core and factors may be stored: in codes of each width of the budget, or as the papers do."""
-    if method.options["factors"] == "fp32" or allowance.widths[0] == FLOAT_BITS:
-        return [Floats()]
-    return [Codes(width) for width in allowance.widths]
+def parted(limit: int, sizes: Mapping[str, int], fewest: Mapping[str, int]) -> dict[str, int]:
+    """Parts a limit in proportion to sizes, but no part is less than its fewest; these in sum must not be more."""
+    parts: dict[str, int] = {}
+    while True:
+        rest = {name: size for name, size in sizes.items() if name not in parts}
+        left, whole = limit - sum(parts.values()), sum(rest.values())
+        shares = {name: left * size // whole for name, size in rest.items()}
+        short = {name: fewest[name] for name, share in shares.items() if share < fewest[name]}
+        if not short:
+            return parts | shares
+        parts |= short
 
 
 def _least_error(

@@ -21,7 +21,7 @@ from actbench.info import OptionValue
 from actbench_plugins.hosvd.codec import least_squares_inverse
 from actbench_plugins.hosvd.coding import Codes, Floats
 from actbench_plugins.hosvd.decomposition import project
-from actbench_plugins.hosvd.method import ChannelSVD, HigherOrderSVD, SubspaceIteration
+from actbench_plugins.hosvd.method import ChannelSVD, HigherOrderSVD, SubspaceIteration, parted
 from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix, SavedSubspace
 
 METHODS = (HigherOrderSVD, ChannelSVD, SubspaceIteration)
@@ -166,6 +166,36 @@ def test_ranks_of_a_share_need_no_ceiling() -> None:
     for options, kind in (({"epsilon": 0.8}, SavedDecomposition), ({"epsilon": 0.0}, PlainCodec)):
         plan = HigherOrderSVD({"factors": "codes"} | options).plan_saving(network, stats, budget)
         assert isinstance(plan.codecs["map"], kind)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_small_map_takes_what_it_needs_from_the_others(method: type) -> None:
+    """Of a map of 12 values ranks of 1 need more than its share of 64x, of both together less than the sum."""
+    maps = (FeatureMap("large", *SHAPE, "producer", ()), FeatureMap("small", 1, 4, 3, "producer", ()))
+    images = {"large": batch(), "small": batch(shape=(1, 4, 3))}
+    stats = {name: MapStatistics.of(x) for name, x in images.items()}
+    budget = Budget(Ceiling.parse("traffic:64x"), Bits.parse("w8a2-8"))
+    codecs = method({"epsilon": 0.0, "factors": "codes"}).plan_saving(SimpleNamespace(maps=maps), stats, budget).codecs
+    bits = {name: int(codecs[name].encode(x).bits_per_image().sum()) for name, x in images.items()}
+    assert sum(bits.values()) <= 64 * budget.ceiling.limit(maps)
+    fewest = 48 * 2 + 64 + 2 * 77 if method is ChannelSVD else 48 * 4 + 64 + 2 * 73
+    assert bits["small"] >= fewest
+    with pytest.raises(Unsupported, match="ranks of 1 need"):
+        method({"epsilon": 0.0, "factors": "fp32"}).plan_saving(
+            SimpleNamespace(maps=maps), stats, Budget(Ceiling.parse("traffic:900x"), Bits.parse("w8a2-8"))
+        )
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 500)), min_size=1, max_size=6), st.integers(0, 5000))
+def test_parts_are_proportional_but_none_is_too_small(wanted: list[tuple[int, int]], more: int) -> None:
+    sizes = {f"{number}": size for number, (size, _) in enumerate(wanted)}
+    fewest = {f"{number}": least for number, (_, least) in enumerate(wanted)}
+    limit = sum(fewest.values()) + more
+    parts = parted(limit, sizes, fewest)
+    assert limit - len(parts) < sum(parts.values()) <= limit
+    free = {name: parts[name] / sizes[name] for name in parts if parts[name] > fewest[name]}
+    assert all(parts[name] >= fewest[name] for name in parts)
+    assert all(abs(one - other) * min(sizes.values()) <= 1 for one in free.values() for other in free.values())
 
 
 @pytest.mark.parametrize("epsilon", [-0.1, 1.0])
