@@ -159,7 +159,7 @@ def _weights(scales: Sequence[Tensor], like: Tensor) -> Tensor:
 def weighted_clip(values: Tensor, weights: Tensor, width: int) -> Tensor:
     """Searches the ends (2,) fp32 of the uniform quantiser with the least `Σ (weight·error)²` on values (any shape)
     with weights (the same): the range drawn in by one fraction, then each end by its own."""
-    values, weights = (thin(tensor.flatten().float(), _SAMPLE) for tensor in (values, weights))
+    values, weights = _thinned(values.flatten().float(), weights.flatten().float())
     ends, fractions = torch.stack([values.min(), values.max()]), _FRACTIONS.to(values)
     candidates = ends * fractions[:, None]
     ends = candidates[_errors(values, weights, candidates, width).argmin()]
@@ -168,6 +168,18 @@ def weighted_clip(values: Tensor, weights: Tensor, width: int) -> Tensor:
         candidates[:, end] *= _NEARBY.to(values)
         ends = candidates[_errors(values, weights, candidates, width).argmin()]
     return ends
+
+
+def _thinned(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The values (n,) that count most, and some of all others, with the weight of those that they stand for."""
+    if len(values) <= _SAMPLE:
+        return values, weights
+    largest = (values * weights).abs().topk(_SAMPLE // 2).indices
+    others = torch.ones_like(values, dtype=torch.bool).index_fill(0, largest, False).nonzero()[:, 0]
+    some = thin(others, _SAMPLE // 2)
+    chosen = torch.cat([largest, some])
+    counted = weights[some] * (len(others) / len(some)) ** 0.5
+    return values[chosen], torch.cat([weights[largest], counted])
 
 
 def _errors(values: Tensor, weights: Tensor, clips: Tensor, width: int) -> Tensor:

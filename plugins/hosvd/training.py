@@ -160,14 +160,23 @@ class SavedSubspace(SavedDecomposition):
 
     @override
     def _factors(self, x: Tensor) -> Sequence[Tensor]:
-        factors = [self._iterated(at_least_fp32(x), mode) for mode in range(x.dim())]
+        ranks = self._ranks_of(x.shape)
+        factors = [self._iterated(at_least_fp32(x), mode, ranks[mode]) for mode in range(x.dim())]
         self._keep(factors)
         return factors
 
-    def _iterated(self, x: Tensor, mode: int) -> Tensor:
+    def _ranks_of(self, shape: Sequence[int]) -> list[int]:
+        """The ranks, all lower by as much as a batch of another size needs to hold what is allowed."""
+        for less in range(max(self.ranks)):
+            ranks = [max(1, rank - less) for rank in self.ranks]
+            if self.coding.bits(shape, ranks) <= self.most * shape[0]:
+                return ranks
+        return [1] * len(shape)
+
+    def _iterated(self, x: Tensor, mode: int, rank: int) -> Tensor:
         unfolding = unfold(x[None], mode)[0]
         unfolding = unfolding / unfolding.abs().amax().clamp_min(1e-30)  # squares neither overflow nor vanish
-        shape = (len(unfolding), min(self.ranks[mode], *unfolding.shape))
+        shape = (len(unfolding), min(rank, *unfolding.shape))
         previous = self._kept(mode).to(unfolding)[0]
         if previous.shape != shape:  # another batch size
             previous = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(unfolding)

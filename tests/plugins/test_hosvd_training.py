@@ -17,9 +17,10 @@ from actbench import UserError
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Payload, PlainCodec, Unsupported
 from actbench.codec.packing import layout, pack, unpack
+from actbench.codec.quantizers import least_squares_clip
 from actbench.info import OptionValue
 from actbench_plugins.hosvd.codec import least_squares_inverse
-from actbench_plugins.hosvd.coding import Codes, Floats
+from actbench_plugins.hosvd.coding import Codes, Floats, weighted_clip
 from actbench_plugins.hosvd.decomposition import project
 from actbench_plugins.hosvd.method import ChannelSVD, HigherOrderSVD, SubspaceIteration, parted
 from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix, SavedSubspace
@@ -243,6 +244,29 @@ def test_subspace_iteration_comes_close_to_the_decomposition(coding: Floats) -> 
     assert error(codec, x) < 1.05 * error(exact, x) < first
     assert int(payload.bits_per_image().sum()) <= 2400 * 16
     assert codec(x[:5]).shape == x[:5].shape
+
+
+@pytest.mark.parametrize("images", [64, 40, 9])
+def test_fixed_ranks_hold_what_is_allowed_for_batches_of_other_sizes(images: int) -> None:
+    codec = saved(SubspaceIteration, 480)
+    assert int(codec.encode(batch(images)).bits_per_image().sum()) <= 480 * images
+
+
+def test_a_clip_has_the_least_weighted_error() -> None:
+    """Against a grid of both ends, on all values: two thirds of them far out, and of next to no weight."""
+    generator = torch.Generator().manual_seed(0)
+    weights = 10 ** (-4 * torch.rand(9000, generator=generator))
+    values = torch.randn(9000, generator=generator) / weights.sqrt()
+    low, high = weighted_clip(values, weights, 4).tolist()
+
+    def lost(low: float, high: float) -> float:
+        step = (high - low) / 15
+        decoded = ((values.clamp(low, high) - low) / step).round() * step + low
+        return float(((decoded - values) * weights).double().square().sum())
+
+    grid = torch.linspace(0.2, 12, 60).tolist()
+    assert lost(low, high) <= 1.05 * min(lost(-below, above) for below in grid for above in grid)
+    assert lost(low, high) < 0.5 * lost(*least_squares_clip(values, 4))
 
 
 def test_warm_starts_are_kept_in_codes() -> None:
