@@ -19,7 +19,7 @@ RANK_BITS = 32
 _SCALE_BITS, _CLIP_BITS = 16, 64
 _SAMPLE = 1 << 12
 _SMALLEST = 1e-6
-_FRACTIONS = torch.logspace(0, -3, 40)
+_FRACTIONS = torch.logspace(0, -8, 81)
 _NEARBY = torch.logspace(-0.7, 0.7, 29)
 
 
@@ -64,7 +64,7 @@ class Codes(Floats):
     A column is divided by its largest magnitude, so that codes from −1 to 1 hold any. The core is the least-squares one
     for the factors as they will be read. Its entries differ by orders of magnitude: it is divided by its largest one,
     and for each mode by the norms of its slices, relative to the largest. These are the scales; in decoding they belong
-    to the columns. The clip has the least squared error of the core as it was.
+    to the columns. The clip has the least squared error of the tensor.
     """
 
     def __init__(self, width: int) -> None:
@@ -78,9 +78,10 @@ class Codes(Floats):
     @override
     def fields(self, x: Tensor, factors: Sequence[Tensor]) -> dict[str, Field]:
         codes = [self.factor_codes(factor) for factor in factors]
-        core = project(at_least_fp32(x), [self.factor_values(code) for code in codes], least_squares_inverse)
+        read = [self.factor_values(code) for code in codes]
+        core = project(at_least_fp32(x), read, least_squares_inverse)
         scales = _scales(core)
-        fields = self._coded("core", _relative(core, scales), _weights(scales, core), x.dtype)
+        fields = self._coded("core", _relative(core, scales), _weights(scales, read), x.dtype)
         fields |= {name: self._field(code, x.dtype) for name, code in _numbered("factor", codes).items()}
         return fields | {name: floating(scale, side=True) for name, scale in _numbered("scale", scales).items()}
 
@@ -147,11 +148,13 @@ def _relative(core: Tensor, scales: Sequence[Tensor]) -> Tensor:
     return core
 
 
-def _weights(scales: Sequence[Tensor], like: Tensor) -> Tensor:
-    """The products (1, K_0, K_1, …) of the scales of a core's entries, relative to the largest."""
-    product = like.new_ones(1)
-    for scale in scales:
-        product = product[..., None] * (scale[0].to(like.dtype) / scale.amax().to(like.dtype))
+def _weights(scales: Sequence[Tensor], factors: Sequence[Tensor]) -> Tensor:
+    """By how much the tensor is off for an error of each of a scaled core's entries, (1, K_0, K_1, …), all but for a
+    constant: the products of the scales and of the norms of the columns, which are nearly orthogonal."""
+    product = factors[0].new_ones(1)
+    for scale, factor in zip(scales, factors, strict=True):
+        weight = scale[0].to(factor.dtype) * factor[0].norm(dim=0)
+        product = product[..., None] * (weight / weight.amax().clamp_min(1e-30))
     return product
 
 

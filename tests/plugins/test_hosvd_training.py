@@ -1,6 +1,7 @@
 """What HOSVD saves in training: tensorly's and NumPy's decompositions in fp64, in as many bits as a hand counts."""
 
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Payload,
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.quantizers import least_squares_clip
 from actbench.info import OptionValue
+from actbench_plugins.hosvd import coding
 from actbench_plugins.hosvd.codec import least_squares_inverse
 from actbench_plugins.hosvd.coding import Codes, Floats, weighted_clip
 from actbench_plugins.hosvd.decomposition import project
@@ -267,6 +269,20 @@ def test_a_clip_has_the_least_weighted_error() -> None:
     grid = torch.linspace(0.2, 12, 60).tolist()
     assert lost(low, high) <= 1.05 * min(lost(-below, above) for below in grid for above in grid)
     assert lost(low, high) < 0.5 * lost(*least_squares_clip(values, 4))
+
+
+@pytest.mark.parametrize("width", [4, 6])
+@pytest.mark.parametrize("shape", [SHAPE, (40, 12, 12)])
+def test_no_other_clip_of_the_core_loses_less_of_the_tensor(
+    monkeypatch: pytest.MonkeyPatch, width: int, shape: tuple[int, int, int]
+) -> None:
+    x = batch(shape=shape)
+    codec = SavedDecomposition(most=2 * x[0].numel(), coding=Codes(width))
+    least = error(codec, x)
+    for factor in itertools.product([0.6, 0.8, 1.0, 1.25, 1.7], repeat=2):
+        with monkeypatch.context() as patch:
+            patch.setattr(coding, "weighted_clip", lambda *given: weighted_clip(*given) * torch.tensor(factor))  # noqa: B023
+            assert error(codec, x) > 0.97 * least, factor
 
 
 def test_warm_starts_are_kept_in_codes() -> None:
