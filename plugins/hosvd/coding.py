@@ -18,6 +18,7 @@ from actbench_plugins.hosvd.decomposition import Decomposition, project
 RANK_BITS = 32
 _SCALE_BITS, _CLIP_BITS = 16, 64
 _SAMPLE = 1 << 12
+_AT_ONCE = 4
 _SMALLEST = 1e-6
 _FRACTIONS = torch.logspace(0, -8, 81)
 _NEARBY = torch.logspace(-0.7, 0.7, 29)
@@ -186,7 +187,11 @@ def _thinned(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _errors(values: Tensor, weights: Tensor, clips: Tensor, width: int) -> Tensor:
-    """The weighted squared errors (n,) of clips (n, 2)."""
+    """The weighted squared errors (n,) of clips (n, 2), a few at a time: what a step needs beside payloads counts."""
+    return torch.cat([_errors_of_few(values, weights, some, width) for some in clips.split(_AT_ONCE)])
+
+
+def _errors_of_few(values: Tensor, weights: Tensor, clips: Tensor, width: int) -> Tensor:
     low, high = clips[:, :1], clips[:, 1:]
     step = ((high - low) / ((1 << width) - 1)).clamp_min(1e-12)
     decoded = ((values.clamp(low, high) - low) / step).round() * step + low
