@@ -90,7 +90,8 @@ def repeat_records(
 
 def _by_preparation(records: Sequence[Record], sources: Sources) -> dict[Preparation, list[Record]]:
     grouped: dict[Preparation, list[Record]] = {}
-    for record in records:
+    # Where a worker serves one method alone, it computes what cells share, a reference's training too, once for each.
+    for record in sorted(records, key=lambda record: record.cell.method.name):
         workload, device = record.cell.workload, record.cell.device
         # Sums are rounded otherwise on another number of threads, and here and there a code with them.
         threads = record.environment.threads if record.environment else None

@@ -28,6 +28,7 @@ from actbench.network.conventions import live_peak
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
+from actbench.recipe import PROTOCOL_RECIPE
 from actbench.records.parts.quality import Quality
 from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
 
@@ -53,8 +54,8 @@ class MapsBench:
         return Statistics(self.network, self._bench.fitting(seed))
 
     def _transfer_statistics(self, seed: int) -> Statistics:
-        """Statistics of every feature map, on training images of the training track that a seed draws."""
-        return Statistics(self.network, self._bench.transfer_training.permuted(seed, CALIBRATION_IMAGES))
+        """Statistics of every feature map, on the images of the training track on which codecs are fitted."""
+        return Statistics(self.network, self._bench.transfer_fitting(seed))
 
     @cached_property
     def reference_live_peak(self) -> int:
@@ -116,6 +117,28 @@ class Workbench:
     def transfer_training(self) -> ImageSet:
         """The training images of the training track."""
         return self.workload.transfer_sets()[0]
+
+    @cached_property
+    def training_batch(self) -> int:
+        """Images in a step of the training track: two at least, as half of them tell how memory grows, and at most half
+        of all, so that others are left to fit codecs on."""
+        most = min(PROTOCOL_RECIPE.batch, self.batches.training, len(self.transfer_training) // 2)
+        return max(2, most)
+
+    def transfer_fitting(self, seed: int) -> ImageSet:
+        """The training images of the training track on which codecs are fitted, as a seed draws them: none of those
+        that are measured."""
+        others = self._transfer_order.select(slice(0, max(1, len(self._transfer_order) - self.training_batch)))
+        return others.permuted(seed, CALIBRATION_IMAGES)
+
+    @cached_property
+    def transfer_measured(self) -> ImageSet:
+        """The batch of training images of the training track on which a step is measured."""
+        return self._transfer_order.select(slice(-self.training_batch, None))
+
+    @cached_property
+    def _transfer_order(self) -> ImageSet:
+        return self.transfer_training.permuted(seed=0)
 
     @cached_property
     def transfer_evaluation(self) -> ImageSet:

@@ -53,7 +53,7 @@ def _judge_training(cell: CellSpec, status: str, training: Training) -> None:
     limit = int(bits_of_an_image / ceiling.factor) * training.batch // 8
     expect(field, training.limit_bytes or 0, limit, f"by the ceiling {ceiling}")
     if training.payload_bytes is not None:
-        _judge_status(status, "payload_bytes", training.payload_bytes, limit)
+        _judge_status(status, "most payload bytes", training.most_payload_bytes, limit)
 
 
 def _judge_status(status: str, field: str, stored: int, limit: int) -> None:

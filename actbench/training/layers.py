@@ -29,13 +29,14 @@ class SavedInput(nn.Module):
     """Saved input of all layers that read a tensor: encoded once, however many they are.
 
     The tensor is known by its storage, version and layout while the storage lives, not by its address. `watch` is
-    entered around encoding, and around what the weights' gradients cost.
+    entered around encoding, and around what the weights' gradients cost; `tell` is called with every payload.
     """
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
         self.codec = codec.requires_grad_(False)
         self.watch: Watch = lambda work: nullcontext()
+        self.tell: Callable[[Payload], None] = lambda payload: None
         self._last: tuple[StorageWeakRef, object, PackedPayload] | None = None
 
     def save(self, x: Tensor) -> PackedPayload:
@@ -44,7 +45,9 @@ class SavedInput(nn.Module):
         if self._last is not None and not self._last[0].expired() and self._last[1] == identity:
             return self._last[2]
         with self.watch("encode"), torch.no_grad():
-            packed = PackedPayload.of(self.codec.encode(x.detach()))
+            payload = self.codec.encode(x.detach())
+            packed = PackedPayload.of(payload)
+        self.tell(payload)
         self._last = (StorageWeakRef(storage), identity, packed)
         return packed
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from actbench import MethodInfo, hookimpl
+from actbench import MethodInfo, Option, hookimpl
 
 
 @hookimpl
@@ -12,8 +12,9 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="gradient-filter",
             title="Gradient filter: inputs averaged over squares",
             target="actbench_plugins.gradient_filter.method:GradientFilter",
-            version="1",
+            version="2",
             paper="after Yang, Li, Marculescu, CVPR 2023, arXiv 2301.00330",
             tracks=("training",),
+            options=(Option("means", "codes", "means in codes, or as in the paper", ("codes", "fp32")),),
         )
     )

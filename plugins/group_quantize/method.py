@@ -1,74 +1,79 @@
-"""Which width each saved map has: the least error in sum, or the least bound that all maps hold."""
+"""How many bits each saved map has: the least error in sum over all maps' groups, or the least bound that all hold."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-from actbench.codec import Budget, FeatureMap, MapStatistics, Method, Network, Plan, Unsupported
-from actbench_plugins.group_quantize.codec import GROUP, GroupCodes, bits_of, ends, grouped
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from actbench import UserError
+from actbench.codec import Budget, MapStatistics, Method, Network, Plan, Unsupported
+from actbench_plugins.group_quantize.codec import GroupCodes, ends, grouped
+from actbench_plugins.group_quantize.widths import LeastBound, LeastVariance, Rule
 
 _IMAGES = 16
-"""Images of the calibration sample on which ranges are measured."""
+"""Images of the calibration sample among whose groups bits are given out."""
+
+_WIDEST = 8
 
 
 class Groups(Method):
-    """Gives out widths one bit at a time, each to the map that needs it most, until the ceiling is reached."""
+    """Gives out widths to the groups of all maps together, on calibration images; each map keeps the bits that its
+    groups got, and gives them out among the groups of every batch anew."""
 
-    stochastic: ClassVar[bool]
+    kind: ClassVar[type[Rule]]
 
+    @override
     def plan_saving(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
-        narrowest, widest = min(budget.bits.widths), min(max(budget.bits.widths), 8)
-        limit = budget.ceiling.limit(network.maps)
-        maps = {fmap.name: fmap for fmap in network.maps}
-        widths = dict.fromkeys(maps, narrowest)
-        spreads = {name: relative_range(stats[name]) for name in maps}
-        needed = sum(bits_of(fmap, narrowest) for fmap in network.maps)
-        if narrowest > widest or needed > limit:
-            raise Unsupported(f"codes of {narrowest} bits need {needed} bits an image; {limit} are allowed")
-        growing = list(maps)
-        while growing:
-            name = max(growing, key=lambda name: self.need(spreads[name], widths[name], maps[name]))
-            added = bits_of(maps[name], widths[name] + 1) - bits_of(maps[name], widths[name])
-            if widths[name] == widest or needed + added > limit:
-                growing.remove(name)
-                continue
-            widths[name] += 1
-            needed += added
-        return Plan({name: GroupCodes(fmap, widths[name], stochastic=self.stochastic) for name, fmap in maps.items()})
+        rule = self.kind([width for width in budget.bits.widths if width <= _WIDEST])
+        limit = self._limit(network, budget)
+        if not rule.coded:
+            raise Unsupported(
+                f"codes have {_WIDEST} bits at most, and {budget.bits} asks for {min(budget.bits.widths)}"
+            )
+        samples = {fmap.name: stats[fmap.name].after.sample[:_IMAGES] for fmap in network.maps}
+        images = min(map(len, samples.values()))
+        errors = [self.relative(rule, sample[:images]) for sample in samples.values()]
+        bits = rule.bits(torch.cat(errors), limit * images)
+        if int(bits.sum()) > limit * images:
+            needed = -(-int(bits.sum()) // images)
+            raise Unsupported(f"groups without codes need {needed} bits an image; {limit} are allowed")
+        shares = [int(part.sum()) // images for part in bits.split([len(part) for part in errors])]
+        return Plan({f.name: GroupCodes(f, share, rule) for f, share in zip(network.maps, shares, strict=True)})
 
-    @abstractmethod
-    def need(self, spread: float, width: int, fmap: FeatureMap) -> float:
-        """How much a map needs another bit: the largest gets it. `spread`: its relative range."""
+    @staticmethod
+    def relative(rule: Rule, sample: Tensor) -> Tensor:
+        """What a map's groups lose with each width, (groups, widths), relative to its values: their squares' sum for
+        squared errors."""
+        groups = grouped(sample)
+        return rule.errors(groups, ends(groups)[1]) / groups.square().sum().clamp_min(1e-30)
+
+    def _limit(self, network: Network, budget: Budget) -> int:
+        """Bits that an image of all maps may take, all told."""
+        average, limit = float(self.options["average"]), budget.ceiling.limit(network.maps)
+        if average < 0:
+            raise UserError(f"average={average}: give bits for each value, or 0 for what the ceiling allows")
+        elements = sum(fmap.elements for fmap in network.maps)
+        return min(limit, int(average * elements)) if average else limit
 
 
 class GroupQuantization(Groups):
-    """Gives bits by sensitivity: the relative error that a bit saves, for each bit that it costs (ours; ActNN and GACT
-    weigh with gradients, which are not known while planning)."""
+    """Gives bits where they save most of the variance of stochastic rounding, relative to each map's energy (ActNN and
+    GACT weigh with gradients, which are not known while planning)."""
 
-    stochastic = True
-
-    def need(self, spread: float, width: int, fmap: FeatureMap) -> float:
-        return (relative_error(spread, width) - relative_error(spread, width + 1)) / fmap.elements
+    kind = LeastVariance
 
 
 class ErrorBound(Groups):
-    """Gives the next bit to the map with the largest relative error: the bound that all maps hold is the least."""
+    """Has all groups hold one bound on the error, relative to the root of each map's mean square."""
 
-    stochastic = False
+    kind = LeastBound
 
-    def need(self, spread: float, width: int, fmap: FeatureMap) -> float:
-        return relative_error(spread, width)
-
-
-def relative_error(spread: float, width: int) -> float:
-    """The expected `‖x̂ − x‖²/‖x‖²` where rounding errors are uniform: `spread / (12·(2^width − 1)²)`."""
-    return spread / (12 * ((1 << width) - 1) ** 2)
-
-
-def relative_range(stats: MapStatistics) -> float:
-    """The squared ranges of a map's groups over its energy: `Σ_groups 256·r² / Σ x²`, r a group's range."""
-    groups = grouped(stats.after.sample[:_IMAGES])
-    span = ends(groups)[1].double()
-    return float(GROUP * span.square().sum() / groups.double().square().sum().clamp_min(1e-30))
+    @staticmethod
+    @override
+    def relative(rule: Rule, sample: Tensor) -> Tensor:
+        groups = grouped(sample)
+        return rule.errors(groups, ends(groups)[1]) / groups.square().mean().sqrt().clamp_min(1e-30)

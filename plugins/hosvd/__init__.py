@@ -13,6 +13,8 @@ _METHODS = {
     "svd": ("SVD: truncated singular value decomposition of each image", "ChannelSVD", "Eckart, Young, 1936"),
 }
 
+_FACTORS = Option("factors", "codes", "training: core and factors in codes, or as in the papers", ("codes", "fp32"))
+
 
 @hookimpl
 def register_methods(register: Callable[[MethodInfo], None]) -> None:
@@ -22,12 +24,13 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 name=name,
                 title=title,
                 target=f"actbench_plugins.hosvd.method:{target}",
-                version="1",
+                version="2",
                 tracks=("inference", "training"),
                 paper=paper,
                 learnable=True,
                 options=(
                     Option("epsilon", 0.0, "training: ranks by this share of each mode's variance; 0: by the ceiling"),
+                    _FACTORS,
                 ),
             )
         )
@@ -36,8 +39,9 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             name="subspace",
             title="Subspace iteration: HOSVD of fixed ranks, from the step before",
             target="actbench_plugins.hosvd.method:SubspaceIteration",
-            version="1",
+            version="2",
             paper="after Nguyen et al., ICML 2025 (activation subspace iteration)",
             tracks=("training",),
+            options=(_FACTORS,),
         )
     )

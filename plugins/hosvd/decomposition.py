@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,64 +97,77 @@ def hosvd(x: Tensor, ranks: Sequence[int]) -> Decomposition:
     """The decomposition truncated to `ranks`. Gradients pass to the core: the factors count as constants."""
     exact = at_least_fp32(x)
     factors = tuple(factor for factor in hosvd_factors(exact, ranks) if factor is not None)
-    return Decomposition(_project(exact, factors), factors)
+    return Decomposition(project(exact, factors), factors)
 
 
 def hosvd_epsilon(x: Tensor, epsilon: float) -> Decomposition:
     """Decomposes one tensor of any number of modes, (B, C, H, W) for example: `core` (K_1, K_2, …) and `factors` (n_i,
     K_i), K_i the smallest rank whose share of mode i's variance is at least ε (Nguyen et al., arXiv 2411.06346).
 
-    The squared error is at most `modes·(1 − ε)` of the tensor's. An all-zero tensor has ranks 1. The ranks of all modes
-    reach the host in one transfer.
+    The squared error is at most `modes·(1 − ε)` of the tensor's. An all-zero tensor has ranks 1.
     """
-    with torch.no_grad():
-        modes = _modes(x)
-        missing = [(values.cumsum(1) < epsilon * values.sum(1)).count_nonzero() for values, _ in modes]
-        ranks = [count + 1 for count in torch.stack(missing).tolist()]
-    return _truncated(x, modes, ranks)
+    modes = modes_of(x)
+    return _truncated(x, modes, ranks_by_share(modes, epsilon))
 
 
 def hosvd_within(x: Tensor, most: int) -> Decomposition:
     """Decomposes as `hosvd_epsilon` does with the largest ε for which core and factors have at most `most` values; with
     ranks 1 if none has."""
-    with torch.no_grad():
-        modes = _modes(x)
-        shares = [(values.cumsum(1) / values.sum(1).clamp_min(_TINY))[0] for values, _ in modes]
-        ranks = _ranks_within([share.tolist() for share in shares], x.shape, most)
-    return _truncated(x, modes, ranks)
+    modes = modes_of(x)
+
+    def fits(ranks: Sequence[int]) -> bool:
+        return math.prod(ranks) + sum(size * rank for size, rank in zip(x.shape, ranks, strict=True)) <= most
+
+    return _truncated(x, modes, ranks_within(modes, fits))
 
 
-def _ranks_within(shares: Sequence[Sequence[float]], sizes: Sequence[int], most: int) -> list[int]:
-    """The rank of each mode at the largest ε that fits. `shares`: of a mode's variance, in its first 1, 2, … vectors;
-    an ε between two of them has the ranks of the upper one."""
+Modes = Sequence[tuple[Tensor, Tensor]]
+"""The squared singular values (1, r), descending, and vectors (1, n_i, r) of each mode of one tensor."""
+
+
+@torch.no_grad()
+def modes_of(x: Tensor) -> Modes:
+    """Decomposes every unfolding of a tensor (n_1, n_2, …)."""
+    scaled = _scaled(at_least_fp32(x.detach())[None])
+    return [gram_eigenvectors(unfold(scaled, mode)) for mode in range(x.dim())]
+
+
+def ranks_by_share(modes: Modes, epsilon: float) -> list[int]:
+    """The smallest rank of each mode that has a share ε of its variance. All reach the host in one transfer."""
+    missing = [(values.cumsum(1) < epsilon * values.sum(1)).count_nonzero() for values, _ in modes]
+    return [count + 1 for count in torch.stack(missing).tolist()]
+
+
+def ranks_within(modes: Modes, fits: Callable[[Sequence[int]], bool]) -> list[int]:
+    """The rank of each mode at the largest ε whose ranks fit, where no lower one's do not; ranks 1 where none fits."""
+    shares = [(values.cumsum(1) / values.sum(1).clamp_min(_TINY))[0].tolist() for values, _ in modes]
+    # An ε between two of the shares has the ranks of the upper one.
     thresholds = sorted({share for mode in shares for share in mode})
 
     def ranks(epsilon: float) -> list[int]:
         return [min(len(mode), bisect_left(mode, epsilon) + 1) for mode in shares]
 
-    def fits(epsilon: float) -> bool:
-        kept = ranks(epsilon)
-        return math.prod(kept) + sum(size * rank for size, rank in zip(sizes, kept, strict=True)) <= most
-
-    fitting = bisect_left(thresholds, True, key=lambda epsilon: not fits(epsilon))
+    fitting = bisect_left(thresholds, True, key=lambda epsilon: not fits(ranks(epsilon)))
     return ranks(thresholds[fitting - 1]) if fitting else [1] * len(shares)
 
 
-def _modes(x: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The squared singular values (1, r) and vectors (1, n_i, r) of each mode."""
-    scaled = _scaled(at_least_fp32(x.detach())[None])
-    return [gram_eigenvectors(unfold(scaled, mode)) for mode in range(x.dim())]
+def leading(modes: Modes, ranks: Sequence[int]) -> tuple[Tensor, ...]:
+    """The leading vectors of each mode, (1, n_i, K_i)."""
+    return tuple(vectors[:, :, :rank] for (_, vectors), rank in zip(modes, ranks, strict=True))
 
 
-def _truncated(x: Tensor, modes: Sequence[tuple[Tensor, Tensor]], ranks: Sequence[int]) -> Decomposition:
-    factors = tuple(vectors[:, :, :rank] for (_, vectors), rank in zip(modes, ranks, strict=True))
-    return Decomposition(_project(at_least_fp32(x)[None], factors)[0], tuple(factor[0] for factor in factors))
+def _truncated(x: Tensor, modes: Modes, ranks: Sequence[int]) -> Decomposition:
+    factors = leading(modes, ranks)
+    return Decomposition(project(at_least_fp32(x)[None], factors)[0], tuple(factor[0] for factor in factors))
 
 
-def _project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    """The core, by the modes that shrink most first: that is the least work."""
+def project(
+    x: Tensor, factors: Sequence[Tensor], inverse: Callable[[Tensor], Tensor] = lambda factor: factor.mT
+) -> Tensor:
+    """The core (batch, K_1, …) of x (batch, n_1, …), by the modes that shrink most first: that is the least work.
+    `inverse`: the left inverse of a factor, its transpose where it is orthonormal."""
     for mode in sorted(range(len(factors)), key=lambda mode: factors[mode].shape[2] / factors[mode].shape[1]):
-        x = mode_product(x, factors[mode].mT, mode)
+        x = mode_product(x, inverse(factors[mode]), mode)
     return x
 
 

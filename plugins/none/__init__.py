@@ -1,4 +1,5 @@
-"""`none`: every map in fp32. The reference that all other rows are compared with."""
+"""`none`: every map in fp32, the reference that all other rows are compared with. `mechanism`: what the layers of the
+training track save whatever the method."""
 
 from collections.abc import Callable
 
@@ -15,6 +16,16 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             version="1",
             tracks=("inference", "training"),
             learnable=True,
+            role="reference",
+        )
+    )
+    register(
+        MethodInfo(
+            name="mechanism",
+            title="The mechanism alone: masks, 8-bit normalisations, inputs in fp32",
+            target="actbench_plugins.none.method:Mechanism",
+            version="1",
+            tracks=("training",),
             role="reference",
         )
     )

@@ -37,7 +37,7 @@ class Toy(Workload):
         return _images(1, 16)
 
     def training_set(self) -> ImageSet:
-        return _images(1, 64)
+        return _images(1, 128)
 
     def evaluation_set(self) -> ImageSet:
         return _images(2, 40).spread(self.settings.limit)

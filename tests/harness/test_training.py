@@ -35,6 +35,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     ("method", "status", "reason"),
     [
         ("none", "ok", ""),
+        ("mechanism", "ok", ""),
         ("quantize", "ok", ""),
         ("hosvd", "ok", ""),
         ("svd", "ok", ""),
@@ -125,7 +126,7 @@ def test_what_is_kept_of_normalisations_is_another_cell(tmp_path: Path, normalis
 def test_only_the_last_layers(tmp_path: Path) -> None:
     done, records = run(tmp_path, "hosvd", "--ceilings", "4x,traffic:4x", "--last", "1")
     assert done.returncode == 0, done.stderr
-    assert set(records) == {"none", "quantize", "hosvd", "checkpoint", "offload"}
+    assert set(records) == {"none", "mechanism", "quantize", "hosvd", "checkpoint", "offload"}
     training = records["hosvd"].measurements.training
     assert training is not None
     assert training.layers == ["4"]

@@ -3,14 +3,21 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actbench.harness.executors import Listener
+from actbench.harness.messages import Preparation
+from actbench.harness.verify import Sources, repeat_records
 from actbench.leaderboard.frame import load_verifications
 from actbench.records.packed import unpack
+from actbench.records.record import Record
 from actbench.records.skipped import Skipped
+from actbench.records.store import read_record
+from actbench.registry import load_plugins
 from actbench.spec import CellSpec
 
 HOSTILE = Path(__file__).with_name("hostile.py")
@@ -242,3 +249,31 @@ def test_another_processor_rounds_otherwise(published: Path, tmp_path: Path) -> 
 
     assert differing(elsewhere) == []
     assert len(differing(more)) == 5, "at most and on average, the largest map, all, and each"
+
+
+class Noting:
+    """An executor that notes cells, and carries out none."""
+
+    def __init__(self) -> None:
+        self.methods: list[str] = []
+
+    def run(self, preparation: Preparation, cells: Sequence[CellSpec], listener: Listener, timeout: float) -> None:
+        self.methods += [cell.method.name for cell in cells]
+
+
+def test_a_methods_records_are_repeated_one_after_the_other(published: Path, tmp_path: Path) -> None:
+    """A worker that serves one method trains the uncompressed network once for all of them."""
+
+    def of(method: str, seed: int) -> Record:
+        def change(data: dict[str, Any]) -> None:
+            data["spec"]["seed"] = seed
+            data["key"] = CellSpec.from_canonical(data["spec"]).key
+
+        path = next(path for path in published.parent.glob("*.json") if f'"name":"{method}"' in path.read_text())
+        return read_record(edited(path, tmp_path, change))
+
+    records = [of(method, seed) for seed in range(3) for method in ("quantize", "none")]
+    registry, noting = load_plugins((HOSTILE,)), Noting()
+    sources = Sources(plugin_files=(HOSTILE,))
+    repeat_records(records, registry, noting, sources, 60, lambda record, checks, repeated: None)
+    assert noting.methods == ["none"] * 3 + ["quantize"] * 3

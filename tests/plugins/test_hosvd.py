@@ -31,7 +31,6 @@ from actbench_plugins.hosvd.decomposition import (
 )
 from actbench_plugins.hosvd.method import ChannelSVD, HigherOrderSVD
 from actbench_plugins.hosvd.ranks import best_ranks, kept_energy, stored_values
-from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix, SavedSubspace
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 METHODS = (HigherOrderSVD, ChannelSVD)
@@ -312,25 +311,3 @@ def test_ranks_within_a_number_of_values_are_those_of_the_largest_share(most: in
     shares = torch.linspace(0, 1, 400).tolist()[1:-1]
     fitting = [epsilon for epsilon in shares if values(hosvd_epsilon(x, epsilon)) <= most]
     assert decomposed.core.shape == hosvd_epsilon(x, max(fitting)).core.shape
-
-
-def test_subspace_iteration_comes_close_to_the_decomposition() -> None:
-    x = structured(16)
-    codec = SavedSubspace(x, 100)
-    exact = squared_error(SavedDecomposition(most=100)(x), x)
-    first = squared_error(codec(x + 0.3 * torch.randn_like(x)), x)
-    for _ in range(3):
-        payload = codec.encode(x)
-    assert squared_error(codec.decode(payload), x) < 1.05 * exact < first
-    assert int(payload.bits_per_image().sum()) <= 32 * 1600
-    assert codec(x[:5]).shape == x[:5].shape
-
-
-def test_a_saved_matrix_is_the_svd_of_the_batch() -> None:
-    x = structured(10)
-    codec = SavedMatrix(tuple(x.shape[1:]), epsilon=0.9)
-    u, s, v = numpy.linalg.svd(x.flatten(1).double().numpy(), full_matrices=False)
-    rank = int((numpy.cumsum(s**2) < 0.9 * (s**2).sum()).sum()) + 1
-    expected = torch.from_numpy((u[:, :rank] * s[:rank]) @ v[:rank]).reshape(x.shape)
-    torch.testing.assert_close(codec(x).double(), expected, rtol=1e-3, atol=1e-3)
-    assert codec.encode(x)["core"].shape == (1, rank, rank)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from actbench.codec import Codec, Payload, PlainCodec, floating
 from actbench.training.layers import CompressedConv2d, CompressedLinear, SavedInput
+from actbench_plugins.hosvd.coding import Codes
 from actbench_plugins.hosvd.training import SavedDecomposition
 
 GRID = [
@@ -61,7 +62,9 @@ def test_without_loss_training_is_bit_exact(settings: dict[str, object]) -> None
 
 
 @pytest.mark.parametrize(
-    "codec", [Coarse(), SavedDecomposition(0.9), SavedDecomposition(most=60)], ids=lambda codec: type(codec).__name__
+    "codec",
+    [Coarse(), SavedDecomposition(0.9), SavedDecomposition(most=60 * 32), SavedDecomposition(0.9, coding=Codes(8))],
+    ids=["coarse", "by share", "by bits", "in codes"],
 )
 @pytest.mark.parametrize("settings", [*GRID, *OTHERS], ids=str)
 def test_the_weights_gradient_is_the_reconstructions(settings: dict[str, object], codec: Codec) -> None:

@@ -38,6 +38,7 @@ class Training(Part):
     """The training track. Bytes for one step's batch: really saved for backward (unique storages), in payloads (what
     the papers count; None without payloads), at the peak of a step, each beside the uncompressed network's.
 
+    `largest_payload_bytes`: of the step of the training whose payloads had the most; None without codecs.
     `largest_batch`: images whose step fits in the uncompressed network's peak, by a straight line through the peaks of
     the batch and of half of it. `encode_seconds`, `gradient_seconds`: of a step, for encoding, and for the gradients of
     weights from what was saved. `losses`: before each step."""
@@ -53,6 +54,7 @@ class Training(Part):
     reference_peak_bytes: Count
     saved_by_module: dict[str, Count]
     choices: dict[str, dict[str, OptionValue]]
+    largest_payload_bytes: Count | None = None
     largest_batch: Count | None = None
     encode_seconds: NonNegative | None = None
     gradient_seconds: NonNegative | None = None
@@ -70,6 +72,12 @@ class Training(Part):
     def payload_ratio(self) -> float | None:
         """Bytes of the trained layers' inputs in fp32 over those of their payloads; None without payloads."""
         return None if self.payload_bytes is None else self.reference_payload_bytes / max(1, self.payload_bytes)
+
+    @property
+    def most_payload_bytes(self) -> int:
+        """The most bytes in the payloads of any step, of the training or the one that was measured; 0 without
+        payloads. This is what the ceiling limits."""
+        return max(self.payload_bytes or 0, self.largest_payload_bytes or 0)
 
     @property
     def bits_per_value(self) -> float | None:
@@ -138,6 +146,14 @@ COLUMNS = (
         "payload bytes",
         "of the trained layers' inputs, for a batch",
         lambda part: part.payload_bytes,
+        better="less",
+        repeats="exact",
+    ),
+    Column[Training](
+        "largest_payload_bytes",
+        "largest payload",
+        "bytes of the trained layers' inputs in the step of the training that had the most",
+        lambda part: part.largest_payload_bytes,
         better="less",
         repeats="exact",
     ),
