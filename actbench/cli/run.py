@@ -27,7 +27,7 @@ from actbench.info import OptionValue, Track
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_record
 from actbench.registry import Registry
-from actbench.settings import Inference, Normalisation, TrackSettings, Training, settings_of
+from actbench.settings import Arithmetic, Inference, Normalisation, TrackSettings, Training, settings_of
 
 Retry = Literal["failed"]
 
@@ -48,6 +48,8 @@ def run(
     recipe: Annotated[RecipeName, setting(Inference, "recipe")] = "protocol",
     maps: Annotated[Maps, setting(Inference, "maps")] = "live",
     stripe: Annotated[str, setting(Inference, "stripe")] = "auto",
+    compute: Annotated[Arithmetic, setting(Inference, "compute")] = "fp32",
+    compile: Annotated[bool, setting(Inference, "compile")] = False,
     last: Annotated[str, setting(Training, "last")] = "all",
     normalisation: Annotated[Normalisation, setting(Training, "normalisation")] = "quantised",
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
@@ -76,6 +78,8 @@ def run(
         "--recipe": recipe,
         "--maps": maps,
         "--stripe": stripe,
+        "--compute": compute,
+        "--compile": compile,
         "--last": parse_last(last),
         "--normalisation": normalisation,
     }

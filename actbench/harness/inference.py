@@ -28,9 +28,11 @@ from actbench.network.trace import TracedNetwork
 from actbench.records.measurements import Measurements
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.footprint import Footprint
+from actbench.records.parts.integer import Integer
 from actbench.records.parts.part import first_error
 from actbench.records.parts.training import Recovery
 from actbench.recovery.train import recover
+from actbench.runtime.integer import integer_form
 from actbench.runtime.network import StripedNetwork
 from actbench.settings import Inference, Training
 from actbench.spec import CellSpec
@@ -89,7 +91,7 @@ def _measure(
     progress("measure", 0, 0)
     measured.compute = _compute(bench, cell, spliced, deployed, meter)
     measured.parameters = _parameters(bench, spliced, deployed)
-    striped = _striped(cell, settings, spliced, images)
+    striped = _striped(cell, settings, spliced, images, measured)
     measured.latency = measure_latency(bench, striped)
     measured.memory = measure_memory(bench, striped)
     measured.predicted_memory = predict_memory(bench, striped)
@@ -133,13 +135,19 @@ def _with_fp32(network: TracedNetwork, plan: Plan) -> dict[str, Codec]:
     return {fmap.name: PlainCodec(None) for fmap in network.maps} | dict(plan.codecs)
 
 
-def _striped(cell: CellSpec, settings: Inference, spliced: Spliced, images: Tensor) -> StripedNetwork:
+def _striped(
+    cell: CellSpec, settings: Inference, spliced: Spliced, images: Tensor, measured: Measurements
+) -> StripedNetwork:
     """The deployed form as it runs, checked on some images. Layers read what is decoded: those that read payloads round
     otherwise, which may choose other coefficients. Nothing is stored between the reference's layers: it runs as it is.
     """
-    module = deploy(spliced, cell.budget.bits.weights).module
+    simulated = module = deploy(spliced, cell.budget.bits.weights).module
+    if settings.compute == "int8":
+        form = integer_form(simulated, cell.budget.bits.weights)
+        module = form.module
+        measured.integer = Integer(engine=form.engine, layers=list(form.layers), others=dict(form.others))
     striped = StripedNetwork(module, "off" if cell.is_reference else settings.rows)
-    check_outputs(striped, module, images)
+    check_outputs(striped, simulated, images)
     return striped
 
 
