@@ -20,7 +20,7 @@ Normalisation = Literal["quantised", "exact", "recomputed"]
 """Training track: what is kept of a batch normalisation's input: 8 bits a value, all of it, or nothing."""
 
 Arithmetic = Literal["fp32", "int8"]
-"""In which numbers the deployed form convolves: in fp32, or in integers where it reads plain codes of at most 8 bits."""
+"""Numbers in which the deployed form convolves: fp32, or integers where it reads plain codes of at most 8 bits."""
 
 _ROWS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 

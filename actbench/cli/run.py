@@ -20,7 +20,7 @@ from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.feature_map import Maps
-from actbench.harness.environment import WantedDevice, choose_device
+from actbench.harness.environment import WantedDevice, check_compiler, choose_device
 from actbench.harness.messages import Preparation
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
 from actbench.info import OptionValue, Track
@@ -97,6 +97,8 @@ def run(
         options=parse_options(option or [], registry),
         variants=_variants(suite, registry),
     )
+    if compile:
+        check_compiler()
     preparation, seconds = request.preparation(plugin or (), parse_memory(memory)), check_seconds(timeout)
     target, store = registry.executor(executor).target, Store(results)
     scheduled = schedule(cells_of(request, registry), registry, store, retry == "failed")

@@ -163,6 +163,12 @@ def _measured(measured: Measurements) -> dict[str, object]:
                 f"{1e3 * latency.single.subject.median:.2f} ms: {latency.single.ratio:.2f}x, "
                 f"first call {1e3 * latency.first_call:.2f} ms"
             )
+        if compiled := latency.compiled:
+            rows["compiled, batch 1"] = (
+                f"{1e3 * compiled.single.subject.median:.2f} ms: {compiled.single.ratio:.2f}x of fp32 compiled, "
+                f"{compiled.eager.ratio:.2f}x of fp32; {compiled.compiled} of {compiled.units} units compiled, "
+                f"first call {compiled.first_call:.1f} s"
+            )
     if memory := measured.memory:
         rows["memory"] = _peak(memory)
     if predicted := measured.predicted_memory:

@@ -8,13 +8,13 @@ from typing import cast
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, fx
 
 from actbench.codec.codec import Codec
 from actbench.codec.method import Method, Plan
 from actbench.codec.plain import PlainCodec
 from actbench.errors import InvalidCodec, Unsupported
-from actbench.harness.deployed import check_outputs, measure_latency, measure_memory, predict_memory
+from actbench.harness.deployed import check_outputs, measure_compiled, measure_latency, measure_memory, predict_memory
 from actbench.harness.isolation.decoder import Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import measure_training
@@ -91,10 +91,14 @@ def _measure(
     progress("measure", 0, 0)
     measured.compute = _compute(bench, cell, spliced, deployed, meter)
     measured.parameters = _parameters(bench, spliced, deployed)
-    striped = _striped(cell, settings, spliced, images, measured)
+    simulated, striped = _striped(cell, settings, spliced, images, measured)
     measured.latency = measure_latency(bench, striped)
     measured.memory = measure_memory(bench, striped)
     measured.predicted_memory = predict_memory(bench, striped)
+    if settings.compile:
+        progress("compile", 0, 0)
+        compiled = measure_compiled(bench, striped, simulated)
+        measured.latency = measured.latency.model_copy(update={"compiled": compiled})
     _judge(cell, info, measured.footprint, outcome)
 
 
@@ -137,9 +141,10 @@ def _with_fp32(network: TracedNetwork, plan: Plan) -> dict[str, Codec]:
 
 def _striped(
     cell: CellSpec, settings: Inference, spliced: Spliced, images: Tensor, measured: Measurements
-) -> StripedNetwork:
-    """The deployed form as it runs, checked on some images. Layers read what is decoded: those that read payloads round
-    otherwise, which may choose other coefficients. Nothing is stored between the reference's layers: it runs as it is.
+) -> tuple[fx.GraphModule, StripedNetwork]:
+    """The deployed form, and the same as it runs, checked on some images. Layers read what is decoded: those that read
+    payloads round otherwise, which may choose other coefficients. Nothing is stored between the reference's layers: it
+    runs as it is.
     """
     simulated = module = deploy(spliced, cell.budget.bits.weights).module
     if settings.compute == "int8":
@@ -148,7 +153,7 @@ def _striped(
         measured.integer = Integer(engine=form.engine, layers=list(form.layers), others=dict(form.others))
     striped = StripedNetwork(module, "off" if cell.is_reference else settings.rows)
     check_outputs(striped, simulated, images)
-    return striped
+    return simulated, striped
 
 
 def _check_plan(network: TracedNetwork, plan: Plan) -> None:

@@ -16,7 +16,6 @@ from actbench.registry import Registry
 from actbench.settings import Inference, Settings
 from actbench.spec import INFERENCE, CellSpec, Device, MethodSpec, WorkloadSpec
 
-
 INTEGER_BITS = 8
 """Weights and codes of more bits are convolved in fp32."""
 

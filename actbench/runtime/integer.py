@@ -1,5 +1,4 @@
-"""The integer form of a deployed network: convolutions that read a map stored in plain codes read the codes themselves.
-"""
+"""The integer form of a deployed network: convolutions that read a map of plain codes read the codes themselves."""
 
 from __future__ import annotations
 
@@ -90,7 +89,7 @@ def _obstacle(node: fx.Node, width: int, found: Kernels | None) -> str:
         return f"weights of {width} bits"
     if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         return "not padded with as many zeros on all sides"
-    if any(layer.padding) and float(quantizer.low) != 0:
+    if any(layer.padding) and quantizer.low.item() != 0:
         return "padded with zeros, which no code stands for"
     largest = int(integer_weights(layer.weight, width)[0].abs().amax())
     if quantizer.levels * largest > found.product:

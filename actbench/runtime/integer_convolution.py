@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class Dequantized(nn.Module):
 
     def __init__(self, quantizer: UniformQuantizer) -> None:
         super().__init__()
-        self.low, self.step = float(quantizer.low), float(quantizer.step)
+        self.low, self.step = quantizer.low.item(), quantizer.step.item()
         self.dtype = quantizer.high.dtype
 
     @override
@@ -65,8 +66,16 @@ class IntegerConvolution(nn.Conv2d):
 
     def __init__(self, layer: nn.Conv2d, quantizer: UniformQuantizer, weights: Tensor, steps: Tensor) -> None:
         """Reads what `quantizer` encodes. `weights` int8 times `steps` (out,) are those of the layer."""
-        shape = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-        super().__init__(*shape, layer.groups, device="meta")
+        super().__init__(
+            layer.in_channels,
+            layer.out_channels,
+            cast("tuple[int, int]", layer.kernel_size),
+            cast("tuple[int, int]", layer.stride),
+            cast("tuple[int, int]", layer.padding),
+            cast("tuple[int, int]", layer.dilation),
+            layer.groups,
+            device="meta",
+        )
         self.weight, self.bias = layer.weight, layer.bias
         self.decoded = Dequantized(quantizer)
         offset = self.decoded.low * layer.weight.detach().sum((1, 2, 3))
@@ -86,9 +95,9 @@ class IntegerConvolution(nn.Conv2d):
 def _packed(weights: Tensor, steps: Tensor, layer: nn.Conv2d) -> Tensor:
     """Weights in the order that kernels read them in, for maps of any size."""
     strides, dilation = list(layer.stride), list(layer.dilation)
-    example = [1, layer.in_channels, *(16 + rate * size for size, rate in zip(layer.kernel_size, dilation, strict=True))]
+    sizes = (16 + rate * size for size, rate in zip(layer.kernel_size, dilation, strict=True))
     packed: Tensor = torch.ops.onednn.qconv_prepack(
-        weights, steps, 1.0, 0, strides, [0, 0], dilation, layer.groups, example
+        weights, steps, 1.0, 0, strides, [0, 0], dilation, layer.groups, [1, layer.in_channels, *sizes]
     )
     return packed
 
