@@ -141,3 +141,13 @@ def test_what_may_be_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(SystemExit) as left:
         main()
     assert not left.value.code
+
+
+def test_what_is_compiled_needs_a_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(sys, "argv", ["actbench", *NONE, "--compile"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err == (
+        "actbench: --compile needs a C++ compiler, and there is no no-such-compiler: install one, or name it in CXX\n"
+    )
