@@ -21,6 +21,8 @@ Normalisation = Literal["quantised", "exact", "recomputed"]
 
 OnOff = Literal["on", "off"]
 PlainMapsChoice = Literal["rule", "never"]
+Arithmetic = Literal["fp32", "int8"]
+"""Numbers in which the deployed form convolves: fp32, or integers where it reads plain codes of at most 8 bits."""
 
 _ROWS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 
@@ -83,8 +85,8 @@ class TrackSettings:
     def arguments(self) -> list[str]:
         """The command line's arguments that give these settings, the defaults left out."""
         track = [] if self.track == "inference" else ["--track", self.track]
-        given = ([wording.argument, str(value)] for wording, value, chosen in self._worded() if chosen)
-        return [*track, *(word for pair in given for word in pair)]
+        given = (_given(wording.argument, value) for wording, value, chosen in self._worded() if chosen)
+        return [*track, *(word for words in given for word in words)]
 
     def columns(self) -> dict[str, Any]:
         """Values for tables, by the column's name."""
@@ -109,6 +111,11 @@ class TrackSettings:
         """For each setting what is said of it, its value, and whether that is not the default."""
         values = [(part, getattr(self, part.name)) for part in fields(self)]
         return [(_wording(part), value, value != part.default) for part, value in values]
+
+
+def _given(argument: str, value: object) -> list[str]:
+    """An argument with its value; one that switches something on has none."""
+    return [argument] if value is True else [argument, str(value)]
 
 
 def _wording(part: Field[Any]) -> Wording:
@@ -182,6 +189,24 @@ class Inference(TrackSettings):
             "--plain",
             "Maps in plain codes: where they are no worse than the method's, or never in its place.",
             title=lambda plain: "" if plain == "rule" else "no plain maps",
+            roles=("method", "baseline"),
+        ),
+    )
+    compute: Arithmetic = field(
+        default="fp32",
+        metadata=_said(
+            "--compute",
+            "Numbers in which the deployed form convolves: fp32, or int8 where it reads codes of at most 8 bits.",
+            title=lambda numbers: "" if numbers == "fp32" else f"convolutions in {numbers}",
+            roles=("method", "baseline"),
+        ),
+    )
+    compile: bool = field(
+        default=False,
+        metadata=_said(
+            "--compile",
+            "Time the deployed form compiled, too, beside the compiled fp32 network; needs a C++ compiler.",
+            title=lambda compiled: "compiled too" if compiled else "",
             roles=("method", "baseline"),
         ),
     )

@@ -4,7 +4,11 @@ The networks have random weights: codes are what is timed, not what they are wor
 """
 
 import argparse
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from itertools import pairwise
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +21,16 @@ from actbench.info import WorkloadInfo, load_target
 from actbench.measure.latency import interleaved
 from actbench.network.deploy import deploy
 from actbench.network.splice import splice
+from actbench.records.parts.latency import Comparison
 from actbench.registry import load_plugins
+from actbench.runtime.compiled import CompiledUnits, compiled_module
+from actbench.runtime.integer import integer_form
 from actbench.runtime.network import StripedNetwork
 from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 from actbench.workloads.torchvision_import import torchvision
 
 IMAGES = 4
+Call = Callable[[Tensor], object]
 
 
 def deep(channels: int, layers: int) -> nn.Module:
@@ -79,6 +87,8 @@ def main() -> None:
     parser.add_argument("--ceilings", default="8x")
     parser.add_argument("--bits", default="w8a2-8")
     parser.add_argument("--stripe", default="auto", help="rows, auto or off")
+    parser.add_argument("--compute", choices=("fp32", "int8"), default="fp32")
+    parser.add_argument("--compile", action="store_true", help="as compiled units; some minutes")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     bench = Workbench(Drawn(arguments.network), _info(), torch.device("cpu"))
@@ -87,34 +97,32 @@ def main() -> None:
         for ceiling in arguments.ceilings.split(","):
             budget = Budget(Ceiling.parse(ceiling), bits)
             try:
-                striped = _striped(bench, method, budget, int(stripe) if stripe.isdecimal() else stripe)
+                rows = int(stripe) if stripe.isdecimal() else stripe
+                striped = _striped(bench, method, budget, rows, arguments.compute)
             except Unsupported as error:
                 print(f"{method} {budget}: unsupported: {error}", flush=True)
                 continue
             print(f"{method} {budget}: {_measured(bench, striped, arguments.rounds)}", flush=True)
+            if arguments.compile:
+                print(f"{method} {budget}: {_compiled(bench, striped, arguments.rounds)}", flush=True)
 
 
-def _striped(bench: Workbench, name: str, budget: Budget, stripe: object) -> StripedNetwork:
+def _striped(bench: Workbench, name: str, budget: Budget, stripe: object, compute: str) -> StripedNetwork:
     torch.manual_seed(0)
     info, shared = load_plugins().method(name), bench.maps["live"]
     method = load_target(info.target)(info.resolve({}))
     planned = method.plan(bench.planning(shared.network), shared.statistics(0), budget).codecs
     codecs = {fmap.name: PlainCodec(None) for fmap in shared.network.maps} | dict(planned)
-    return StripedNetwork(deploy(splice(shared.network, codecs), budget.bits.weights).module, stripe)
+    module = deploy(splice(shared.network, codecs), budget.bits.weights).module
+    if compute == "int8":
+        module = integer_form(module, budget.bits.weights).module
+    return StripedNetwork(module, stripe)
 
 
 @torch.no_grad()
 def _measured(bench: Workbench, striped: StripedNetwork, rounds: int) -> str:
     memory = measure_memory(bench, striped)
-    times = interleaved(
-        lambda: striped(bench.image),
-        lambda: bench.reference.module(bench.image),
-        batch=1,
-        device=bench.device,
-        rounds=rounds,
-        warmup=1,
-        seconds=120,
-    )
+    times = _timed(bench, striped, bench.reference.module, rounds)
     stages = striped.stages(bench.image)
     low, high = times.ratio_quartiles
     shares = ", ".join(f"{name} {seconds / times.baseline.median:.2f}" for name, seconds in stages.items())
@@ -125,6 +133,23 @@ def _measured(bench: Workbench, striped: StripedNetwork, rounds: int) -> str:
     return (
         f"{held_by}; time {times.ratio:.2f} [{low:.2f}, {high:.2f}] of {1e3 * times.baseline.median:.0f} ms ({shares})"
     )
+
+
+@torch.no_grad()
+def _compiled(bench: Workbench, striped: StripedNetwork, rounds: int) -> str:
+    begin, units = perf_counter(), CompiledUnits(nullcontext)
+    compiled = striped.carried_out_by(units)
+    compiled(bench.image)
+    first_call = perf_counter() - begin
+    eager = _timed(bench, compiled, bench.reference.module, rounds)
+    reference = _timed(bench, compiled, compiled_module(bench.reference.module, bench.image), rounds)
+    said = f"{units.compiled} of {units.count} units compiled, first call {first_call:.0f} s"
+    return f"compiled: time {eager.ratio:.2f} of fp32, {reference.ratio:.2f} of fp32 compiled ({said})"
+
+
+def _timed(bench: Workbench, subject: Call, baseline: Call, rounds: int) -> Comparison:
+    ours, theirs = (partial(call, bench.image) for call in (subject, baseline))
+    return interleaved(ours, theirs, batch=1, device=bench.device, rounds=rounds, warmup=1, seconds=120)
 
 
 def _info() -> WorkloadInfo:

@@ -18,6 +18,8 @@ SETTINGS = [
     Inference(stripe="off"),
     Inference(fit="off"),
     Inference(plain="never"),
+    Inference(compute="int8"),
+    Inference(compile=True, maps="conv-inputs"),
     Training(100),
     Training(100, 4, "recomputed"),
 ]
@@ -28,6 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "--stripe": "auto",
     "--fit": "on",
     "--plain": "rule",
+    "--compute": "fp32",
+    "--compile": False,
     "--last": None,
     "--normalisation": "quantised",
 }
@@ -37,7 +41,9 @@ NUMBERS = ("--recover", "--last")
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.title)
 def test_the_arguments_give_the_settings_again(settings: Settings) -> None:
     words = settings.arguments()
-    chosen = dict(zip(words[::2], words[1::2], strict=True))
+    chosen: dict[str, Any] = {"--compile": True} if "--compile" in words else {}
+    valued = [word for word in words if word != "--compile"]  # which has no value
+    chosen |= dict(zip(valued[::2], valued[1::2], strict=True))
     track = chosen.pop("--track", "inference")
     whole = {name: int(value) if name in NUMBERS else value for name, value in chosen.items()}
     assert settings_of(track, DEFAULTS | whole) == settings  # type: ignore[arg-type]
@@ -73,6 +79,8 @@ def test_titles_are_for_people() -> None:
         "inference, closed, whole maps",
         "inference, closed, bare methods",
         "inference, closed, no plain maps",
+        "inference, closed, convolutions in int8",
+        "inference, closed, what convolutions read, compiled too",
         "training, all layers (100 steps)",
         "training, last 4 layers (100 steps), normalisations recomputed",
     ]
@@ -81,6 +89,8 @@ def test_titles_are_for_people() -> None:
 def test_whose_rows_a_setting_changes() -> None:
     assert Inference(200, "paper").of_role("method") == Inference(200, "paper")
     assert Inference(200, "paper").of_role("baseline") == Inference(200)
+    assert Inference(compute="int8", compile=True).of_role("baseline") == Inference(compute="int8", compile=True)
+    assert Inference(compute="int8", compile=True).of_role("reference") == Inference()
     assert Inference(maps="conv-inputs").of_role("reference") == Inference(maps="conv-inputs")
     assert Training(9, 4, "exact").of_role("baseline") == Training(9, 4, "exact")
     assert Training(9, 4, "exact").of_role("reference") == Training(9, 4)
@@ -92,6 +102,8 @@ def test_whose_rows_a_setting_changes() -> None:
         ("training", {"--recover": 3, "--maps": "conv-inputs"}, "--maps goes with --track inference"),
         ("inference", {"--last": 2}, "--last goes with --track training"),
         ("inference", {"--normalisation": "exact"}, "--normalisation goes with --track training"),
+        ("training", {"--recover": 3, "--compute": "int8"}, "--compute goes with --track inference"),
+        ("training", {"--recover": 3, "--compile": True}, "--compile goes with --track inference"),
         ("training", {"--recover": 3, "--recipe": "paper"}, "--recipe goes with --track inference"),
         ("training", {}, "give a number of steps"),
         ("inference", {"--recipe": "paper"}, "give a number of steps"),

@@ -20,14 +20,23 @@ from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.feature_map import Maps
-from actbench.harness.environment import WantedDevice, choose_device
+from actbench.harness.environment import WantedDevice, check_compiler, choose_device
 from actbench.harness.messages import Preparation
 from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
 from actbench.info import OptionValue, Track
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_record
 from actbench.registry import Registry
-from actbench.settings import Inference, Normalisation, OnOff, PlainMapsChoice, TrackSettings, Training, settings_of
+from actbench.settings import (
+    Arithmetic,
+    Inference,
+    Normalisation,
+    OnOff,
+    PlainMapsChoice,
+    TrackSettings,
+    Training,
+    settings_of,
+)
 
 Retry = Literal["failed"]
 
@@ -50,6 +59,8 @@ def run(
     stripe: Annotated[str, setting(Inference, "stripe")] = "auto",
     fit: Annotated[OnOff, setting(Inference, "fit")] = "on",
     plain: Annotated[PlainMapsChoice, setting(Inference, "plain")] = "rule",
+    compute: Annotated[Arithmetic, setting(Inference, "compute")] = "fp32",
+    compile: Annotated[bool, setting(Inference, "compile")] = False,
     last: Annotated[str, setting(Training, "last")] = "all",
     normalisation: Annotated[Normalisation, setting(Training, "normalisation")] = "quantised",
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
@@ -80,6 +91,8 @@ def run(
         "--stripe": stripe,
         "--fit": fit,
         "--plain": plain,
+        "--compute": compute,
+        "--compile": compile,
         "--last": parse_last(last),
         "--normalisation": normalisation,
     }
@@ -97,6 +110,8 @@ def run(
         options=parse_options(option or [], registry),
         variants=_variants(suite, registry),
     )
+    if compile:
+        check_compiler()
     preparation, seconds = request.preparation(plugin or (), parse_memory(memory)), check_seconds(timeout)
     target, store = registry.executor(executor).target, Store(results)
     scheduled = schedule(cells_of(request, registry), registry, store, retry == "failed")

@@ -145,6 +145,10 @@ def _measured(measured: Measurements) -> dict[str, object]:
         rows["bit operations"] = f"{compute.bit_operations:,} of {compute.reference_bit_operations:,}"
     if parameters := measured.parameters:
         rows["parameters"] = f"{parameters.original:,} + {parameters.added:,}, {parameters.deployed:,} deployed"
+    if integer := measured.integer:
+        engine = integer.engine or "no kernels for it on this processor"
+        rows["convolutions in int8"] = f"{len(integer.layers)} ({engine}): {', '.join(integer.layers) or 'none'}"
+        rows |= {f"  {name} in fp32": reason for name, reason in integer.others.items()}
     if latency := measured.latency:
         ours, theirs = 1e3 * latency.subject.median, 1e3 * latency.baseline.median
         low, high = latency.ratio_quartiles
@@ -158,6 +162,12 @@ def _measured(measured: Measurements) -> dict[str, object]:
             rows["latency, batch 1"] = (
                 f"{1e3 * latency.single.subject.median:.2f} ms: {latency.single.ratio:.2f}x, "
                 f"first call {1e3 * latency.first_call:.2f} ms"
+            )
+        if compiled := latency.compiled:
+            rows["compiled, batch 1"] = (
+                f"{1e3 * compiled.single.subject.median:.2f} ms: {compiled.single.ratio:.2f}x of fp32 compiled, "
+                f"{compiled.eager.ratio:.2f}x of fp32; {compiled.compiled} of {compiled.units} units compiled, "
+                f"first call {compiled.first_call:.1f} s"
             )
     if memory := measured.memory:
         rows["memory"] = _peak(memory)

@@ -14,6 +14,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from actbench.codec import _traced_codes
 from actbench.codec._merging import Merging, code_size, group_of, on_cpu
 from actbench.codec.bit_strings import code_type
 
@@ -33,6 +34,8 @@ def pack_codes(codes: Tensor, width: int) -> Tensor:
     else is stored. On the way it needs up to four tiles, of 64 KiB on a CPU and of 4 MiB on a GPU, fewer for a smaller
     tensor; codes that are not contiguous are copied first.
     """
+    if _traced_codes.is_traced(codes):
+        return _traced_codes.pack(codes, width)
     packed = torch.empty(
         *codes.shape[:-1], packed_bytes(codes.shape[-1], width), dtype=torch.uint8, device=codes.device
     )
@@ -45,6 +48,8 @@ def unpack_codes(
 ) -> Tensor:
     """Unpacks what `pack_codes` packed → (..., count), of a type that is by default `code_type(width)`; `signed` where
     the codes are in two's complement. Raises ValueError where `packed` is not as long as so many codes."""
+    if _traced_codes.is_traced(packed):
+        return _traced_codes.unpack(packed, count, width, dtype or code_type(width), signed=signed)
     codes = torch.empty(*packed.shape[:-1], count, dtype=dtype or code_type(width), device=packed.device)
     unpack_into(codes, packed, width, signed=signed)
     return codes

@@ -92,12 +92,17 @@ class UniformQuantizer(nn.Module):
         """Largest code, 2^width − 1."""
         return (1 << self.width) - 1
 
+    @property
+    def step(self) -> Tensor:
+        """Distance () between what neighbouring codes stand for, without gradient."""
+        return (self.high - self.low).detach().clamp_min(1e-12) / self.levels
+
     def encode(self, x: Tensor) -> Tensor:
         """Quantises values to integer codes 0 … 2^width − 1, in a floating-point tensor of x's shape, and of its type
         where that holds every code exactly (half precision does up to 8 bits; wider codes come in fp32)."""
         exact = at_least_fp32(x)
         if torch.is_grad_enabled():
-            low, high, step = (self._beside(exact, each) for each in (self.low, self.high, self._step()))
+            low, high, step = (self._beside(exact, each) for each in (self.low, self.high, self.step))
             # An end that learning moved past the other clips nothing, and still gets its gradient, so that it can
             # return.
             high = torch.where(low > high, low.detach() + (high - high.detach()), high)
@@ -118,19 +123,16 @@ class UniformQuantizer(nn.Module):
         """Computes `decode(encode(x))`."""
         return self.decode(self.encode(x))
 
-    def _step(self) -> Tensor:
-        return (self.high - self.low).detach().clamp_min(1e-12) / self.levels
-
     def _numbers(self, x: Tensor) -> tuple[Any, Any, Any]:
         """The ends of the clip, the upper one not below the lower, and the step, to compute with values like x without
         gradients. On a CPU in fp32 these are numbers, the same as the tensors hold: six times as fast to clip with, and
         quicker made."""
-        low, high = self.low.detach(), self.high.detach()
-        if x.is_cpu and x.dtype == low.dtype == torch.float32 and not high.dim():
-            lower, upper = numpy.float32(low.item()), numpy.float32(high.item())
+        if x.is_cpu and x.dtype == self.low.dtype == torch.float32 and not self.high.dim():
+            lower, upper = numpy.float32(self.low.item()), numpy.float32(self.high.item())
             step = max(upper - lower, numpy.float32(1e-12)) / numpy.float32(self.levels)
             return float(lower), float(max(lower, upper)), float(step)
-        low, high, step = (self._beside(x, each) for each in (low, torch.maximum(low, high), self._step()))
+        low, high = self.low.detach(), self.high.detach()
+        low, high, step = (self._beside(x, each) for each in (low, torch.maximum(low, high), self.step))
         return low, high, step
 
     def _beside(self, x: Tensor, ends: Tensor) -> Tensor:

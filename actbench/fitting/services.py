@@ -46,12 +46,13 @@ class Fitted:
 @dataclass(frozen=True)
 class Fitting:
     """What a plan is fitted with: the fp32 network, the rule for plain maps, and of the calibration images that plans
-    are made of, statistics and `images` (n, C, H, W)."""
+    are made of, statistics and `images` (n, C, H, W). `clips`: whether channels may have clips of their own."""
 
     network: TracedNetwork
     plain: PlainMaps
     stats: Mapping[str, MapStatistics]
     images: Tensor
+    clips: bool = True
 
     def bare(self, plan: Plan) -> dict[str, Codec]:
         """The codecs of a plan, plain maps by the rule, and nothing else."""
@@ -80,7 +81,7 @@ class Fitting:
     def _codecs(self, plan: Plan) -> Iterator[tuple[Services, dict[str, Codec]]]:
         bare = self.bare(plan)
         yield frozenset(), bare
-        clipped = any(isinstance(codec, Clipped) for codec in bare.values())
+        clipped = self.clips and any(isinstance(codec, Clipped) for codec in bare.values())
         if clipped:
             yield frozenset({"clips"}), self._with_clips(bare)
         for clips in (False, True)[: 1 + clipped]:

@@ -12,8 +12,9 @@ from actbench.measure.latency import interleaved, timed
 from actbench.measure.memory import measure_peak, memory
 from actbench.measure.memory_trace import MemoryTrace, trace_memory
 from actbench.measure.prediction import predicted_memory
-from actbench.records.parts.latency import Comparison, Latency
+from actbench.records.parts.latency import Comparison, Compiled, Latency
 from actbench.records.parts.memory import Memory, MemoryStep, PredictedMemory
+from actbench.runtime.compiled import CompiledUnits, compiled_module
 from actbench.runtime.network import StripedNetwork
 
 OUTPUT_TOLERANCE = 0.05
@@ -42,6 +43,26 @@ def measure_latency(bench: Workbench, striped: StripedNetwork) -> Latency:
         decode=seconds["decode"],
         layers=seconds["layers"],
         single=single,
+        first_call=first_call,
+    )
+
+
+def measure_compiled(bench: Workbench, striped: StripedNetwork, deployed: nn.Module) -> Compiled:
+    """Seconds of one image through the compiled form, beside the fp32 network compiled and as it comes."""
+    from actbench.harness.isolation.limits import files_allowed  # of systems that have such limits
+
+    units = CompiledUnits(files_allowed)
+    compiled = striped.carried_out_by(units)
+    first_call = timed(lambda: compiled(bench.image), bench.device)
+    check_outputs(compiled, deployed, bench.image)
+    with files_allowed(), torch.no_grad():
+        reference = compiled_module(bench.reference.module, bench.image)
+    single = interleaved(lambda: compiled(bench.image), lambda: reference(bench.image), batch=1, device=bench.device)
+    return Compiled(
+        single=single,
+        eager=_compared(bench, compiled, bench.image),
+        units=units.count,
+        compiled=units.compiled,
         first_call=first_call,
     )
 

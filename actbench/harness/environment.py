@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import shutil
 import subprocess
+import sysconfig
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,6 +33,15 @@ def choose_device(wanted: WantedDevice) -> Device:
     if wanted == "cuda":
         raise UserError("device cuda: no usable NVIDIA GPU, or a torch without CUDA; use --device cpu")
     return "cpu"
+
+
+def check_compiler() -> None:
+    """Raises UserError where inductor would find no C++ compiler, or no headers of Python."""
+    compiler = os.environ.get("CXX") or ("clang++" if platform.system() == "Darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise UserError(f"--compile needs a C++ compiler, and there is no {compiler}: install one, or name it in CXX")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        raise UserError("--compile needs Python's headers (Python.h): install its development package")
 
 
 def _has_cuda() -> bool:

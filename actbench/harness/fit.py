@@ -37,7 +37,9 @@ def fit(
     never = settings.plain == "never" or info.guarantee == "data-dependent"
     rule = PlainMaps(shared.network.maps, shared.network.readers, cell.budget, never)
     images = fitting.images(slice(0, min(_IMAGES, bench.batches.evaluation))).to(bench.device)
-    services = Fitting(shared.network, rule, shared.statistics(cell.calibration), images)
+    # A sum of products of integers has one step for all channels.
+    one_clip = settings.compute == "int8"
+    services = Fitting(shared.network, rule, shared.statistics(cell.calibration), images, clips=not one_clip)
     others: dict[str, Codec] = {fmap.name: PlainCodec(None) for fmap in shared.network.maps}
     plan = Plan(others | dict(plan.codecs), plan.notes)
     if settings.fit == "off" or not len(choice):

@@ -8,11 +8,11 @@ from typing import cast
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, fx
 
 from actbench.codec.method import Method, Plan
 from actbench.errors import InvalidCodec, Unsupported
-from actbench.harness.deployed import check_outputs, measure_latency, measure_memory, predict_memory
+from actbench.harness.deployed import check_outputs, measure_compiled, measure_latency, measure_memory, predict_memory
 from actbench.harness.fit import fit
 from actbench.harness.isolation.decoder import Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
@@ -28,9 +28,11 @@ from actbench.network.trace import TracedNetwork
 from actbench.records.measurements import Measurements
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.footprint import Footprint
+from actbench.records.parts.integer import Integer
 from actbench.records.parts.part import first_error
 from actbench.records.parts.training import Recovery
 from actbench.recovery.train import recover
+from actbench.runtime.integer import integer_form
 from actbench.runtime.network import StripedNetwork
 from actbench.settings import Inference, Training
 from actbench.spec import CellSpec
@@ -91,10 +93,14 @@ def _measure(
     measured.quality = bench.quality(scores, bench.reference_scores)
     progress("measure", 0, 0)
     measured.parameters = _parameters(bench, spliced, deployed)
-    striped = _striped(cell, settings, spliced, images)
+    simulated, striped = _striped(cell, settings, spliced, images, measured)
     measured.latency = measure_latency(bench, striped)
     measured.memory = measure_memory(bench, striped)
     measured.predicted_memory = predict_memory(bench, striped)
+    if settings.compile:
+        progress("compile", 0, 0)
+        compiled = measure_compiled(bench, striped, simulated)
+        measured.latency = measured.latency.model_copy(update={"compiled": compiled})
     _judge(cell, info, measured.footprint, outcome)
 
 
@@ -135,14 +141,21 @@ def _compress(
     return spliced, plan
 
 
-def _striped(cell: CellSpec, settings: Inference, spliced: Spliced, images: Tensor) -> StripedNetwork:
-    """The deployed form as it runs, checked on some images. Layers read what is decoded: those that read payloads round
-    otherwise, which may choose other coefficients. Nothing is stored between the reference's layers: it runs as it is.
+def _striped(
+    cell: CellSpec, settings: Inference, spliced: Spliced, images: Tensor, measured: Measurements
+) -> tuple[fx.GraphModule, StripedNetwork]:
+    """The deployed form, and the same as it runs, checked on some images. Layers read what is decoded: those that read
+    payloads round otherwise, which may choose other coefficients. Nothing is stored between the reference's layers: it
+    runs as it is.
     """
-    module = deploy(spliced, cell.budget.bits.weights).module
+    simulated = module = deploy(spliced, cell.budget.bits.weights).module
+    if settings.compute == "int8":
+        form = integer_form(simulated, cell.budget.bits.weights)
+        module = form.module
+        measured.integer = Integer(engine=form.engine, layers=list(form.layers), others=dict(form.others))
     striped = StripedNetwork(module, "off" if cell.is_reference else settings.rows)
-    check_outputs(striped, module, images)
-    return striped
+    check_outputs(striped, simulated, images)
+    return simulated, striped
 
 
 def _check_plan(network: TracedNetwork, plan: Plan) -> None:

@@ -18,6 +18,8 @@ from actbench.spec import INFERENCE, CellSpec, Device, MethodSpec, WorkloadSpec
 
 Chosen = tuple[MethodInfo, Mapping[str, OptionValue]]
 """A method, and the options that were given for it."""
+INTEGER_BITS = 8
+"""Weights and codes of more bits are convolved in fp32."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class ScheduledCell:
 def cells_of(request: RunRequest, registry: Registry) -> list[CellSpec]:
     """All cells of a request; of each seed baselines first; the reference once a seed, the others at every ceiling and
     bits."""
+    _check_arithmetic(request)
     info = registry.workload(request.workload)
     digests = identify(info, request.data, request.weights, registry.files)
     workload = WorkloadSpec(info.name, digests, request.limit)
@@ -103,6 +106,17 @@ def unsupported_reason(cell: CellSpec, registry: Registry) -> str:
     if isinstance(settings, Inference) and settings.recipe == "paper" and not info.recipe:
         return f"no published recipe of {info.name} is known: leave out --recipe paper"
     return ""
+
+
+def _check_arithmetic(request: RunRequest) -> None:
+    """Raises UserError where nothing can run in the integers that were asked for."""
+    if not isinstance(request.settings, Inference) or request.settings.compute == "fp32":
+        return
+    for bits in request.bits:
+        if max(bits.weights, bits.low) > INTEGER_BITS:
+            raise UserError(f"--compute int8: weights and codes have at most {INTEGER_BITS} bits, and {bits} has more")
+    if request.device != "cpu":
+        raise UserError("--compute int8 runs on processors: add --device cpu")
 
 
 def _in_order(request: RunRequest, methods: Sequence[Chosen]) -> list[tuple[int, Chosen]]:

@@ -134,7 +134,8 @@ class _Ledger(TorchDispatchMode):
 
     def _enter(self, tree: Any, *, existed: bool) -> None:
         for tensor in tree_leaves(tree):
-            if isinstance(tensor, Tensor):
+            # Weights that a library has packed have no storage; they are there before the run.
+            if isinstance(tensor, Tensor) and not tensor.is_mkldnn:
                 self._update(tensor.untyped_storage(), existed)
 
     def _update(self, storage: torch.UntypedStorage, existed: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from actbench.info import Track
 from actbench.records.column import Column, Value, ratio
 from actbench.records.measurements import Measurements
-from actbench.records.parts import compute, fit, footprint, latency, memory, quality, training
+from actbench.records.parts import compute, fit, footprint, integer, latency, memory, quality, training
 from actbench.records.parts.part import Part
 from actbench.records.record import Record
 from actbench.settings import TRACKS
@@ -99,6 +99,7 @@ COLUMNS: tuple[Column[Record], ...] = (
     *_of_part(lambda measured: measured.footprint, footprint.COLUMNS),
     *_of_part(lambda measured: measured.compute, compute.COLUMNS),
     *_of_part(lambda measured: measured.parameters, compute.PARAMETER_COLUMNS),
+    *_of_part(lambda measured: measured.integer, integer.COLUMNS),
     *_of_part(lambda measured: measured.latency, latency.COLUMNS),
     *_of_part(lambda measured: measured.memory, memory.COLUMNS),
     *_of_part(lambda measured: measured.predicted_memory, memory.PREDICTED_COLUMNS),

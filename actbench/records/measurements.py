@@ -8,6 +8,7 @@ from typing_extensions import Self
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.fit import Fit
 from actbench.records.parts.footprint import Footprint
+from actbench.records.parts.integer import Integer
 from actbench.records.parts.latency import Latency
 from actbench.records.parts.memory import Memory, PredictedMemory
 from actbench.records.parts.part import Part
@@ -28,6 +29,7 @@ class Measurements(Part):
     footprint: Footprint | None = None
     compute: Compute | None = None
     parameters: Parameters | None = None
+    integer: Integer | None = None
     latency: Latency | None = None
     memory: Memory | None = None
     predicted_memory: PredictedMemory | None = None

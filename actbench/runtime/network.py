@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, fx
 
-from actbench.codec.rows import Attempts
+from actbench.codec.rows import Attempts, ReadsRows
 from actbench.measure.latency import Clock
 from actbench.network import nodes
 from actbench.network.splice import Decode, Encode
@@ -21,6 +22,7 @@ from actbench.runtime.shapes import works_in_rows
 from actbench.runtime.spans import Span
 from actbench.runtime.stored import Assembled, MakeWriter, StoredMap, Window, Writer, writer_for
 from actbench.runtime.stripes import Stripe
+from actbench.runtime.units import Units
 
 Stage = Literal["encode", "decode", "layers"]
 Entered = Callable[[str, int], None]
@@ -32,13 +34,15 @@ class StripedNetwork:
     """Runs a deployed network so that between two layers only packed payloads exist, and a layer computes a few rows at
     a time. Gives what the network's own module gives, but for the order of sums in fp32."""
 
-    def __init__(self, module: fx.GraphModule, stripe: Stripe = "auto") -> None:
+    def __init__(self, module: fx.GraphModule, stripe: Stripe = "auto", units: Units | None = None) -> None:
+        units = units or Units()
         self._module = module
         self._stripe = stripe
         self._schedules: dict[tuple[int, ...], Schedule] = {}
         stages = [(node, nodes.module_of(node)) for node in module.graph.nodes]
         self._codecs = _Codecs(
-            {node: writer_for(stage) for node, stage in stages if isinstance(stage, Encode)},
+            units,
+            {node: writer_for(stage, units) for node, stage in stages if isinstance(stage, Encode)},
             {node: stage for node, stage in stages if isinstance(stage, Decode)},
             {node for node, stage in stages if isinstance(stage, Decode) and works_in_rows(stage)},
             {node for node, stage in stages if isinstance(stage, Encode) and isinstance(stage.codec, Attempts)},
@@ -49,6 +53,10 @@ class StripedNetwork:
         if shape not in self._schedules:
             self._schedules[shape] = schedule(self._module, shape, self._stripe)
         return self._schedules[shape]
+
+    def carried_out_by(self, units: Units) -> StripedNetwork:
+        """The same network, its stripes carried out otherwise."""
+        return StripedNetwork(self._module, self._stripe, units)
 
     def tensors(self) -> list[Tensor]:
         """Parameters and buffers: what is in memory beside the maps."""
@@ -70,8 +78,10 @@ class StripedNetwork:
 
 @dataclass(frozen=True)
 class _Codecs:
-    """How each map is written, and read: whole, or `in_rows`. `attempting`: encoders that may write a map again."""
+    """How stripes are carried out; how each map is written, and read: whole, or `in_rows`. `attempting`: encoders that
+    may write a map again."""
 
+    units: Units
     writers: Mapping[fx.Node, MakeWriter]
     decoders: Mapping[fx.Node, Decode]
     in_rows: Collection[fx.Node]
@@ -133,7 +143,7 @@ class _Run:
         with self._decode:
             values = {source: readers[source](rows) for source, rows in program.read.items()}
         with self._layers:
-            computed = program.run(values)
+            computed = self._codecs.units.run(program, values)
         with self._encode:
             for sink, taking in pending.items():
                 rows = program.wanted.get(step.sinks[sink])
@@ -168,7 +178,8 @@ class _Run:
         if source in self._codecs.in_rows:
             encode = source.all_input_nodes[0]
             last = encode in freed and sum(user in self._codecs.decoders for user in encode.users) == 1
-            return Window(stored, cast(Any, stage.codec).decode_rows, last=last).rows
+            decode = partial(self._codecs.units.decode, cast(ReadsRows, stage.codec))
+            return Window(stored, decode, last=last).rows
         decoded = stage(stored.stripes[0][1].payload())
         return lambda rows: _rows(decoded, rows)
 

@@ -14,10 +14,12 @@ from typing_extensions import override
 from actbench.codec.modules import NONLINEARITIES, build
 from actbench.network import nodes
 from actbench.runtime.call import call
+from actbench.runtime.integer_convolution import Dequantized, IntegerConvolution
 from actbench.runtime.spans import Sliding, Span
 
 _POINTWISE_MODULES = (
     *NONLINEARITIES.values(),
+    Dequantized,
     nn.BatchNorm2d,
     nn.Identity,
     nn.Dropout,
@@ -78,6 +80,8 @@ class Convolution(RowStep):
             vertical = self._vertical  # the whole map
         else:
             x = _padded(x, above, below)
+        if isinstance(layer, IntegerConvolution):
+            return layer.convolve(x, (vertical, self._horizontal))
         return functional.conv2d(
             x, layer.weight, layer.bias, layer.stride, (vertical, self._horizontal), layer.dilation, layer.groups
         )

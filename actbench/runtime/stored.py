@@ -17,6 +17,7 @@ from actbench.codec.rows import NO_HEAD, Attempts, Collects, Rows
 from actbench.network.splice import Encode
 from actbench.runtime.shapes import works_in_rows
 from actbench.runtime.spans import Span
+from actbench.runtime.units import Units
 
 
 @dataclass
@@ -48,21 +49,37 @@ MakeWriter = Callable[[int, int], Writer]
 """Begins to write a map of so many images and rows."""
 
 
-def writer_for(stage: Encode) -> MakeWriter:
+def writer_for(stage: Encode, units: Units) -> MakeWriter:
     """How a map is written, as its codec works: in rows, in rows with a selection at the end, or on the whole map."""
     codec = stage.codec
     if not works_in_rows(stage):
         return lambda batch, height: _WholeWriter(stage, height)
     if isinstance(codec, Collects):
         return lambda batch, height: _CollectingWriter(codec, batch)
-    rows, attempts = cast(Rows, codec), codec if isinstance(codec, Attempts) else None
-    return lambda batch, height: _RowsWriter(rows, attempts, batch)
+    rows = cast(Rows, codec)
+    if isinstance(codec, Attempts):
+        return lambda batch, height: _AttemptingWriter(rows, codec, batch)
+    return lambda batch, height: _RowsWriter(rows, units)
 
 
 class _RowsWriter(Writer):
-    def __init__(self, codec: Rows, attempts: Attempts | None, batch: int) -> None:
+    def __init__(self, codec: Rows, units: Units) -> None:
+        self._codec, self._units = codec, units
+        self._stored = StoredMap(PackedPayload.of(NO_HEAD))
+
+    @override
+    def add(self, x: Tensor, rows: Span) -> None:
+        self._stored.stripes.append((rows, self._units.encode(self._codec, x, NO_HEAD)))
+
+    @override
+    def finish(self) -> StoredMap:
+        return self._stored
+
+
+class _AttemptingWriter(Writer):
+    def __init__(self, codec: Rows, attempts: Attempts, batch: int) -> None:
         self._codec, self._attempts = codec, attempts
-        self._begin(self._attempts.first_head(batch) if self._attempts else NO_HEAD)
+        self._begin(self._attempts.first_head(batch))
 
     def _begin(self, head: Payload) -> None:
         self._head = head
@@ -72,14 +89,13 @@ class _RowsWriter(Writer):
     @override
     def add(self, x: Tensor, rows: Span) -> None:
         stripe = self._codec.encode_rows(x, self._head)
-        if self._attempts:
-            bits = _bits_without_lengths(stripe)
-            self._bits = bits if self._bits is None else self._bits + bits
+        bits = _bits_without_lengths(stripe)
+        self._bits = bits if self._bits is None else self._bits + bits
         self._stored.stripes.append((rows, PackedPayload.of(stripe)))
 
     @override
     def finish(self) -> StoredMap | None:
-        if self._attempts and self._bits is not None:
+        if self._bits is not None:
             head = self._attempts.next_head(self._head, self._bits)
             if head is not None:
                 self._begin(head)
@@ -141,8 +157,8 @@ class Window:
     """A stored map that is read from its first row to its last: of what is decoded, only the rows that are still needed
     are kept."""
 
-    def __init__(self, stored: StoredMap, decode: Callable[[Payload, Payload], Tensor], *, last: bool) -> None:
-        """Reads a map with its codec's `decode`. Where this is the `last` time, stripes are freed as they are read."""
+    def __init__(self, stored: StoredMap, decode: Callable[[PackedPayload, Payload], Tensor], *, last: bool) -> None:
+        """Reads a map with what decodes a stripe. Where this is the `last` time, stripes are freed as they are read."""
         self._decode = decode
         self._head = stored.head.payload()
         self._remaining = _taken(stored.stripes) if last else iter(stored.stripes)
@@ -163,7 +179,7 @@ class Window:
             span, stripe = next(self._remaining)
             stop = span.stop
             if stop > rows.start:
-                decoded = self._decode(stripe.payload(), self._head)
+                decoded = self._decode(stripe, self._head)
                 parts.append(decoded[:, :, max(rows.start - span.start, 0) :])
         self._tensor = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
         self._base = Span(rows.start, stop)

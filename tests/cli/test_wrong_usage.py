@@ -39,6 +39,9 @@ LINES: list[list[str]] = [
     [*NONE, "--option", "wcc.levels=1", "--option", "wcc.levels=1"],
     [*NONE, "--option", "wcc.levels=1", "--option", "wcc.levels=2"],
     [*NONE, "--methods", "wcc"],
+    [*NONE, "--compute", "int4"],
+    [*NONE, "--compute", "int8", "--bits", "w32a32"],
+    [*NONE, "--compute", "int8", "--bits", "w8a8,w9a8"],
     [*NONE, "--limit", "5", "--limit", "6"],
     [*NONE, "--results", "a", "--results", "b"],
     [*NONE, "--dry-run", "--dry-run"],
@@ -138,3 +141,13 @@ def test_what_may_be_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(SystemExit) as left:
         main()
     assert not left.value.code
+
+
+def test_what_is_compiled_needs_a_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(sys, "argv", ["actbench", *NONE, "--compile"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err == (
+        "actbench: --compile needs a C++ compiler, and there is no no-such-compiler: install one, or name it in CXX\n"
+    )

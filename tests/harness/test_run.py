@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,3 +176,30 @@ def test_recovery_makes_an_open_cell(tmp_path: Path) -> None:
     assert run(tmp_path, "none", "--recover", "3").returncode == 0
     assert records(tmp_path)["none"]["spec"]["division"] == "open"
     assert records(tmp_path)["none"]["measurements"]["parameters"]["added"] == 0
+
+
+def quantised(results: Path, *more: str, seconds: float = 120) -> dict[str, dict]:
+    """The measurements of the reference and of the baseline in 8 bits."""
+    words = [{"w32a32": "w8a8", "2x": "4x"}.get(word, word) for word in command(results, "none", *more)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, done.stderr
+    return {method: record["measurements"] for method, record in records(results).items()}
+
+
+def test_a_cell_in_integers_says_which_layers_were(tmp_path: Path) -> None:
+    measured = quantised(tmp_path, "--compute", "int8")
+    integer = measured["quantize"]["integer"]
+    assert set(integer["layers"]) | set(integer["others"]) == {"0", "2", "4"}
+    assert bool(integer["layers"]) == bool(integer["engine"])
+    assert measured["none"].get("integer") is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_compiled_cell_has_both_times(tmp_path: Path) -> None:
+    """Compilers write files, where a cell may write none."""
+    measured = quantised(tmp_path, "--compile", "--stripe", "off", "--timeout", "250", seconds=280)
+    compiled = measured["quantize"]["latency"]["compiled"]
+    assert compiled["compiled"] == compiled["units"] > 0
+    assert compiled["first_call"] > compiled["eager"]["subject"]["median"]
+    assert measured["none"]["latency"].get("compiled") is None

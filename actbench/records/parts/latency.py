@@ -10,7 +10,7 @@ from typing_extensions import Self
 from actbench.records.column import Column, ratio
 from actbench.records.packed import PositiveFloats
 from actbench.records.parts.implied import expect, quantile, require
-from actbench.records.parts.part import Interval, NonNegative, Part, Positive, PositiveCount
+from actbench.records.parts.part import Count, Interval, NonNegative, Part, Positive, PositiveCount
 
 
 class Timing(Part):
@@ -45,16 +45,34 @@ class Comparison(Part):
         return self
 
 
+class Compiled(Part):
+    """The compiled deployed form, one image at a time, beside the fp32 network compiled (`single`) and as it comes
+    (`eager`). Of the deployed form's `units`, each a graph of operators on the tensors of a stripe, so many are
+    `compiled`. `first_call`: seconds of the first call, in which they are."""
+
+    single: Comparison
+    eager: Comparison
+    units: PositiveCount
+    compiled: Count
+    first_call: Positive
+
+    @model_validator(mode="after")
+    def _compiled_are_among_units(self) -> Self:
+        require(self.compiled <= self.units, f"compiled is {self.compiled}, and there are {self.units} units")
+        return self
+
+
 class Latency(Comparison):
     """The deployed form beside the fp32 network; of one call the seconds in encoders, in decoders, and in the layers.
     `single`: the same for a batch of one image. `first_call`: seconds of the first call of all, with that one image,
-    when nothing is warm. What older records lack is None."""
+    when nothing is warm. `compiled`: where that was asked for. What older records lack is None."""
 
     encode: NonNegative
     decode: NonNegative
     layers: NonNegative | None = None
     single: Comparison | None = None
     first_call: Positive | None = None
+    compiled: Compiled | None = None
 
 
 def _check_quartiles(
@@ -85,6 +103,26 @@ COLUMNS = (
         ratio,
         better="less",
         interval=lambda part: part.single.ratio_quartiles if part.single else None,
+        repeats="ratio",
+    ),
+    Column[Latency](
+        "compiled_latency_ratio",
+        "latency, compiled",
+        "time of the compiled deployed form / time of the compiled fp32 network, in turn, for one image",
+        lambda part: part.compiled.single.ratio if part.compiled else None,
+        ratio,
+        better="less",
+        interval=lambda part: part.compiled.single.ratio_quartiles if part.compiled else None,
+        repeats="ratio",
+    ),
+    Column[Latency](
+        "compiled_eager_ratio",
+        "latency, compiled / eager",
+        "time of the compiled deployed form / time of the fp32 network as it comes, in turn, for one image",
+        lambda part: part.compiled.eager.ratio if part.compiled else None,
+        ratio,
+        better="less",
+        interval=lambda part: part.compiled.eager.ratio_quartiles if part.compiled else None,
         repeats="ratio",
     ),
 )
