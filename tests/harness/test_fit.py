@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.codec import Codec, Method, PlainCodec, Plan
+from actbench.codec import Codec, Method, PlainCodec, Plan, UniformQuantizer
 from actbench.codec.plain import RefittedPlainCodec
 from actbench.harness.fit import fit
 from actbench.harness.workbench import Workbench
