@@ -62,17 +62,24 @@ class Pointwise(RowStep):
         return cast(Tensor, call(self._node, given.__getitem__))
 
 
-class Convolution(RowStep):
+class Windowed(RowStep):
+    """Each row of the output is made of a window of rows of the one input."""
+
+    def __init__(self, window: Sliding) -> None:
+        self._window = window
+
+    @override
+    def needs(self, rows: Span) -> list[Span]:
+        return [self._window.needs(rows)]
+
+
+class Convolution(Windowed):
     """A convolution, padded with zeros above and below where its window leaves the map."""
 
     def __init__(self, layer: nn.Conv2d, height: int) -> None:
         self._layer = layer
         self._vertical, self._horizontal = _paddings(layer)
-        self._window = Sliding(height, layer.kernel_size[0], layer.stride[0], self._vertical, layer.dilation[0])
-
-    @override
-    def needs(self, rows: Span) -> list[Span]:
-        return [self._window.needs(rows)]
+        super().__init__(Sliding(height, layer.kernel_size[0], layer.stride[0], self._vertical, layer.dilation[0]))
 
     @override
     def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
@@ -123,33 +130,28 @@ class TransposedConvolution(RowStep):
         return result if layer.bias is None else result + layer.bias[:, None, None]
 
 
-class MaxPooling(RowStep):
+class MaxPooling(Windowed):
     """The largest of each window; what is outside the map is less than anything."""
 
     def __init__(self, layer: nn.MaxPool2d, height: int) -> None:
         kernel, stride, padding, dilation = (
             _pair(value) for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
         )
-        self._window = Sliding(height, kernel[0], stride[0], padding[0], dilation[0])
+        super().__init__(Sliding(height, kernel[0], stride[0], padding[0], dilation[0]))
         self._arguments = (kernel, stride, (0, padding[1]), dilation, layer.ceil_mode)
 
     @override
-    def needs(self, rows: Span) -> list[Span]:
-        return [self._window.needs(rows)]
-
-    @override
     def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
-        above, below = self._window.outside(rows)
-        x = _padded(inputs[0], above, below, -torch.inf)
+        x = _padded(inputs[0], *self._window.outside(rows), -torch.inf)
         return functional.max_pool2d(x, *self._arguments)
 
 
-class AveragePooling(RowStep):
+class AveragePooling(Windowed):
     """The mean of each window, zeros outside the map included."""
 
     def __init__(self, layer: nn.AvgPool2d, height: int) -> None:
         kernel, stride, padding = (_pair(value) for value in (layer.kernel_size, layer.stride, layer.padding))
-        self._window = Sliding(height, kernel[0], stride[0], padding[0], 1)
+        super().__init__(Sliding(height, kernel[0], stride[0], padding[0], 1))
         self._arguments = (kernel, stride, (0, padding[1]), False, True, layer.divisor_override)
 
     @staticmethod
@@ -158,13 +160,8 @@ class AveragePooling(RowStep):
         return not layer.ceil_mode and (layer.count_include_pad or not any(_pair(layer.padding)))
 
     @override
-    def needs(self, rows: Span) -> list[Span]:
-        return [self._window.needs(rows)]
-
-    @override
     def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
-        above, below = self._window.outside(rows)
-        x = _padded(inputs[0], above, below)
+        x = _padded(inputs[0], *self._window.outside(rows))
         return functional.avg_pool2d(x, *self._arguments)
 
 
