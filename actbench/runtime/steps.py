@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -16,12 +16,11 @@ from actbench.network import nodes
 from actbench.runtime.call import call
 from actbench.runtime.spans import Sliding, Span
 
+_UNCHANGED = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _POINTWISE_MODULES = (
     *NONLINEARITIES.values(),
+    *_UNCHANGED,
     nn.BatchNorm2d,
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout2d,
     nn.Hardtanh,
     nn.PReLU,
     nn.SELU,
@@ -31,6 +30,10 @@ _POINTWISE_FUNCTIONS = {
     *NONLINEARITIES,
     *("add", "sub", "mul", "div", "truediv", "neg", "abs", "clamp", "softplus", "hardtanh", "selu", "exp", "square"),
 }
+
+
+_IN_PLACE: dict[str, Callable[..., Tensor]] = {"relu": torch.relu_, "add": Tensor.add_}
+"""Functions that may as well write into any of their arguments."""
 
 
 class RowStep(ABC):
@@ -44,13 +47,30 @@ class RowStep(ABC):
     def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
         """Computes the output's rows from what `needs` says of each input."""
 
+    @property
+    def is_view(self) -> bool:
+        """Whether the output may be in the memory of an input."""
+        return False
+
+    @property
+    def overwritable(self) -> Sequence[int]:
+        """The places of the inputs that `overwrite` can write into."""
+        return ()
+
+    def overwrite(self, inputs: Sequence[Tensor], rows: Span, place: int) -> Tensor:
+        """Computes what `run` does into the memory of one of its inputs, by its place, which nobody else reads."""
+        raise NotImplementedError
+
 
 class Pointwise(RowStep):
     """Each row of the output is made of the same row of the inputs, and of all of an input that is broadcast."""
 
-    def __init__(self, node: fx.Node, height: int, heights: Sequence[int]) -> None:
+    def __init__(self, node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> None:
         self._node = node
-        self._whole = [None if each == height else Span(0, each) for each in heights]
+        heights = _heights(shapes)
+        self._whole = [None if each == shape[2] else Span(0, each) for each in heights]
+        self._in_place = _in_place(node)
+        self._overwritable = [place for place, each in enumerate(shapes) if self._in_place and each == shape]
 
     @override
     def needs(self, rows: Span) -> list[Span]:
@@ -60,6 +80,21 @@ class Pointwise(RowStep):
     def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
         given = dict(zip(self._node.all_input_nodes, inputs, strict=True))
         return cast(Tensor, call(self._node, given.__getitem__))
+
+    @property
+    @override
+    def is_view(self) -> bool:
+        return isinstance(nodes.module_of(self._node), _UNCHANGED)
+
+    @property
+    @override
+    def overwritable(self) -> Sequence[int]:
+        return self._overwritable
+
+    @override
+    def overwrite(self, inputs: Sequence[Tensor], rows: Span, place: int) -> Tensor:
+        assert self._in_place is not None
+        return self._in_place(inputs[place], *inputs[:place], *inputs[place + 1 :])
 
 
 class Windowed(RowStep):
@@ -197,6 +232,11 @@ class Slicing(RowStep):
         self._first, self._every = rows.start or 0, rows.step or 1
         self._index = (slice(None), channels, slice(None, None, self._every), columns)
 
+    @property
+    @override
+    def is_view(self) -> bool:
+        return True
+
     @override
     def needs(self, rows: Span) -> list[Span]:
         first, last = (self._first + row * self._every for row in (rows.start, rows.stop - 1))
@@ -212,7 +252,7 @@ def row_step(node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int,
     that needs the whole of its inputs."""
     if len(shape) != 4 or not shapes or len(shapes[0]) != 4:
         return None
-    layer, heights = nodes.module_of(node), [each[-2] if len(each) > 1 else 1 for each in shapes]
+    layer, heights = nodes.module_of(node), _heights(shapes)
     if isinstance(layer, nn.ConvTranspose2d):
         return TransposedConvolution(layer, heights[0])
     if isinstance(layer, nn.Conv2d):
@@ -226,7 +266,7 @@ def row_step(node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int,
         return Slicing(slices)
     rows_fit = all(each == 1 or (each == shape[2] and len(of) == 4) for each, of in zip(heights, shapes, strict=True))
     if _is_pointwise(node) and rows_fit:
-        return Pointwise(node, shape[2], heights)
+        return Pointwise(node, shapes, shape)
     return _upsampling(node, shapes[0], shape)
 
 
@@ -254,6 +294,18 @@ def _is_pointwise(node: fx.Node) -> bool:
     if name in ("cat", "concat"):
         return _argument(node, 1, "dim") in (1, -3)
     return name in _POINTWISE_FUNCTIONS
+
+
+def _heights(shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    return [each[-2] if len(each) > 1 else 1 for each in shapes]
+
+
+def _in_place(node: fx.Node) -> Callable[..., Tensor] | None:
+    """What computes a node's tensor into one of its inputs, where it is made of nothing but tensors."""
+    if isinstance(nodes.module_of(node), nn.ReLU):
+        return torch.relu_
+    tensors_alone = len(node.all_input_nodes) == len(node.args) and not node.kwargs
+    return _IN_PLACE.get(nodes.function_name(node)) if tensors_alone else None
 
 
 def _pads_no_row(node: fx.Node) -> bool:

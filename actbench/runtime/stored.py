@@ -19,6 +19,10 @@ from actbench.runtime.shapes import works_in_rows
 from actbench.runtime.spans import Span
 
 
+_COPIED = 3
+"""Rows are forgotten where they are one part of so many."""
+
+
 @dataclass
 class StoredMap:
     """One feature map in packed form: what is stored once, and a payload for each stripe of rows, in their order."""
@@ -149,11 +153,19 @@ class Window:
         self._base = Span(0, 0)
         self._tensor = torch.empty(0)
 
-    def rows(self, rows: Span) -> Tensor:
-        """Decodes rows; they must not begin before those of an earlier call."""
+    def rows(self, rows: Span, kept: int | None = None) -> Tensor:
+        """Decodes rows. `kept`: the first row that a later call needs, none before it; None where nothing is."""
         if self._base.stop < rows.stop:
             self._advance(rows)
-        return self._tensor[:, :, rows.within(self._base)]
+        tensor, base = self._tensor, self._base
+        self._keep(base.stop if kept is None else min(kept, base.stop))
+        return tensor[:, :, rows.within(base)]
+
+    def _keep(self, start: int) -> None:
+        """Forgets the rows before this one, once they are so many that copying the others is worth their memory."""
+        if _COPIED * (start - self._base.start) >= self._base.height > 0:
+            self._tensor = self._tensor[:, :, start - self._base.start :].clone()
+            self._base = Span(start, self._base.stop)
 
     def _advance(self, rows: Span) -> None:
         """Decodes stripes up to the last of these rows, and forgets the rows before the first."""

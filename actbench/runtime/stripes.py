@@ -46,12 +46,11 @@ class Striping:
         for sink, target in sinks.items():
             if _encodes(sink) is not None:
                 self._ends[sink] = [end for end in dict.fromkeys(divided[target]) if end]
-        programs = []
+        stripes = []
         for number in range(len(ends)):
             wanted = {t: Span(each[number - 1] if number else 0, each[number]) for t, each in divided.items()}
-            wanted = {target: rows for target, rows in wanted.items() if rows.height}
-            programs.append(region.program(wanted))
-        return tuple(programs)
+            stripes.append({target: rows for target, rows in wanted.items() if rows.height})
+        return region.programs(stripes)
 
     def _driver_ends(self, region: Region, driver: fx.Node, granules: Mapping[fx.Node, int]) -> Ends:
         height = self._height(driver)
