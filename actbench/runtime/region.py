@@ -136,6 +136,27 @@ class Program:
             del inputs
         return {node: rows_of(node, rows) for node, rows in self.wanted.items()}
 
+    def peak(self, read: Mapping[fx.Node, int], row_bytes: Callable[[fx.Node], int]) -> int:
+        """The most bytes at one time, from the bytes of what is decoded of sources, and of a row of each other tensor:
+        twice those of a source while it is decoded, and of a target while it is encoded."""
+        live: dict[fx.Node, int] = {}
+        moments = [0]
+        for instruction in self.instructions:
+            for node, _ in instruction.inputs:
+                if node in read and node not in live:
+                    moments.append(sum(live.values()) + 2 * read[node])
+                    live[node] = read[node]
+            size = instruction.rows.height * row_bytes(instruction.node)
+            if instruction.overwrites is None:
+                inputs = sum(live.get(node, 0) for node, _ in instruction.inputs)
+                scratch = instruction.step.scratch(instruction.rows, inputs, size)
+                moments.append(sum(live.values()) + size + scratch)
+            for node in instruction.freed:
+                live.pop(node, None)
+            live[instruction.node] = size
+        encoded = max((rows.height * row_bytes(target) for target, rows in self.wanted.items()), default=0)
+        return max(*moments, sum(live.values()) + encoded)
+
 
 def _slice(tensor: Tensor, base: Span, rows: Span) -> Tensor:
     return tensor if rows == base else tensor[:, :, rows.within(base)]

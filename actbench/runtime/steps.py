@@ -47,6 +47,10 @@ class RowStep(ABC):
     def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
         """Computes the output's rows from what `needs` says of each input."""
 
+    def scratch(self, rows: Span, read: int, made: int) -> int:
+        """Bytes that `run` needs beside its inputs, which have `read` bytes, and its output, which has `made`."""
+        return 0
+
     @property
     def is_view(self) -> bool:
         """Whether the output may be in the memory of an input."""
@@ -106,6 +110,10 @@ class Windowed(RowStep):
     @override
     def needs(self, rows: Span) -> list[Span]:
         return [self._window.needs(rows)]
+
+    @override
+    def scratch(self, rows: Span, read: int, made: int) -> int:
+        return read if any(self._window.outside(rows)) else 0  # what is padded is a copy
 
 
 class Convolution(Windowed):
@@ -174,6 +182,10 @@ class MaxPooling(Windowed):
         )
         super().__init__(Sliding(height, kernel[0], stride[0], padding[0], dilation[0]))
         self._arguments = (kernel, stride, (0, padding[1]), dilation, layer.ceil_mode)
+
+    @override
+    def scratch(self, rows: Span, read: int, made: int) -> int:
+        return super().scratch(rows, read, made) + 2 * made  # positions in int64 come with what is largest
 
     @override
     def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:

@@ -18,7 +18,6 @@ from actbench.network.splice import Encode
 from actbench.runtime.shapes import works_in_rows
 from actbench.runtime.spans import Span
 
-
 _COPIED = 3
 """Rows are forgotten where they are one part of so many."""
 
