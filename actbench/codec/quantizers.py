@@ -90,7 +90,8 @@ class UniformQuantizer(nn.Module):
             codes = round_straight_through((_clip(exact, low, high) - low.detach()) / step)
         else:
             low, high, step = self._numbers(exact)
-            codes = torch.clamp(exact, low, high).sub_(low).div_(step).round_()
+            codes = torch.clamp(exact, low, high)
+            codes = (codes if _is_zero(low) else codes.sub_(low)).div_(step).round_()
         return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ class UniformQuantizer(nn.Module):
         exact = at_least_fp32(codes)
         low, _, step = self._numbers(exact)
         values: Tensor = exact * step
-        return values.add_(low).to(codes.dtype)
+        return (values if _is_zero(low) else values.add_(low)).to(codes.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes `decode(encode(x))`."""
@@ -117,6 +118,11 @@ class UniformQuantizer(nn.Module):
             step = max(upper - lower, numpy.float32(1e-12)) / numpy.float32(self.levels)
             return float(lower), float(max(lower, upper)), float(step)
         return low.to(x.dtype), torch.maximum(low, high).to(x.dtype), self._step().to(x.dtype)
+
+
+def _is_zero(low: float | Tensor) -> bool:
+    """Whether a lower end is a number, and zero: then neither taking it away nor adding it changes a value."""
+    return isinstance(low, float) and low == 0
 
 
 def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:

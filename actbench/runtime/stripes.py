@@ -55,9 +55,7 @@ class Striping:
             stripes.append({target: rows for target, rows in wanted.items() if rows.height})
         return region.programs(stripes)
 
-    def _driver_ends(
-        self, region: Region, driver: fx.Node, granules: Mapping[fx.Node, int], sinks: Sinks
-    ) -> Ends:
+    def _driver_ends(self, region: Region, driver: fx.Node, granules: Mapping[fx.Node, int], sinks: Sinks) -> Ends:
         height = self._height(driver)
         # A granule of another target is so many rows of the driver's.
         least = max(
