@@ -21,10 +21,13 @@ Stripe = int | Literal["auto", "off"]
 
 _BYTES = 4
 _MOST = 4 << 20
-_PART = 12
-"""What is in memory of a stripe takes at most `_MOST` bytes, and one part of so many of twice the largest tensor, which
-an fp32 network has in memory; where the maps that are read and written take less than that, so much of what they leave
-as well."""
+_PART, _STORED_PART, _LEAST_PART = 5, 8, 16
+"""What is in memory of a stripe takes at most `_MOST` bytes, and with the stored maps, taken as one part of so many of
+what they are in fp32, one part of `_PART` of twice the largest tensor, which an fp32 network has in memory; but no less
+than one part of `_LEAST_PART` of it."""
+
+_REST_PART = 4
+"""A last stripe of no more rows than one part of so many of the others' is computed with the one before it."""
 
 Ends = list[int]
 Sinks = Mapping[fx.Node, fx.Node]
@@ -69,6 +72,7 @@ class Striping:
         while end < height:
             wanted = min(end + most, height)
             end = self._aligned(region, stops, end, wanted) if wanted < height else height
+            end = height if self._stripe == "auto" and least == 1 and height - end <= most // _REST_PART else end
             ends.append(end)
         return ends
 
@@ -134,8 +138,8 @@ class Striping:
         shapes = [shape for shape in self._values.values() if isinstance(shape, TensorShape) and len(shape) == 4]
         most = 2 * _BYTES * max(map(math.prod, shapes))
         maps = [*filter(_is_decoder, region.sources), *(decoder for decoder, _ in _decoders(sinks))]
-        taken = sum(self._height(node) * self._row_bytes(node) for node in maps if len(self._values[node]) == 4)
-        return min(_MOST, (most + max(0, most - taken)) // _PART)
+        stored = sum(self._height(node) * self._row_bytes(node) for node in maps if len(self._values[node]) == 4)
+        return min(_MOST, max(most // _PART - stored // _STORED_PART, most // _LEAST_PART))
 
     def _height(self, node: fx.Node) -> int:
         return int(self._values[node][2])
