@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, fx
 
 from actbench.runtime.spans import Span
-from actbench.runtime.steps import RowStep
+from actbench.runtime.step import RowStep
 
 Spans = Mapping[fx.Node, Span]
 

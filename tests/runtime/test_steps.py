@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
 from actbench.runtime.spans import Span
-from actbench.runtime.steps import RowStep, row_step
+from actbench.runtime.step import RowStep
+from actbench.runtime.steps import row_step
 
 
 def step_of(module: nn.Module, *inputs: Tensor) -> tuple[RowStep | None, Tensor]:
