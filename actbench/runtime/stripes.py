@@ -20,7 +20,7 @@ Stripe = int | Literal["auto", "off"]
 """Rows of a stripe; `auto` for as many as take a small part of the network's memory; `off` for whole maps."""
 
 _BYTES = 4
-_MOST = 4 << 20
+_MOST = 8 << 20
 _PART, _STORED_PART, _LEAST_PART = 5, 8, 16
 """What is in memory of a stripe takes at most `_MOST` bytes, and with the stored maps, taken as one part of so many of
 what they are in fp32, one part of `_PART` of twice the largest tensor, which an fp32 network has in memory; but no less
@@ -117,9 +117,9 @@ class Striping:
 
     def _bytes(self, region: Region, driver: fx.Node, sinks: Sinks, rows: int) -> int:
         """The most fp32 bytes at one time of a stripe at the edge or in the middle of the map: while it is computed,
-        and while it is read again."""
+        and while it is read again, when it is there twice beside a part of another one."""
         height = self._height(driver)
-        again = [2 * rows * self._height(target) // height * self._row_bytes(user) for user, target in _decoders(sinks)]
+        again = [3 * rows * self._height(target) // height * self._row_bytes(user) for user, target in _decoders(sinks)]
         peaks = [self._peak(region, Span(start, start + rows), height) for start in {0, max(0, (height - rows) // 2)}]
         return max(peaks + again)
 
