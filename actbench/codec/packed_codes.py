@@ -95,7 +95,11 @@ def _copy_bytes(packed: Tensor, codes: Tensor) -> None:
         packed.copy_(codes)
         return
     for some, place in _tiles(codes, packed, 8):
-        place.copy_(some.to(torch.int16))
+        integers = some.to(torch.int16)
+        if on_cpu(codes):  # NumPy takes the lower bytes in a fifth of the time
+            numpy.copyto(place.numpy(), integers.numpy(), casting="unsafe")
+        else:
+            place.copy_(integers)
 
 
 class _Way(Protocol):

@@ -6,16 +6,17 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from actbench.codec.codec import Codec, Folded
+from actbench.codec.codec import Folded
 from actbench.codec.modules import pointwise
 from actbench.codec.payload import Payload, floating, unsigned
 from actbench.codec.quantizers import UniformQuantizer
+from actbench.codec.rows import RowCodec
 from actbench.codec.statistics import MapStatistics
 from actbench.feature_map import FLOAT_BITS, FeatureMap
 from actbench.info import OptionValue
 
 
-class PlainCodec(Codec):
+class PlainCodec(RowCodec):
     """A codec that stores a map as it is: in fp32 without a quantiser, or each value as one code of a clipped uniform
     one."""
 
@@ -57,19 +58,6 @@ class PlainCodec(Codec):
         """Gives each channel of a batch x its clip of least squared error."""
         if self.quantizer is not None:
             self.quantizer.clip_channels(x)
-
-    @property
-    def rows(self) -> int:
-        """Any row stands for itself."""
-        return 1
-
-    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
-        """Encodes some rows, as `encode` does."""
-        return self.encode(x)
-
-    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
-        """Decodes some rows, as `decode` does."""
-        return self.decode(stripe)
 
     @override
     def describe(self) -> dict[str, OptionValue]:

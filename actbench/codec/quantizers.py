@@ -109,7 +109,8 @@ class UniformQuantizer(nn.Module):
             codes = round_straight_through((_clip(exact, low, high) - low.detach()) / step)
         else:
             low, high, step = self._numbers(exact)
-            codes = torch.clamp(exact, low, high).sub_(low).div_(step).round_()
+            codes = torch.clamp(exact, low, high)
+            codes = (codes if _is_zero(low) else codes.sub_(low)).div_(step).round_()
         return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ class UniformQuantizer(nn.Module):
         exact = at_least_fp32(codes)
         low, _, step = self._numbers(exact)
         values: Tensor = exact * step
-        return values.add_(low).to(codes.dtype)
+        return (values if _is_zero(low) else values.add_(low)).to(codes.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes `decode(encode(x))`."""
@@ -138,6 +139,11 @@ class UniformQuantizer(nn.Module):
     def _beside(self, x: Tensor, ends: Tensor) -> Tensor:
         """One number, or one for each channel, in the type and beside the dimensions of values like x."""
         return ends.to(x.dtype).view(-1, *[1] * (x.dim() - 2)) if ends.dim() else ends.to(x.dtype)
+
+
+def _is_zero(low: float | Tensor) -> bool:
+    """Whether a lower end is a number, and zero: then neither taking it away nor adding it changes a value."""
+    return isinstance(low, float) and low == 0
 
 
 def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:

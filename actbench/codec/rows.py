@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from actbench.codec.codec import Codec
 from actbench.codec.payload import LENGTH_BITS, Payload
 
 NO_HEAD = Payload()
@@ -39,6 +40,23 @@ class Rows(ReadsRows, Protocol):
 
     def encode_rows(self, x: Tensor, head: Payload) -> Payload:
         """Encodes some rows `x` (batch, C, rows, W) to a stripe."""
+
+
+class RowCodec(Codec):
+    """A codec of which each row stands for itself: some rows are encoded and decoded as whole maps are."""
+
+    @property
+    def rows(self) -> int:
+        """Any row begins a stripe."""
+        return 1
+
+    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
+        """Encodes some rows, as `encode` does."""
+        return self.encode(x)
+
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        """Decodes some rows, as `decode` does."""
+        return self.decode(stripe)
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from typing_extensions import override
 from actbench.codec.packed_payload import Form, PackedPayload
 from actbench.codec.payload import Payload
 from actbench.codec.rows import ReadsRows, Rows
-from actbench.runtime.region import Program
+from actbench.runtime.region import Program, Read
 from actbench.runtime.units import Units
 
 Tensors = Sequence[Tensor]
@@ -71,20 +71,17 @@ class CompiledUnits(Units):
         return unit(*stripe.tensors)[0] if unit is not None else super().decode(codec, stripe, head)
 
     @override
-    def run(self, program: Program, values: dict[fx.Node, Tensor]) -> dict[fx.Node, Tensor]:
-        sources = {node: values.pop(node).contiguous() for node in program.read}
+    def run(self, program: Program, read: Read) -> dict[fx.Node, Tensor]:
+        tensors = [read(node, rows).contiguous() for node, rows in program.read.items()]
 
         def compute(*tensors: Tensor) -> Tensors:
-            computed = program.run(dict(zip(program.read, tensors, strict=True)))
+            computed = program.run(_given(program, tensors))
             return [computed[target] for target in program.wanted]
 
-        tensors = list(sources.values())
         unit = self._unit((id(program), *map(_form, tensors)), compute, tensors)
-        return (
-            dict(zip(program.wanted, unit(*tensors), strict=True))
-            if unit is not None
-            else super().run(program, sources)
-        )
+        if unit is None:
+            return super().run(program, _given(program, tensors))
+        return dict(zip(program.wanted, unit(*tensors), strict=True))
 
     def _unit(self, key: Hashable, function: Function, tensors: Tensors) -> Function | None:
         if key not in self._units:
@@ -97,6 +94,11 @@ class CompiledUnits(Units):
             return _compiled(function, tensors, self._around)
         except Exception:
             return None
+
+
+def _given(program: Program, tensors: Tensors) -> Read:
+    values = dict(zip(program.read, tensors, strict=True))
+    return lambda node, rows: values[node]
 
 
 def compiled_module(module: fx.GraphModule, x: Tensor) -> Callable[[Tensor], Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,16 +13,23 @@ from typing_extensions import override
 from actbench.codec.modules import NONLINEARITIES, build
 from actbench.network import nodes
 from actbench.runtime.call import call
-from actbench.runtime.integer_convolution import Dequantized, IntegerConvolution
-from actbench.runtime.spans import Sliding, Span
+from actbench.runtime.integer_convolution import Dequantized
+from actbench.runtime.spans import Span
+from actbench.runtime.step import RowStep
+from actbench.runtime.windows import (
+    AveragePooling,
+    Convolution,
+    MaxPooling,
+    TransposedConvolution,
+    pads_alike,
+)
 
+_UNCHANGED = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _POINTWISE_MODULES = (
     *NONLINEARITIES.values(),
     Dequantized,
+    *_UNCHANGED,
     nn.BatchNorm2d,
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout2d,
 )
 _POINTWISE_FUNCTIONS = {
     *NONLINEARITIES,
@@ -31,24 +37,19 @@ _POINTWISE_FUNCTIONS = {
 }
 
 
-class RowStep(ABC):
-    """A step that computes some rows of its output from some rows of its inputs, all (batch, C, rows, W)."""
-
-    @abstractmethod
-    def needs(self, rows: Span) -> list[Span]:
-        """The rows of each input that these rows of the output are made of."""
-
-    @abstractmethod
-    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
-        """Computes the output's rows from what `needs` says of each input."""
+_IN_PLACE: dict[str, Callable[..., Tensor]] = {"relu": torch.relu_, "add": Tensor.add_}
+"""Functions that may as well write into any of their arguments."""
 
 
 class Pointwise(RowStep):
     """Each row of the output is made of the same row of the inputs, and of all of an input that is broadcast."""
 
-    def __init__(self, node: fx.Node, height: int, heights: Sequence[int]) -> None:
+    def __init__(self, node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> None:
         self._node = node
-        self._whole = [None if each == height else Span(0, each) for each in heights]
+        heights = _heights(shapes)
+        self._whole = [None if each == shape[2] else Span(0, each) for each in heights]
+        self._in_place = _in_place(node)
+        self._overwritable = [place for place, each in enumerate(shapes) if self._in_place and each == shape]
 
     @override
     def needs(self, rows: Span) -> list[Span]:
@@ -59,113 +60,20 @@ class Pointwise(RowStep):
         given = dict(zip(self._node.all_input_nodes, inputs, strict=True))
         return cast(Tensor, call(self._node, given.__getitem__))
 
+    @property
+    @override
+    def is_view(self) -> bool:
+        return isinstance(nodes.module_of(self._node), _UNCHANGED)
 
-class Convolution(RowStep):
-    """A convolution, padded with zeros above and below where its window leaves the map."""
-
-    def __init__(self, layer: nn.Conv2d, height: int) -> None:
-        self._layer = layer
-        self._vertical, self._horizontal = _paddings(layer)
-        self._window = Sliding(height, layer.kernel_size[0], layer.stride[0], self._vertical, layer.dilation[0])
+    @property
+    @override
+    def overwritable(self) -> Sequence[int]:
+        return self._overwritable
 
     @override
-    def needs(self, rows: Span) -> list[Span]:
-        return [self._window.needs(rows)]
-
-    @override
-    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
-        layer, above, below = self._layer, *self._window.outside(rows)
-        x, vertical = inputs[0], 0
-        if above == below == self._vertical:
-            vertical = self._vertical  # the whole map
-        else:
-            x = _padded(x, above, below)
-        if isinstance(layer, IntegerConvolution):
-            return layer.convolve(x, (vertical, self._horizontal))
-        return functional.conv2d(
-            x, layer.weight, layer.bias, layer.stride, (vertical, self._horizontal), layer.dilation, layer.groups
-        )
-
-
-class TransposedConvolution(RowStep):
-    """A transposed convolution: input row i is spread over the output rows `i·stride − padding + j·dilation`."""
-
-    def __init__(self, layer: nn.ConvTranspose2d, height: int) -> None:
-        self._layer = layer
-        self._height = height
-        self._stride, self._padding = layer.stride[0], cast(int, layer.padding[0])
-        self._span = layer.dilation[0] * (layer.kernel_size[0] - 1)
-
-    @override
-    def needs(self, rows: Span) -> list[Span]:
-        first = -(-(rows.start + self._padding - self._span) // self._stride)
-        last = (rows.stop - 1 + self._padding) // self._stride
-        # Rows that no input reaches are read of one that begins no later.
-        start = max(0, min(first, (rows.start + self._padding) // self._stride, self._height - 1))
-        return [Span(start, max(min(last + 1, self._height), start + 1))]
-
-    @override
-    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
-        layer, start = self._layer, self.needs(rows)[0].start * self._stride - self._padding
-        spread = functional.conv_transpose2d(
-            inputs[0],
-            layer.weight,
-            None,
-            layer.stride,
-            (0, cast(int, layer.padding[1])),
-            (0, layer.output_padding[1]),
-            layer.groups,
-            layer.dilation,
-        )
-        # Rows that no input reaches hold the bias alone: so do those of an output padding.
-        missing = max(0, rows.stop - start - spread.shape[2])
-        result = functional.pad(spread, (0, 0, 0, missing))[:, :, rows.start - start : rows.stop - start]
-        return result if layer.bias is None else result + layer.bias[:, None, None]
-
-
-class MaxPooling(RowStep):
-    """The largest of each window; what is outside the map is less than anything."""
-
-    def __init__(self, layer: nn.MaxPool2d, height: int) -> None:
-        kernel, stride, padding, dilation = (
-            _pair(value) for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-        )
-        self._window = Sliding(height, kernel[0], stride[0], padding[0], dilation[0])
-        self._arguments = (kernel, stride, (0, padding[1]), dilation, layer.ceil_mode)
-
-    @override
-    def needs(self, rows: Span) -> list[Span]:
-        return [self._window.needs(rows)]
-
-    @override
-    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
-        above, below = self._window.outside(rows)
-        x = _padded(inputs[0], above, below, -torch.inf)
-        return functional.max_pool2d(x, *self._arguments)
-
-
-class AveragePooling(RowStep):
-    """The mean of each window, zeros outside the map included."""
-
-    def __init__(self, layer: nn.AvgPool2d, height: int) -> None:
-        kernel, stride, padding = (_pair(value) for value in (layer.kernel_size, layer.stride, layer.padding))
-        self._window = Sliding(height, kernel[0], stride[0], padding[0], 1)
-        self._arguments = (kernel, stride, (0, padding[1]), False, True, layer.divisor_override)
-
-    @staticmethod
-    def divides_alike(layer: nn.AvgPool2d) -> bool:
-        """Whether every window is divided by the same number, as it is here."""
-        return not layer.ceil_mode and (layer.count_include_pad or not any(_pair(layer.padding)))
-
-    @override
-    def needs(self, rows: Span) -> list[Span]:
-        return [self._window.needs(rows)]
-
-    @override
-    def run(self, inputs: Sequence[Tensor], rows: Span) -> Tensor:
-        above, below = self._window.outside(rows)
-        x = _padded(inputs[0], above, below)
-        return functional.avg_pool2d(x, *self._arguments)
+    def overwrite(self, inputs: Sequence[Tensor], rows: Span, place: int) -> Tensor:
+        assert self._in_place is not None
+        return self._in_place(inputs[place], *inputs[:place], *inputs[place + 1 :])
 
 
 class Upsampling(RowStep):
@@ -200,6 +108,11 @@ class Slicing(RowStep):
         self._first, self._every = rows.start or 0, rows.step or 1
         self._index = (slice(None), channels, slice(None, None, self._every), columns)
 
+    @property
+    @override
+    def is_view(self) -> bool:
+        return True
+
     @override
     def needs(self, rows: Span) -> list[Span]:
         first, last = (self._first + row * self._every for row in (rows.start, rows.stop - 1))
@@ -215,21 +128,21 @@ def row_step(node: fx.Node, shapes: Sequence[tuple[int, ...]], shape: tuple[int,
     that needs the whole of its inputs."""
     if len(shape) != 4 or not shapes or len(shapes[0]) != 4:
         return None
-    layer, heights = nodes.module_of(node), [each[-2] if len(each) > 1 else 1 for each in shapes]
+    layer, heights = nodes.module_of(node), _heights(shapes)
     if isinstance(layer, nn.ConvTranspose2d):
         return TransposedConvolution(layer, heights[0])
     if isinstance(layer, nn.Conv2d):
-        return Convolution(layer, heights[0]) if _pads_alike(layer) else None
+        return Convolution(layer, heights[0]) if pads_alike(layer) else None
     pooling = _pooling(node)
     if isinstance(pooling, nn.MaxPool2d):
-        return MaxPooling(pooling, heights[0])
+        return MaxPooling(pooling, heights[0], shape[3])
     if isinstance(pooling, nn.AvgPool2d):
         return AveragePooling(pooling, heights[0]) if AveragePooling.divides_alike(pooling) else None
     if slices := _slices(node):
         return Slicing(slices)
     rows_fit = all(each == 1 or (each == shape[2] and len(of) == 4) for each, of in zip(heights, shapes, strict=True))
     if _is_pointwise(node) and rows_fit:
-        return Pointwise(node, shape[2], heights)
+        return Pointwise(node, shapes, shape)
     return _upsampling(node, shapes[0], shape)
 
 
@@ -257,6 +170,18 @@ def _is_pointwise(node: fx.Node) -> bool:
     if name in ("cat", "concat"):
         return _argument(node, 1, "dim") in (1, -3)
     return name in _POINTWISE_FUNCTIONS
+
+
+def _heights(shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    return [each[-2] if len(each) > 1 else 1 for each in shapes]
+
+
+def _in_place(node: fx.Node) -> Callable[..., Tensor] | None:
+    """What computes a node's tensor into one of its inputs, where it is made of nothing but tensors."""
+    if isinstance(nodes.module_of(node), nn.ReLU):
+        return torch.relu_
+    tensors_alone = len(node.all_input_nodes) == len(node.args) and not node.kwargs
+    return _IN_PLACE.get(nodes.function_name(node)) if tensors_alone else None
 
 
 def _pads_no_row(node: fx.Node) -> bool:
@@ -301,37 +226,5 @@ def _upsampling(node: fx.Node, shape: tuple[int, ...], result: tuple[int, ...]) 
     return Upsampling(mode, shape[2], factor, result[3])
 
 
-def _padded(x: Tensor, above: int, below: int, value: float = 0.0) -> Tensor:
-    """Pads rows; what is negative is cut off, where a window lies outside the map altogether."""
-    if above > 0 or below > 0:
-        x = functional.pad(x, (0, 0, max(above, 0), max(below, 0)), value=value)
-    return x[:, :, max(-above, 0) : x.shape[2] - max(-below, 0)] if above < 0 or below < 0 else x
-
-
 def _argument(node: fx.Node, place: int, name: str) -> Any:
     return node.args[place] if len(node.args) > place else node.kwargs.get(name)
-
-
-def _pads_alike(layer: nn.Conv2d) -> bool:
-    """Whether there are zeros around the map, as many above as below and on the left as on the right."""
-    even = layer.padding != "same" or not any(span % 2 for span in _spans(layer))
-    return layer.padding_mode == "zeros" and even
-
-
-def _paddings(layer: nn.Conv2d) -> tuple[int, int]:
-    if layer.padding == "valid":
-        return 0, 0
-    if layer.padding == "same":
-        vertical, horizontal = _spans(layer)
-        return vertical // 2, horizontal // 2
-    return _pair(layer.padding)
-
-
-def _spans(layer: nn.Conv2d) -> tuple[int, int]:
-    vertical, horizontal = (rate * (size - 1) for rate, size in zip(layer.dilation, layer.kernel_size, strict=True))
-    return vertical, horizontal
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    return cast("tuple[int, int]", pair)

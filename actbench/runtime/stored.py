@@ -19,6 +19,9 @@ from actbench.runtime.shapes import works_in_rows
 from actbench.runtime.spans import Span
 from actbench.runtime.units import Units
 
+_COPIED = 3
+"""Rows are copied out of a tensor, to free the others, where these are one part of so many at least."""
+
 
 @dataclass
 class StoredMap:
@@ -165,11 +168,19 @@ class Window:
         self._base = Span(0, 0)
         self._tensor = torch.empty(0)
 
-    def rows(self, rows: Span) -> Tensor:
-        """Decodes rows; they must not begin before those of an earlier call."""
+    def rows(self, rows: Span, kept: int | None = None) -> Tensor:
+        """Decodes rows. `kept`: the first row that a later call needs, none before it; None where nothing is."""
         if self._base.stop < rows.stop:
             self._advance(rows)
-        return self._tensor[:, :, rows.within(self._base)]
+        wanted = _part(self._tensor, self._base, rows)
+        kept = self._base.stop if kept is None else max(self._base.start, min(kept, self._base.stop))
+        self._keep(Span(kept, self._base.stop))
+        return wanted
+
+    def _keep(self, rows: Span) -> None:
+        tensor = _part(self._tensor, self._base, rows)
+        if tensor.untyped_storage().nbytes() < self._tensor.untyped_storage().nbytes():
+            self._tensor, self._base = tensor, rows
 
     def _advance(self, rows: Span) -> None:
         """Decodes stripes up to the last of these rows, and forgets the rows before the first."""
@@ -183,6 +194,12 @@ class Window:
                 parts.append(decoded[:, :, max(rows.start - span.start, 0) :])
         self._tensor = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
         self._base = Span(rows.start, stop)
+
+
+def _part(tensor: Tensor, base: Span, rows: Span) -> Tensor:
+    """Some rows of a tensor of the rows `base`: a copy, where the others are worth the memory."""
+    part = tensor[:, :, rows.within(base)]
+    return part.clone() if _COPIED * (base.height - rows.height) >= base.height > 0 else part
 
 
 def _taken(stripes: list[tuple[Span, PackedPayload]]) -> Iterator[tuple[Span, PackedPayload]]:

@@ -7,7 +7,7 @@ from torch import Tensor, fx
 from actbench.codec.packed_payload import PackedPayload
 from actbench.codec.payload import Payload
 from actbench.codec.rows import ReadsRows, Rows
-from actbench.runtime.region import Program
+from actbench.runtime.region import Program, Read
 
 
 class Units:
@@ -21,6 +21,6 @@ class Units:
         """Unpacks and decodes a stripe."""
         return codec.decode_rows(stripe.payload(), head)
 
-    def run(self, program: Program, values: dict[fx.Node, Tensor]) -> dict[fx.Node, Tensor]:
-        """Computes a stripe of the targets from rows of the sources, which are used up."""
-        return program.run(values)
+    def run(self, program: Program, read: Read) -> dict[fx.Node, Tensor]:
+        """Computes a stripe of the targets; `read` gives rows of a source."""
+        return program.run(read)

@@ -27,9 +27,10 @@ def encode_flags(flags: Tensor) -> Stream:
     sizes.index_add_(0, images, _SIZE * (full + 1) - lengths)
     bits = torch.ones(int(sizes.sum()), dtype=torch.uint8, device=flags.device)
     ones_before = repeated(begins - lengths.cumsum(0) + lengths, full + 1)
+    written = to_bits(pieces, _SIZE)
     first = ones_before + _SIZE * torch.arange(len(pieces), device=flags.device)
     positions = first[:, None] + torch.arange(_SIZE, device=flags.device)
-    bits.scatter_(0, positions.flatten(), to_bits(pieces, _SIZE).flatten())
+    bits.scatter_(0, positions.flatten(), written.flatten())
     return Stream(bits, sizes)
 
 

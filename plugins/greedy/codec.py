@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from actbench.codec import Codec, Folded, Payload, PlainCodec, UniformQuantizer
+from actbench.codec import Codec, Folded, Payload, PlainCodec, RowCodec, UniformQuantizer
 from actbench.codec.modules import pointwise
 from actbench.codec.principal_components import Components
 from actbench.info import OptionValue
 
 
-class StoredComponents(Codec):
+class StoredComponents(RowCodec):
     """What remains when the projection is part of the convolution before: `Q(z)` is stored, `x̂ = E z + μ` is read."""
 
     side = "before"
@@ -25,16 +25,6 @@ class StoredComponents(Codec):
 
     def decode(self, payload: Payload) -> Tensor:
         return self.expand(self.plain.decode(payload))  # type: ignore[no-any-return]
-
-    @property
-    def rows(self) -> int:
-        return 1
-
-    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
-        return self.encode(x)
-
-    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
-        return self.decode(stripe)
 
 
 class ComponentCodec(Codec):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from actbench.codec import Codec, Field, Folded, Payload, UniformQuantizer, floating, unsigned
+from actbench.codec import Codec, Field, Folded, Payload, RowCodec, UniformQuantizer, floating, unsigned
 from actbench.codec.modules import pointwise
 from actbench.codec.principal_components import Components
 from actbench.feature_map import FLOAT_BITS
@@ -17,7 +17,7 @@ Quantizers = Sequence[UniformQuantizer | None]
 """A quantiser for each group, None where it is stored in floating point."""
 
 
-class StoredGroups(Codec):
+class StoredGroups(RowCodec):
     """What remains when the projection is part of the convolution before: one field a group, `x̂ = E z + μ`."""
 
     side = "before"
@@ -56,16 +56,6 @@ class StoredGroups(Codec):
         for quantizer, group in zip(self.quantizers, z.split(self.sizes, dim=1), strict=True):
             if isinstance(quantizer, UniformQuantizer):
                 quantizer.clip_channels(group)
-
-    @property
-    def rows(self) -> int:
-        return 1
-
-    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
-        return self.encode(x)
-
-    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
-        return self.decode(stripe)
 
 
 class GroupCodec(Codec):

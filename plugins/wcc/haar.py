@@ -59,11 +59,12 @@ def forward(x: Tensor, levels: int) -> Tensor:
     return plane.flatten(2)
 
 
-def inverse(coefficients: Tensor, width: int, levels: int) -> Tensor:
-    """The inverse: flat coefficients (batch, C, H·W) of rows of this width W → (batch, C, H, W)."""
+def inverse(coefficients: Tensor, width: int, levels: int, *, overwrite: bool = False) -> Tensor:
+    """The inverse: flat coefficients (batch, C, H·W) of rows of this width W → (batch, C, H, W). With `overwrite`
+    contiguous coefficients may be used up."""
     plane: Tensor = coefficients.unflatten(2, (-1, width))
     if not plane.requires_grad:
-        return _in_blocks(_synthesise, plane, levels)
+        return _in_blocks(_synthesise if overwrite else _synthesise_copy, plane, levels)
     x: Tensor = _Inverse.apply(plane, levels)  # type: ignore[no-untyped-call]
     return x
 
@@ -87,7 +88,7 @@ class _Inverse(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, plane: Tensor, levels: int) -> Tensor:
         ctx.levels = levels
-        return _in_blocks(_synthesise, plane, levels)
+        return _in_blocks(_synthesise_copy, plane, levels)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -120,19 +121,22 @@ def _analyse(x: Tensor, levels: int, out: Tensor) -> None:
         low.copy_(coarser)
 
 
-def _synthesise(coefficients: Tensor, levels: int, out: Tensor) -> None:
-    """Coefficients (n, W) → rows `out` (n, W), which may be the same memory."""
+def _synthesise(plane: Tensor, levels: int, out: Tensor) -> None:
+    """Coefficients (n, W), contiguous, which are overwritten → rows `out` (n, W)."""
     if levels == 0:
-        out.copy_(coefficients)
+        out.copy_(plane)
         return
-    plane = coefficients.clone(memory_format=torch.contiguous_format)
     if levels > 1:
         low = plane[0::2, 1::2]
-        _synthesise(low, levels - 1, low)
+        _synthesise(low.clone(memory_format=torch.contiguous_format), levels - 1, low)
     _columns(plane).mul_(0.5 - 0.5j)
     sums, differences = plane[0::2], plane[1::2]
     torch.add(sums, differences, out=out[0::2])
     torch.sub(sums, differences, out=out[1::2])
+
+
+def _synthesise_copy(coefficients: Tensor, levels: int, out: Tensor) -> None:
+    _synthesise(coefficients.clone(memory_format=torch.contiguous_format), levels, out)
 
 
 def _columns(rows: Tensor) -> Tensor:

@@ -35,11 +35,15 @@ def energies(coefficients: Tensor) -> Tensor:
     Half of the channels is added to the other half until one is left: a position has the same sum to the bit beside
     whatever others it is computed, which a reduction's loops do not promise.
     """
-    energy = coefficients.detach().float().square()
+    values = coefficients.detach().float()
+    half = -(-values.shape[1] // 2)
+    energy = values[:, :half].square()
+    for place in range(half, values.shape[1]):
+        energy[:, place - half].add_(values[:, place].square())
     while energy.shape[1] > 1:
         energy, others = energy.chunk(2, dim=1)
         energy.narrow(1, 0, others.shape[1]).add_(others)
-    return energy
+    return energy.clone()  # one channel alone, not in the memory of all
 
 
 def largest(energy: Tensor, count: int) -> Tensor:

@@ -40,11 +40,16 @@ class StripedWaveletCodec(WaveletCodec):
 
     def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
         """Decodes a stripe to (batch, C, rows, W)."""
+        form, planes = stripe["form"], self._planes(stripe)
+        return self.transform.inverse(planes)[:, :, : form.shape[1], : self.size[1]].to(form.dtype)
+
+    def _planes(self, stripe: Payload) -> Tensor:
+        """The coefficients (batch, C, positions) of a stripe."""
         form = stripe["form"]
         planes = at_least_fp32(form).new_zeros(len(form), self.channels, self.positions_of(form.shape[1]))
         for plane, kept, index in zip(planes, self._kept_of_each(stripe), self._index_of_each(stripe), strict=True):
             plane.scatter_(1, index.expand(self.channels, -1), kept)
-        return self.transform.inverse(planes)[:, :, : form.shape[1], : self.size[1]].to(form.dtype)
+        return planes
 
     def positions_of(self, height: int) -> int:
         """The number of positions of so many rows."""

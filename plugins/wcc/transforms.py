@@ -40,7 +40,8 @@ class Transform(nn.Module, ABC):
 
     @abstractmethod
     def inverse(self, coefficients: Tensor) -> Tensor:
-        """The plane of these coefficients: (batch, C, positions) → (batch, C, height, width)."""
+        """The plane of these coefficients, which may be overwritten: (batch, C, positions) → (batch, C, height,
+        width)."""
 
     def coarsest_first(self) -> Tensor:
         """The positions (positions,), those of the coarsest band first."""
@@ -60,7 +61,7 @@ class Haar(Transform):
         return haar.forward(x, self.levels)
 
     def inverse(self, coefficients: Tensor) -> Tensor:
-        return haar.inverse(coefficients, self.width, self.levels)
+        return haar.inverse(coefficients, self.width, self.levels, overwrite=True)
 
     def coarsest_first(self) -> Tensor:
         return haar.coarsest_first(self.height, self.width, self.levels)

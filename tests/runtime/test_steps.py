@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
 from actbench.runtime.spans import Span
-from actbench.runtime.steps import RowStep, row_step
+from actbench.runtime.step import RowStep
+from actbench.runtime.steps import row_step
 
 
 def step_of(module: nn.Module, *inputs: Tensor) -> tuple[RowStep | None, Tensor]:
@@ -188,3 +189,29 @@ def test_what_pads_rows_or_takes_images_is_no_step_on_rows(function):
     graph = fx.symbolic_trace(Function(function))
     node = next(node for node in graph.graph.nodes if node.op == "call_function")
     assert row_step(node, [(2, 4, 9, 7)], (2, 4, 11, 7) if "pad" in node.name else (1, 4, 9, 7)) is None
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_is_overwritten_is_what_would_be_computed(place):
+    class Sum(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x + y
+
+    inputs = [map_of(5), map_of(5) - 1]
+    step, whole = step_of(Sum(), *inputs)
+    assert step is not None
+    assert list(step.overwritable) == [0, 1]
+    given = [each.clone() for each in inputs]
+    written = step.overwrite(given, Span(0, 5), place)
+    assert written.data_ptr() == given[place].data_ptr()
+    assert torch.equal(written, whole)
+
+
+def test_what_is_broadcast_is_not_overwritten():
+    class Sum(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x + y
+
+    step, _ = step_of(Sum(), map_of(1), map_of(5))
+    assert step is not None
+    assert list(step.overwritable) == [1]
