@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -36,7 +37,7 @@ _SEQUENCE_IMAGES = 64
 @dataclass(frozen=True)
 class Fitted:
     """The network with what was kept in place, and what was tried: the task's loss on images held apart, by the
-    services."""
+    services, where it is a number."""
 
     spliced: Spliced
     kept: Services
@@ -59,13 +60,17 @@ class Fitting:
         return self.plain.apply(plan.codecs, self.stats)
 
     def choose(self, plan: Plan, loss: Callable[[Spliced], float]) -> Fitted:
-        """Tries the services, in the combinations that apply to the plan, and keeps those with the least loss."""
-        losses: dict[Services, float] = {}
-        for services, spliced in self.trials(plan):
-            losses[services] = loss(spliced)
-            if losses[services] <= min(losses.values()):
+        """Tries the services, in the combinations that apply to the plan, and keeps those with the least loss: the bare
+        plan where no loss is a number."""
+        trials = self.trials(plan)
+        kept, best = next(trials)
+        losses = {kept: loss(best)}
+        for services, spliced in trials:
+            losses[services] = each = loss(spliced)
+            if math.isfinite(each) and not each >= losses[kept]:
                 kept, best = services, spliced
-        return Fitted(best, kept, losses)
+        finite = {services: each for services, each in losses.items() if math.isfinite(each)}
+        return Fitted(best, kept, finite)
 
     def trials(self, plan: Plan) -> Iterator[tuple[Services, Spliced]]:
         """The network with the plan's codecs in each combination, the bare one first. Either decoders take up what

@@ -47,6 +47,8 @@ def fit(
     fitted = services.choose(plan, lambda spliced: _loss(bench, spliced, cell.budget.bits.weights, choice))
     trials = [Trial(services=_named(tried), loss=loss) for tried, loss in fitted.losses.items()]
     kept = _named(fitted.kept)
+    if not trials:
+        return fitted.spliced, None
     return fitted.spliced, Fit(kept=kept, trials=trials, fitted_on=len(fitting), chosen_on=len(choice))
 
 

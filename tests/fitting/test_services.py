@@ -1,5 +1,7 @@
 """The services together, and the choice between them."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -57,6 +59,16 @@ def test_what_has_the_least_loss_is_kept(fitting: Fitting, plan: Plan) -> None:
     assert fitted.kept == wanted
     assert fitted.spliced is named[3]
     assert fitted.losses[frozenset(wanted)] == min(fitted.losses.values())
+
+
+def test_a_loss_that_is_no_number_chooses_nothing(fitting: Fitting, plan: Plan) -> None:
+    nothing = fitting.choose(plan, lambda spliced: math.nan)
+    assert nothing.kept == frozenset()
+    assert nothing.losses == {}
+    losses = iter([math.nan, math.inf, 2.0, 3.0, 1.0, math.nan])
+    fitted = fitting.choose(plan, lambda spliced: next(losses))
+    assert fitted.kept == {"sequence", "refit"}
+    assert sorted(fitted.losses.values()) == [1, 2, 3]
 
 
 def test_fits_that_help_help_on_other_images_too(fitting: Fitting, plan: Plan) -> None:

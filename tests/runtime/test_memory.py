@@ -68,7 +68,9 @@ def test_a_window_gives_the_rows_that_were_stored(heights, steps):
     stripes = [
         (Span(*edge), PackedPayload.of(codec.encode(whole[:, :, slice(*edge)].clone()))) for edge in pairwise(edges)
     ]
-    window = Window(StoredMap(PackedPayload.of(NO_HEAD), stripes), lambda stripe, _: codec.decode(stripe.payload()), last=True)
+    window = Window(
+        StoredMap(PackedPayload.of(NO_HEAD), stripes), lambda stripe, _: codec.decode(stripe.payload()), last=True
+    )
     starts = list(range(0, edges[-1], steps[0]))
     for number, start in enumerate(starts):
         rows = Span(start, min(start + steps[number % len(steps)] + 1, edges[-1]))
