@@ -109,8 +109,11 @@ class UniformQuantizer(nn.Module):
             codes = round_straight_through((_clip(exact, low, high) - low.detach()) / step)
         else:
             low, high, step = self._numbers(exact)
-            codes = torch.clamp(exact, low, high)
-            codes = (codes if _is_zero(low) else codes.sub_(low)).div_(step).round_()
+            if self.high.dim():  # numbers for each channel are slow to clip with: codes are clipped
+                codes = exact.sub(low).div_(step).round_().clamp_(0, self.levels)
+            else:
+                codes = torch.clamp(exact, low, high)
+                codes = (codes if _is_zero(low) else codes.sub_(low)).div_(step).round_()
         return codes.to(x.dtype if self.width <= 8 else exact.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -230,3 +230,55 @@ def test_numbers_and_tensors_give_the_same_codes_and_values(low, high, width, se
         assert torch.equal(quantizer.encode(x), expected)
     step = (quantizer.high - quantizer.low).detach().clamp_min(1e-12) / quantizer.levels
     assert torch.equal(quantizer.decode(expected), expected * step + quantizer.low.detach())
+
+
+@given(st.integers(1, 8), st.booleans(), st.integers(0, 10**6))
+def test_clips_of_channels_are_those_of_quantisers_of_their_own(width: int, nonnegative: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    sample = torch.randn(6, 3, 5, 4, generator=generator) * torch.tensor([0.1, 1.0, 30.0])[:, None, None]
+    sample = sample.relu() if nonnegative else sample
+    quantizer = UniformQuantizer.calibrated(width, sample, nonnegative=nonnegative)
+    quantizer.clip_channels(sample)
+    x = 2 * sample
+    for channel in range(3):
+        own = UniformQuantizer.calibrated(width, sample[:, channel], nonnegative=nonnegative)
+        for given_x in (x[:, channel], x[:, channel].double()):
+            whole = x.to(given_x.dtype)
+            with torch.no_grad():
+                assert torch.equal(quantizer.encode(whole)[:, channel], own.encode(given_x))
+                assert torch.equal(quantizer(whole)[:, channel], own(given_x))
+        assert torch.equal(quantizer.encode(x).detach()[:, channel], own.encode(x[:, channel]).detach())
+
+
+def test_a_clip_for_each_channel_lowers_the_error_of_unequal_channels() -> None:
+    sample = torch.randn(8, 4, 6, 6) * torch.tensor([0.01, 0.1, 1.0, 10.0])[:, None, None]
+    quantizer = UniformQuantizer.calibrated(4, sample)
+    with torch.no_grad():
+        before = (quantizer(sample) - sample).square().mean((0, 2, 3))
+        quantizer.clip_channels(sample)
+        after = (quantizer(sample) - sample).square().mean((0, 2, 3))
+    assert bool((after <= before * 1.01).all())
+    assert bool((after[:2] < 0.1 * before[:2]).all())
+
+
+def test_the_gradients_of_clips_of_channels() -> None:
+    quantizer = UniformQuantizer(4, 0.0, 1.0, nonnegative=True)
+    quantizer.clip_channels(torch.rand(50, 2, 4, 4) * torch.tensor([1.0, 5.0])[:, None, None])
+    first, second = quantizer.high.tolist()
+    x = torch.tensor([[2 * first, first / 2], [second / 2, 2 * second]])[None, :, None, :].requires_grad_()
+    quantizer(x).sum().backward()
+    assert quantizer.high.grad is not None
+    assert quantizer.high.grad.tolist() == [1, 1]
+    assert x.grad is not None
+    assert x.grad[0, :, 0].tolist() == [[0, 1], [1, 0]]
+
+
+def test_clips_of_channels_are_tables_and_are_loaded_again() -> None:
+    quantizer = UniformQuantizer(4, -1.0, 1.0)
+    quantizer.clip_channels(torch.randn(9, 5, 3, 3))
+    assert sorted(map(len, quantizer.parameters())) == [5, 5]
+    other = UniformQuantizer(4, -1.0, 1.0)
+    other.clip_channels(torch.randn(9, 5, 3, 3))
+    other.load_state_dict(quantizer.state_dict())
+    x = torch.randn(2, 5, 3, 3)
+    assert torch.equal(other.encode(x), quantizer.encode(x))
