@@ -309,3 +309,19 @@ def test_when_the_schedule_is_gradual() -> None:
     assert not gradual("planned", "protocol")
     assert gradual("planned", "paper")
     assert gradual("gradual", "protocol")
+
+
+@pytest.mark.parametrize("selection", ["joint", "channel", "low"])
+def test_clips_of_channels_have_a_code_for_zero_and_less_error(selection: str) -> None:
+    scales = torch.tensor([0.05, 0.3, 1.0, 6.0])[:, None, None]
+    x = nn.functional.avg_pool2d(torch.randn(8, 4, 16, 16), 3, 1, 1) * scales
+    fmap = FeatureMap("map", 4, 16, 16, "producer", (), (), (16, 16))
+    options = {"levels": 2, "wavelet": "haar", "selection": selection, "schedule": "planned"}
+    codec = WaveletCompression(options).codec(fmap, MapStatistics.of(x), Allowance(4 * 256 * 2, (4,)))
+    with torch.no_grad():
+        before = (codec(x) - x).square().mean((0, 2, 3))
+        codec.clip_channels(x)
+        after = (codec(x) - x).square().mean((0, 2, 3))
+        assert float(codec.quantizer(torch.zeros(1, 4, 1)).abs().max()) < 1e-6
+    assert bool((after[:2] < before[:2]).all())
+    assert codec.encode(x).bits_per_image().tolist() == codec.encode(-x).bits_per_image().tolist()

@@ -53,6 +53,8 @@ def divided(draw: st.DrawFn) -> tuple[StripedWaveletCodec, torch.Tensor, list[in
     transform = build(wavelet, *shape[2:], draw(st.integers(1, 3)))
     count = draw(st.integers(1, transform.positions))
     codec = striped(shape, transform.levels, count, draw(WIDTHS), wavelet)
+    if draw(st.booleans()):
+        codec.clip_channels(x)
     ends = draw(st.lists(st.sampled_from(range(0, shape[2], codec.rows)), unique=True).map(sorted))
     return codec, x, [end for end in ends if end > 0]
 
