@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,69 +17,60 @@ from actbench.codec.reader_error import reader_error
 from actbench.codec.statistics import MapStatistics
 from actbench.feature_map import FeatureMap
 
+_NEAR = 0.01
+"""Errors of less than this share of the variance are none that a coder's bits would be given up for."""
+
 _IMAGES = 16
 """Images on which a method's codec is compared with plain codes."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class PlainMaps:
     """The rule: where a map in plain codes fits, and its error behind its readers is no larger than the method's, it is
-    plain. `never`: no map is stored plainly that the method does not store so itself.
+    plain. Of a `coder`, whose bits depend on the data, the gain is in bits: a map is plain only where the coder's error
+    is larger by a hundredth of the variance. `never`: no map is plain that the method does not store so itself.
 
     A plain map may take as many bits as its share of the ceiling or, if that is more, as the method's codec does; and
-    all maps together no more than a ceiling on traffic. `stored`: the bits of the codecs that are in place.
+    all maps together no more than a ceiling on traffic.
     """
 
     maps: Sequence[FeatureMap]
     readers: Callable[[FeatureMap], Sequence[nn.Conv2d | nn.ConvTranspose2d | nn.Linear]]
     budget: Budget
     never: bool = False
-    stored: dict[str, int] = field(default_factory=dict)
+    coder: bool = False
 
     def apply(self, codecs: Mapping[str, Codec], stats: Mapping[str, MapStatistics]) -> dict[str, Codec]:
-        """Chooses for every map that has a codec, in their order."""
-        for fmap in self.maps:
-            if fmap.name in codecs:
-                self.stored[fmap.name] = _bits(fmap, codecs[fmap.name], stats[fmap.name])
+        """Chooses for every map that has a codec, in their order, by `stats` of the fp32 network."""
+        planned = [fmap for fmap in self.maps if fmap.name in codecs]
+        stored = {fmap.name: _bits(codecs[fmap.name], stats[fmap.name]) for fmap in planned}
         chosen: dict[str, Codec] = {}
-        for fmap in self.maps:
-            if fmap.name in codecs:
-                codec, observed = codecs[fmap.name], stats[fmap.name]
-                plain = self.alternative(fmap, codec, observed)
-                chosen[fmap.name] = self.choose(fmap, codec, plain, observed, observed.after.sample)
+        for fmap in planned:
+            chosen[fmap.name] = self._choose(fmap, codecs[fmap.name], stats[fmap.name], stored)
+            stored[fmap.name] = _bits(chosen[fmap.name], stats[fmap.name])
         return chosen
 
-    def alternative(self, fmap: FeatureMap, codec: Codec, observed: MapStatistics) -> PlainCodec | None:
-        """Plain codes for a map, the widest that fit in the place of a method's codec; None where none do, or where the
-        method itself stores the map plainly."""
-        self.stored[fmap.name] = _bits(fmap, codec, observed)
-        width = None if self.never or isinstance(codec, PlainCodec) else self._plain_width(fmap)
-        return None if width is None else PlainCodec.calibrated(fmap, observed, width)
-
-    def choose(
-        self, fmap: FeatureMap, codec: Codec, plain: Codec | None, observed: MapStatistics, target: Tensor
-    ) -> Codec:
-        """The method's codec or plain codes, whichever is nearer to `target` (images, C, H, W) behind the map's
-        readers. `observed`: what they get, of the same images."""
-        if plain is None:
+    def _choose(self, fmap: FeatureMap, codec: Codec, stats: MapStatistics, stored: Mapping[str, int]) -> Codec:
+        """The method's codec or plain codes, the widest that fit, whichever errs less behind the map's readers."""
+        width = None if self.never or isinstance(codec, PlainCodec) else self._plain_width(fmap, stored)
+        if width is None:
             return codec
-        own, others = (self._error(fmap, each, observed, target) for each in (codec, plain))
-        if own < others and not keeps_all_channels(codec):
-            return codec
-        self.stored[fmap.name] = _bits(fmap, plain, observed)
-        return plain
+        plain = PlainCodec.calibrated(fmap, stats, width)
+        own, others = (self._error(fmap, each, stats) for each in (codec, plain))
+        is_nearer = own <= others + _NEAR if self.coder else own < others
+        return codec if is_nearer and not keeps_all_channels(codec) else plain
 
-    def _plain_width(self, fmap: FeatureMap) -> int | None:
-        own = self.stored[fmap.name]
+    def _plain_width(self, fmap: FeatureMap, stored: Mapping[str, int]) -> int | None:
+        own = stored[fmap.name]
         most = max(self.budget.ceiling.share(fmap, self.maps), own)
         if self.budget.ceiling.kind == "traffic":
-            spare = self.budget.ceiling.limit(self.maps) - sum(self.stored.values())
+            spare = self.budget.ceiling.limit(self.maps) - sum(stored.values())
             most = min(most, own + max(0, spare))
         return next((width for width in self.budget.bits.widths if fmap.elements * width <= most), None)
 
-    def _error(self, fmap: FeatureMap, codec: Codec, observed: MapStatistics, target: Tensor) -> float:
-        decoded = decode_as_read(fmap, codec, observed.before.sample[:_IMAGES], observed.after.sample[:_IMAGES])
-        return reader_error(fmap, self.readers(fmap), target[:_IMAGES], decoded)
+    def _error(self, fmap: FeatureMap, codec: Codec, stats: MapStatistics) -> float:
+        before, after = stats.before.sample[:_IMAGES], stats.after.sample[:_IMAGES]
+        return reader_error(fmap, self.readers(fmap), after, decode_as_read(fmap, codec, before, after))
 
 
 def keeps_all_channels(codec: Codec) -> bool:
@@ -98,6 +89,7 @@ def decode_as_read(fmap: FeatureMap, codec: Codec, before: Tensor, after: Tensor
 
 
 @torch.no_grad()
-def _bits(fmap: FeatureMap, codec: Codec, observed: MapStatistics) -> int:
-    side = observed.after if codec.side == "after" else observed.before
+def _bits(codec: Codec, stats: MapStatistics) -> int:
+    """The bits of one image."""
+    side = stats.after if codec.side == "after" else stats.before
     return int(codec.encode(side.sample[:1]).bits_per_image()[0])

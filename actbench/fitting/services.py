@@ -90,45 +90,32 @@ class Fitting:
         if clipped:
             yield frozenset({"clips"}), self._with_clips(bare)
         for clips in (False, True)[: 1 + clipped]:
-            codecs = self._in_sequence(plan, clips=clips)
+            codecs = self._in_sequence(bare, clips=clips)
             if any(isinstance(codec, Linear) for codec in codecs.values()):
                 yield frozenset({"sequence", "refit", "clips"} if clips else {"sequence", "refit"}), codecs
 
-    def _with_clips(self, codecs: Mapping[str, Codec]) -> dict[str, Codec]:
-        clipped = copy.deepcopy(dict(codecs))
+    def _with_clips(self, bare: Mapping[str, Codec]) -> dict[str, Codec]:
+        clipped = copy.deepcopy(dict(bare))
         for name, codec in clipped.items():
             _clip_channels(codec, self.stats[name])
         return clipped
 
     @torch.no_grad()
-    def _in_sequence(self, plan: Plan, *, clips: bool) -> dict[str, Codec]:
+    def _in_sequence(self, bare: Mapping[str, Codec], *, clips: bool) -> dict[str, Codec]:
         """Codecs that are fitted one after the other while images pass through the network."""
         codecs: dict[str, Codec] = {}
 
         def compress(fmap: FeatureMap, before: Tensor, after: Tensor) -> Tensor:
-            if fmap.name not in plan.codecs:
+            if fmap.name not in bare:
                 return after
-            observed = MapStatistics.of(before.cpu(), after.cpu())
-            codec = self._codec(plan, fmap, observed, clips=clips)
-            codecs[fmap.name] = codec
+            observed, codec = MapStatistics.of(before.cpu(), after.cpu()), copy.deepcopy(bare[fmap.name])
+            if clips:
+                _clip_channels(codec, observed)
+            codecs[fmap.name] = codec = refitted(fmap, codec, observed, self.stats[fmap.name])
             return decode_as_read(fmap, codec, observed.before.sample, observed.after.sample).to(after.device)
 
         Sequence(self.network, compress).run(self.images[: self._images_in_sequence()])
         return codecs
-
-    def _codec(self, plan: Plan, fmap: FeatureMap, observed: MapStatistics, *, clips: bool) -> Codec:
-        """The method's codec or plain codes, each with all of its help."""
-        reference = self.stats[fmap.name]
-
-        def helped(codec: Codec) -> Codec:
-            if clips:
-                _clip_channels(codec, observed)
-            return refitted(fmap, codec, observed, reference)
-
-        own = copy.deepcopy(plan.codecs[fmap.name])
-        plain = self.plain.alternative(fmap, own, observed)
-        target = reference.after.sample[: len(observed.after.sample)]
-        return self.plain.choose(fmap, helped(own), helped(plain) if plain else None, observed, target)
 
     def _images_in_sequence(self) -> int:
         """As many as the statistics have samples of, within bounds."""

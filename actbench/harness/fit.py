@@ -30,12 +30,11 @@ def fit(
     bench: Workbench, cell: CellSpec, settings: Inference, info: MethodInfo, plan: Plan
 ) -> tuple[Spliced, Fit | None]:
     """The network with a plan's codecs in place, and the fit that was chosen; None where the cell has bare methods, or
-    where there are too few calibration images to choose by. Codes whose bits depend on the data gain them on every map:
-    these are never plain in their place."""
+    where there are too few calibration images to choose by."""
     shared = bench.maps[settings.maps]
     fitting, choice = bench.fitting(cell.calibration), bench.choice(cell.calibration)
-    never = settings.plain == "never" or info.guarantee == "data-dependent"
-    rule = PlainMaps(shared.network.maps, shared.network.readers, cell.budget, never)
+    never, coder = settings.plain == "never", info.guarantee == "data-dependent"
+    rule = PlainMaps(shared.network.maps, shared.network.readers, cell.budget, never, coder)
     images = fitting.images(slice(0, min(_IMAGES, bench.batches.evaluation))).to(bench.device)
     # A sum of products of integers has one step for all channels.
     one_clip = settings.compute == "int8"

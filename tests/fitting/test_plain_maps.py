@@ -53,6 +53,16 @@ def test_the_nearer_one_is_chosen(error: float, is_plain: bool) -> None:
         assert [codecs[name].describe() for name in ("large", "small")] == [{"bits": 4}, {"bits": 8}]
 
 
+@pytest.mark.parametrize(("error", "is_plain"), [(0.02, False), (0.5, True)])
+def test_a_coder_is_given_up_for_errors_that_matter_alone(error: float, is_plain: bool) -> None:
+    """A map of 8-bit codes errs by less than 0.02, and takes more bits."""
+    coder = PlainMaps((LARGE, SMALL), lambda fmap: (), Budget(Ceiling.parse("8x"), Bits.parse("w8a2-8")), coder=True)
+    chosen = coder.apply({"small": Noisy(SMALL, 512, error)}, {"small": stats(SMALL)})
+    assert isinstance(chosen["small"], PlainCodec) == is_plain
+    other = rule("8x").apply({"small": Noisy(SMALL, 512, error)}, {"small": stats(SMALL)})
+    assert isinstance(other["small"], PlainCodec)
+
+
 def test_never_is_never() -> None:
     stored = {fmap.name: stats(fmap) for fmap in (LARGE, SMALL)}
     given = {fmap.name: Noisy(fmap, 512, 0.5) for fmap in (LARGE, SMALL)}
