@@ -25,5 +25,6 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 tracks=("inference", "training"),
                 paper=paper,
                 guarantee="data-dependent",
+                learnable=True,
             )
         )

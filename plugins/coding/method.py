@@ -41,9 +41,12 @@ class CodedMap(Rung):
     @override
     def decode(self, stream: Stream, height: int) -> Tensor:
         shape = (self.channels, height, self.columns)
-        codes = self.coder.decode(stream, math.prod(shape), self.quantizer.width).float()
-        values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
-        return values.reshape(-1, *shape)
+        codes = self.coder.decode(stream, math.prod(shape), self.quantizer.width)
+        return self._values(codes).reshape(-1, *shape)
+
+    @override
+    def straight_through(self, x: Tensor) -> Tensor:
+        return self._values(self.quantizer.encode(x))
 
     @override
     def lengths(self, x: Tensor) -> Tensor:
@@ -52,6 +55,9 @@ class CodedMap(Rung):
     @override
     def describe(self) -> dict[str, OptionValue]:
         return {"bits": self.quantizer.width, **self.coder.describe()}
+
+    def _values(self, codes: Tensor) -> Tensor:
+        return self.quantizer.decode(codes.float()).to(self.quantizer.high.dtype)
 
 
 class Coding(LadderMethod):

@@ -16,5 +16,6 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             tracks=("inference", "training"),
             paper="Kurtz et al., ICML 2020",
             guarantee="data-dependent",
+            learnable=True,
         )
     )

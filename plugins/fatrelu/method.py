@@ -39,9 +39,12 @@ class ThresholdedMap(Rung):
     @override
     def decode(self, stream: Stream, height: int) -> Tensor:
         shape = (self.channels, height, self.columns)
-        codes = zero_value_decode(stream, math.prod(shape), self.quantizer.width).float()
-        values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
-        return values.reshape(-1, *shape)
+        codes = zero_value_decode(stream, math.prod(shape), self.quantizer.width)
+        return self._values(codes).reshape(-1, *shape)
+
+    @override
+    def straight_through(self, x: Tensor) -> Tensor:
+        return self._values(self.quantizer.encode(self._kept(x)))
 
     @override
     def lengths(self, x: Tensor) -> Tensor:
@@ -53,8 +56,15 @@ class ThresholdedMap(Rung):
 
     @torch.no_grad()
     def _codes(self, x: Tensor) -> Tensor:
-        codes: Tensor = self.quantizer.encode(x * (x >= self.threshold))
+        codes: Tensor = self.quantizer.encode(self._kept(x))
         return codes.flatten(1).to(code_type(self.quantizer.width))
+
+    def _kept(self, x: Tensor) -> Tensor:
+        """FATReLU; its gradient is 1 from T on, and 0 below."""
+        return x * (x >= self.threshold)
+
+    def _values(self, codes: Tensor) -> Tensor:
+        return self.quantizer.decode(codes.float()).to(self.quantizer.high.dtype)
 
 
 class ThresholdedCoding(LadderMethod):

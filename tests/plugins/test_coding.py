@@ -24,6 +24,7 @@ from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_star
 from actbench_plugins.coding.run_length import RunLength
 from actbench_plugins.coding.sparse_column import SparseColumn
 from actbench_plugins.coding.zero_value import ZeroValue
+from tests.codec.gradients import gradient_of
 from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
@@ -272,6 +273,20 @@ def test_decoding_gives_the_quantisers_values(name: str) -> None:
     codec = planned(name, x, 2600)
     assert isinstance(codec, Ladder)
     torch.testing.assert_close(codec(x), codec.rungs[0].quantizer(x), rtol=0, atol=0)
+
+
+@each_code
+def test_gradients_are_the_quantisers(name: str) -> None:
+    """Straight through, but for what is cut, which the clip of the rung gets."""
+    fmap, x = feature_map(8, 8), torch.cat([sparse(2), 2 * torch.rand(1, 8, 8, 8)]) + 1e-3
+    quantizers = [UniformQuantizer(bits, 0.0, 1.5, nonnegative=True) for bits in (8, 3)]
+    ladder = Ladder([method.CodedMap(fmap, quantizer, CODES[name][0]) for quantizer in quantizers], 3700, 8)
+    assert ladder.encode(x)["rung"].flatten().tolist() == [0, 0, 1]
+    weights = torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(gradient_of(ladder, x, weights), weights * (x < 1.5))
+    for quantizer, images in zip(quantizers, (slice(2), slice(2, 3)), strict=True):
+        assert quantizer.high.grad is not None
+        assert float(quantizer.high.grad) == pytest.approx(float((weights * (x >= 1.5))[images].sum()), rel=1e-4)
 
 
 @each_code

@@ -12,6 +12,7 @@ from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder, stream_allowance
 from actbench.feature_map import FeatureMap, Operation
 from actbench_plugins.fatrelu.method import ThresholdedCoding, ThresholdedMap, least_threshold
+from tests.codec.gradients import gradient_of
 from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
@@ -117,6 +118,16 @@ def test_maps_with_negative_values() -> None:
 def test_unsupported_where_the_bit_map_does_not_fit() -> None:
     with pytest.raises(Unsupported, match="0% of the calibration images"):
         planned(heavy_tailed(4), 500)
+
+
+def test_gradients_pass_what_the_threshold_of_the_rung_keeps() -> None:
+    x = torch.tensor([[0.0, 1.0, 2.9, 3.0, 7.0, 20.0], [4.0, 8.0, 6.0, 5.0, 7.0, 20.0]]).reshape(2, 1, 1, 6)
+    ladder = Ladder([thresholded(3.0), thresholded(6.0)], 6 + 4 * 4 + 1 + 32, 1)
+    weights = torch.arange(1.0, 13.0).reshape(2, 1, 1, 6)
+    expected = [[0.0, 0.0, 0.0, 4.0, 5.0, 0.0], [0.0, 8.0, 9.0, 0.0, 11.0, 0.0]]
+    assert gradient_of(ladder, x, weights).reshape(2, 6).tolist() == expected
+    high = [rung.quantizer.high.grad for rung in ladder.rungs if isinstance(rung, ThresholdedMap)]
+    assert high == [torch.tensor(6.0), torch.tensor(12.0)]
 
 
 @settings(max_examples=25, deadline=None)
