@@ -25,6 +25,7 @@ from actbench.codec import (
 from actbench.feature_map import FLOAT_BITS
 from actbench_plugins.hosvd.codec import DecomposedMap
 from actbench_plugins.hosvd.coding import Codes, Floats
+from actbench_plugins.hosvd.iteration import SWEEPS
 from actbench_plugins.hosvd.ranks import Ranks, best_ranks, fewest_values, kept_energy
 from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix, SavedSubspace
 
@@ -110,7 +111,13 @@ class HigherOrderSVD(BatchDecomposition):
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         images = stats.after.sample[:_IMAGES]
         ranks = self._ranks(fmap, images, allowance)
-        candidates = [DecomposedMap.calibrated(fmap, chosen, width, images) for width, chosen in ranks.items()]
+        # What HOOI gains may be less than what codes lose more with its factors.
+        sweeps = (0, SWEEPS) if self.options.get("solver") == "hooi" else (0,)
+        candidates = [
+            DecomposedMap.calibrated(fmap, chosen, width, images, number)
+            for width, chosen in ranks.items()
+            for number in sweeps
+        ]
         if not candidates:
             needed = fewest_values(_shape(fmap), self.modes) * allowance.widths[-1]
             raise Unsupported(f"{fmap.name}: ranks of 1 need {needed} bits; {allowance.bits} are allowed")
