@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -64,7 +63,7 @@ class Coding(LadderMethod):
     """Plans the widest codes whose lossless coding fits on the calibration images; images that need them take coarser
     ones."""
 
-    coder: ClassVar[Coder]
+    coder: Coder
 
     @override
     def families(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Sequence[Sequence[Rung]]:
@@ -102,7 +101,9 @@ class SparseColumnCoding(Coding):
 class BitPlaneCoding(Coding):
     """Extended bit-plane coding, `ebpc`."""
 
-    coder = BitPlane()
+    def __init__(self, options: Mapping[str, OptionValue]) -> None:
+        super().__init__(options)
+        self.coder = BitPlane(lowest_is_base=options.get("plane") == "authors")
 
 
 class ExponentialGolombCoding(Coding):
