@@ -19,7 +19,8 @@ class Recipe:
     `distillation`, to which is added the divergence from the fp32 network's outputs; or `layers`, the relative squared
     error of every decoded map. `batch_statistics` of normalisations: `frozen`, as the deployed form has them, or
     `adapting` while training. `gradual`: codecs start mild and reach their planned setting over the first half of the
-    steps. `gradient_norm`: the norm to which gradients are clipped.
+    steps. `penalty`: the weight of the sum of what codecs add to the loss (`Penalised`). `gradient_norm`: the norm to
+    which gradients are clipped.
     """
 
     insertion: Literal["together", "sequential"] = "together"
@@ -27,6 +28,7 @@ class Recipe:
     loss: LossName = "task"
     batch_statistics: Literal["frozen", "adapting"] = "frozen"
     gradual: bool = False
+    penalty: float = 0.0
     learning_rate: float = 0.01
     momentum: float = 0.9
     batch: int = 64

@@ -20,6 +20,15 @@ class Gradual(Protocol):
 
 
 @runtime_checkable
+class Penalised(Protocol):
+    """A codec for recipes that train maps towards what it codes well (`Recipe.penalty`)."""
+
+    def penalty(self, x: Tensor) -> Tensor:
+        """Computes what a batch x (batch, C, H, W) of what `encode` gets adds to the loss, before the recipe's weight:
+        a scalar, the mean over images, with its gradient."""
+
+
+@runtime_checkable
 class ReadsStored(Protocol):
     """A codec whose readers can convolve what is stored, without decoding the map first."""
 

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from actbench.network.splice import Decode, Spliced
+from actbench.codec.payload import Payload
+from actbench.codec.protocols import Penalised
+from actbench.network.splice import Decode, PayloadListener, Spliced
 from actbench.network.tap import Tap
 from actbench.network.trace import TracedNetwork
-from actbench.recipe import LossName
+from actbench.recipe import Recipe
 from actbench.workloads.base import Workload
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -19,12 +21,23 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @contextmanager
-def objective(name: LossName, spliced: Spliced, network: TracedNetwork, workload: Workload) -> Iterator[Loss]:
-    """Yields the loss of that name of the compressed network; see `Recipe`. `network`: the fp32 network."""
-    if name == "layers":
+def objective(recipe: Recipe, spliced: Spliced, network: TracedNetwork, workload: Workload) -> Iterator[Loss]:
+    """Yields what the recipe minimises of the compressed network: its loss, and penalties where they have a weight.
+    `network`: the fp32 network."""
+    with _loss(recipe, spliced, network, workload) as loss:
+        if recipe.penalty:
+            with _penalties(spliced) as penalties:
+                yield _penalised(loss, penalties, recipe.penalty)
+        else:
+            yield loss
+
+
+@contextmanager
+def _loss(recipe: Recipe, spliced: Spliced, network: TracedNetwork, workload: Workload) -> Iterator[Loss]:
+    if recipe.loss == "layers":
         with _decoded(spliced) as decoded:
             yield _layers(spliced, network, decoded)
-    elif name == "distillation":
+    elif recipe.loss == "distillation":
         yield _distillation(spliced, network, workload)
     else:
         yield lambda images, targets: workload.loss(spliced.module(images), targets)
@@ -77,3 +90,36 @@ def _decoded(spliced: Spliced) -> Iterator[dict[str, Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _penalised(loss: Loss, penalties: dict[str, Tensor], weight: float) -> Loss:
+    """Makes the sum of a loss and the penalties of the pass that computes it, times their weight."""
+
+    def total(images: Tensor, targets: Tensor) -> Tensor:
+        penalties.clear()
+        value = loss(images, targets)
+        return value + weight * torch.stack(list(penalties.values())).sum() if penalties else value
+
+    return total
+
+
+@contextmanager
+def _penalties(spliced: Spliced) -> Iterator[dict[str, Tensor]]:
+    """Yields the penalties of the last pass, by the map's name, of codecs that are in use."""
+    penalties: dict[str, Tensor] = {}
+
+    def observe(name: str, codec: Penalised) -> PayloadListener:
+        def listen(x: Tensor, payload: Payload) -> None:
+            penalties[name] = codec.penalty(x)
+
+        return listen
+
+    stages = spliced.encoders().values()
+    penalised = [(stage, stage.codec) for stage in stages if isinstance(stage.codec, Penalised)]
+    for stage, codec in penalised:
+        stage.observer = observe(stage.name, codec)
+    try:
+        yield penalties
+    finally:
+        for stage, _ in penalised:
+            stage.observer = None

@@ -42,7 +42,7 @@ def recover(
     """
     batches = workload.training_set().shuffled(recipe.batch, seed)
     at_once = Batches.of(network).training
-    with objective(recipe.loss, spliced, network, workload) as loss, _training(spliced, recipe) as parameters:
+    with objective(recipe, spliced, network, workload) as loss, _training(spliced, recipe) as parameters:
         losses = train(
             parameters,
             loss,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from actbench import MethodInfo, hookimpl
+from actbench import MethodInfo, Option, hookimpl
 
 _CODES = {
     "zvc": ("zero-value compression", "ZeroValueCoding", "Rhu et al., HPCA 2018, arXiv 1705.01626"),
@@ -11,6 +11,8 @@ _CODES = {
     "ebpc": ("extended bit-plane compression", "BitPlaneCoding", "Cavigelli et al., JETCAS 2019, arXiv 1908.11645"),
     "seg": ("sparse exponential Golomb coding", "ExponentialGolombCoding", "Georgiadis, CVPR 2019, arXiv 1812.04056"),
 }
+
+_PLANE = Option("plane", "ours", "the plane kept as it is: the highest, or the authors' lowest", ("ours", "authors"))
 
 
 @hookimpl
@@ -25,5 +27,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 tracks=("inference", "training"),
                 paper=paper,
                 guarantee="data-dependent",
+                learnable=True,
+                options=(_PLANE,) if name == "ebpc" else (),
             )
         )

@@ -14,10 +14,13 @@ the sign's plane first), each by its difference to the plane before (DBX = DBP X
 
 An image's last block is filled up by repeating its last value, whose differences cost a run of zeros at most. The first
 values of all blocks stand before all symbols, which changes no length and leaves a pure prefix code to be read.
+
+The authors' released code takes the planes from the other end (`BitPlane.lowest_is_base`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 
 import torch
@@ -30,6 +33,9 @@ from actbench_plugins.coding.gaps import repeated
 from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 
 BLOCK = 8
+_INTEGER_TYPES = (8, 16)
+"""Widths of integer types."""
+
 _ALL = 0b1111111
 
 _SYMBOLS_IN_ONE = 3
@@ -40,8 +46,15 @@ _CLEARED, _RUN = 128, 129
 of the run's last plane, the run, `_RUN` + its length."""
 
 
+@dataclass(frozen=True)
 class BitPlane(Coder):
-    """Run-length code of zero or not, and bit-planes of the non-zero values' differences in blocks of 8."""
+    """Run-length code of zero or not, and bit-planes of the non-zero values' differences in blocks of 8.
+
+    With `lowest_is_base` as in the authors' released code: DBX = DBP XOR the plane below, the lowest as it is, and at 8
+    and 16 bits, their integer types, differences wrap around and have no plane for the sign.
+    """
+
+    lowest_is_base: bool = False
 
     codes_at_once = 1 << 20
     """More than stay in cache: the many small steps have a cost of their own."""
@@ -50,17 +63,40 @@ class BitPlane(Coder):
         nonzero = codes.bool()
         blocks, counts = _blocks(codes.to(code_type(width)), nonzero)
         first = Stream(to_bits(blocks[:, 0], width).flatten(), counts * width)
-        return join(encode_flags(nonzero), first, _encode_planes(_planes(blocks, width), counts, width))
+        return join(encode_flags(nonzero), first, self._encode_planes(blocks, counts, width))
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         nonzero, amounts, used = decode_flags(stream, count)
         counts = -(-amounts // BLOCK)
         _, first, planes = stream.divide(used, counts * width)
-        blocks = _restored(from_bits(first.bits.reshape(-1, width), width), _decode_planes(planes, width), width)
+        blocks = _restored(from_bits(first.bits.reshape(-1, width), width), self._decode_planes(planes, width), width)
         images = zip(blocks.split(counts.tolist()), amounts.tolist(), strict=True)
         values = torch.cat([blocks[:0].flatten(), *(image.flatten()[:amount] for image, amount in images)])
         codes = torch.zeros(len(used) * count, dtype=values.dtype, device=values.device)
         return codes.scatter_(0, nonzero, values).reshape(len(used), count)
+
+    def _plane_count(self, width: int) -> int:
+        return width if self.lowest_is_base and width in _INTEGER_TYPES else width + 1
+
+    def _encode_planes(self, blocks: Tensor, counts: Tensor, width: int) -> Stream:
+        """Values (blocks, 8) → the symbols of the images, which have `counts` (batch,) blocks."""
+        planes = _planes(blocks, width)[-self._plane_count(width) :]
+        changes = planes.clone()
+        if self.lowest_is_base:
+            changes[:-1] ^= planes[1:]
+        else:
+            changes[1:] ^= planes[:-1]
+        return _write_symbols(_kinds(planes, changes), counts, width)
+
+    def _decode_planes(self, stream: Stream, width: int) -> Tensor:
+        """The symbols of a few images' blocks → DBP (planes, blocks), uint8."""
+        planes = _read_symbols(stream, width, self._plane_count(width))
+        kept = 1 - (planes >> 7)  # _CLEARED alone has an eighth bit
+        numbers = range(len(planes))
+        previous = torch.zeros_like(planes[0])
+        for number in reversed(numbers) if self.lowest_is_base else numbers:
+            previous = planes[number].bitwise_xor_(previous).mul_(kept[number])
+        return planes
 
 
 def run_bits(width: int) -> int:
@@ -89,10 +125,10 @@ def _planes(blocks: Tensor, width: int) -> Tensor:
 
 
 def _restored(first: Tensor, planes: Tensor, width: int) -> Tensor:
-    """First values (blocks,) and DBP (width + 1, blocks) → values (blocks, 8)."""
+    """First values (blocks,) and DBP, `width` planes or one more, → values (blocks, 8)."""
     places = _places(width)
     filling = [torch.zeros_like(planes[0])] * (8 * len(places) - width)
-    parts = torch.stack([*filling, *planes[1:]], 1).split(8, 1)
+    parts = torch.stack([*filling, *planes[-width:]], 1).split(8, 1)
     differences = (_transposed(part).to(first.dtype) << place for place, part in zip(places, parts, strict=True))
     values = reduce(torch.bitwise_or, differences)
     values[:, 0] = first
@@ -116,9 +152,9 @@ def _transposed(rows: Tensor) -> Tensor:
     return matrix.view(torch.uint8).view(-1, 8)
 
 
-def _encode_planes(planes: Tensor, counts: Tensor, width: int) -> Stream:
-    """DBP (width + 1, blocks) → the symbols of the images, which have `counts` (batch,) blocks."""
-    kinds = _kinds(planes).int()
+def _write_symbols(kinds: Tensor, counts: Tensor, width: int) -> Stream:
+    """What planes (planes, blocks) are written as → the symbols of the images, which have `counts` (batch,) blocks."""
+    kinds = kinds.int()
     tables = (table.to(kinds.device).index_select(0, kinds.flatten()).view_as(kinds) for table in _symbols(width))
     groups = [_in_one(*group) for group in zip(*(table.split(_SYMBOLS_IN_ONE) for table in tables), strict=True)]
     values, lengths = (torch.stack(parts, 1).flatten() for parts in zip(*groups, strict=True))
@@ -133,11 +169,9 @@ def _in_one(values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return value, length
 
 
-def _kinds(planes: Tensor) -> Tensor:
-    """DBP (width + 1, blocks) → what each plane is written as. In numbers of 8 bits this is a small part of the work
-    that comparisons are."""
-    changes = planes.clone()
-    changes[1:] ^= planes[:-1]
+def _kinds(planes: Tensor, changes: Tensor) -> Tensor:
+    """DBP and DBX (planes, blocks) → what each plane is written as. In numbers of 8 bits this is a small part of the
+    work that comparisons are."""
     nonzero, all_ones = changes.clamp(max=1), (changes + 1) >> 7
     cleared = nonzero * (1 - planes.clamp(max=1)) * (1 - all_ones)
     runs = 1 - nonzero
@@ -148,16 +182,11 @@ def _kinds(planes: Tensor) -> Tensor:
     return changes + (_CLEARED - changes) * cleared + zero_planes + runs
 
 
-def _decode_planes(stream: Stream, width: int) -> Tensor:
-    """The symbols of a few images' blocks → DBP (width + 1, blocks), uint8."""
+def _read_symbols(stream: Stream, width: int, plane_count: int) -> Tensor:
+    """The symbols of a few images' blocks → DBX (planes, blocks), uint8, or `_CLEARED`."""
     begin = numbers_at(stream.bits, symbol_starts(stream, _automaton(width))[0], 8)
     changes, counts = (table.to(begin.device).index_select(0, begin) for table in _reading_tables(width))
-    planes = torch.stack(repeated(changes, counts).reshape(-1, width + 1).unbind(1))
-    kept = 1 - (planes >> 7)  # _CLEARED alone has an eighth bit
-    previous = torch.zeros_like(planes[0])
-    for plane, keep in zip(planes, kept, strict=True):
-        previous = plane.bitwise_xor_(previous).mul_(keep)
-    return planes
+    return torch.stack(repeated(changes, counts).reshape(-1, plane_count).unbind(1))
 
 
 @lru_cache

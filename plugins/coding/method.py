@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -41,9 +40,12 @@ class CodedMap(Rung):
     @override
     def decode(self, stream: Stream, height: int) -> Tensor:
         shape = (self.channels, height, self.columns)
-        codes = self.coder.decode(stream, math.prod(shape), self.quantizer.width).float()
-        values = self.quantizer.decode(codes).to(self.quantizer.high.dtype)
-        return values.reshape(-1, *shape)
+        codes = self.coder.decode(stream, math.prod(shape), self.quantizer.width)
+        return self._values(codes).reshape(-1, *shape)
+
+    @override
+    def straight_through(self, x: Tensor) -> Tensor:
+        return self._values(self.quantizer.encode(x))
 
     @override
     def lengths(self, x: Tensor) -> Tensor:
@@ -53,12 +55,15 @@ class CodedMap(Rung):
     def describe(self) -> dict[str, OptionValue]:
         return {"bits": self.quantizer.width, **self.coder.describe()}
 
+    def _values(self, codes: Tensor) -> Tensor:
+        return self.quantizer.decode(codes.float()).to(self.quantizer.high.dtype)
+
 
 class Coding(LadderMethod):
     """Plans the widest codes whose lossless coding fits on the calibration images; images that need them take coarser
     ones."""
 
-    coder: ClassVar[Coder]
+    coder: Coder
 
     @override
     def families(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Sequence[Sequence[Rung]]:
@@ -96,7 +101,9 @@ class SparseColumnCoding(Coding):
 class BitPlaneCoding(Coding):
     """Extended bit-plane coding, `ebpc`."""
 
-    coder = BitPlane()
+    def __init__(self, options: Mapping[str, OptionValue]) -> None:
+        super().__init__(options)
+        self.coder = BitPlane(lowest_is_base=options.get("plane") == "authors")
 
 
 class ExponentialGolombCoding(Coding):

@@ -16,6 +16,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             tracks=("inference", "training"),
             paper="after Shi et al., ISCAS 2021, arXiv 2106.12850 (definition ours)",
             guarantee="data-dependent",
+            learnable=True,
             options=(
                 Option("group", 8, "channels in a group, at most; 0 for all", choices=(0, 8, 16, 32)),
                 Option("bitmap", "kept", "which coefficients have a bit in the bit-map", choices=("kept", "all")),

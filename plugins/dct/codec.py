@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from actbench.codec.bit_strings import Stream, code_type, zero_value_decode, zero_value_encode, zero_value_lengths
+from actbench.codec.quantizers import round_straight_through
 from actbench.codec.rate_control import Rung
 from actbench.feature_map import FeatureMap
 from actbench.info import OptionValue
@@ -20,15 +21,14 @@ _CANDIDATES = 40
 
 class CenteredQuantizer(nn.Module):
     """Rounds to `q = round(y / step)` in `width` bits, so that zero has a code of its own: from `−2^(width−1)` to
-    `2^(width−1) − 1` (two's complement), or from 0 to `2^width − 1` for values that are not negative."""
-
-    step: Tensor
+    `2^(width−1) − 1` (two's complement), or from 0 to `2^width − 1` for values that are not negative. The step can be
+    learned."""
 
     def __init__(self, width: int, step: float, *, nonnegative: bool) -> None:
         super().__init__()
         self.width = width
         self.nonnegative = nonnegative
-        self.register_buffer("step", torch.tensor(step))
+        self.step = nn.Parameter(torch.tensor(step))
 
     @classmethod
     def calibrated(cls, values: Tensor, width: int, *, nonnegative: bool) -> CenteredQuantizer:
@@ -41,14 +41,17 @@ class CenteredQuantizer(nn.Module):
         )
         return min(candidates, key=lambda quantizer: quantizer.squared_error(values))
 
+    @torch.no_grad()
     def squared_error(self, values: Tensor) -> float:
         """The squared error on some values, `‖q·step − values‖²`."""
         return float((self._rounded(values) * self.step.float()).sub_(values).square_().sum())
 
+    @torch.no_grad()
     def encode(self, values: Tensor) -> Tensor:
         """Values → unsigned codes: of q its `width` low bits."""
         return (self._rounded(values).int() & ((1 << self.width) - 1)).to(code_type(self.width))
 
+    @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Unsigned codes → the values `q·step` in fp32."""
         q = codes.int()
@@ -60,10 +63,28 @@ class CenteredQuantizer(nn.Module):
         """The values as they are decoded: decode(encode(values))."""
         return self.decode(self.encode(values))
 
+    def straight_through(self, values: Tensor) -> Tensor:
+        """The values (batch, …) as they are decoded, with gradients straight through the rounding: values that are
+        clipped have none, and that of the step is `q − y/step`, or q where y is clipped, divided by the square root of
+        an image's values times the largest q (LSQ, Esser et al., ICLR 2020, arXiv 1902.08153)."""
+        low, high = self._ends()
+        step = _scaled_gradient(self.step.float(), 1 / math.sqrt(max(1, values[:1].numel()) * high))
+        return round_straight_through((values / step).clamp(low, high)) * step
+
     def _rounded(self, values: Tensor) -> Tensor:
         """The integers q, as floating-point numbers."""
+        return (values / self.step.float()).round_().clamp_(*self._ends())
+
+    def _ends(self) -> tuple[int, int]:
+        """The least and the largest q."""
         low = 0 if self.nonnegative else -(1 << (self.width - 1))
-        return (values / self.step.float()).round_().clamp_(low, low + (1 << self.width) - 1)
+        return low, low + (1 << self.width) - 1
+
+
+def _scaled_gradient(x: Tensor, scale: float) -> Tensor:
+    """The same values, with their gradient multiplied by `scale`."""
+    constant = x.detach()
+    return (x - constant) * scale + constant
 
 
 class MaskedTransform(Rung):
@@ -108,11 +129,11 @@ class MaskedTransform(Rung):
     def decode(self, stream: Stream, height: int) -> Tensor:
         shape = (*self.coded, height * self.columns)
         codes = zero_value_decode(stream, math.prod(shape), self.quantizer.width)
-        coefficients = self.quantizer.decode(codes).unflatten(1, shape)[:, :, : len(self.matrix)]
-        x = transform.inverse(coefficients, self.matrix.float())
-        x = x if self.order is None else x[:, self.order.argsort()]
-        x = x.relu() if self.nonnegative else x
-        return x.reshape(*x.shape[:2], height, self.columns).to(self.matrix.dtype)
+        return self._values(self.quantizer.decode(codes).unflatten(1, shape)[:, :, : len(self.matrix)])
+
+    @override
+    def straight_through(self, x: Tensor) -> Tensor:
+        return self._values(self.quantizer.straight_through(self._coefficients(x)))
 
     @override
     def lengths(self, x: Tensor) -> Tensor:
@@ -126,7 +147,19 @@ class MaskedTransform(Rung):
     @torch.no_grad()
     def _codes(self, x: Tensor) -> Tensor:
         """The unsigned codes, (batch, C, height, W) → (batch, values); those that the mask drops are zero."""
-        x = x.float() if self.order is None else x.float()[:, self.order]
-        codes = self.quantizer.encode(transform.forward(x.flatten(2), self.matrix.float()))
+        codes = self.quantizer.encode(self._coefficients(x))
         dropped = self.coded[1] - codes.shape[2]
         return torch.nn.functional.pad(codes, (0, 0, 0, dropped)).flatten(1)
+
+    def _coefficients(self, x: Tensor) -> Tensor:
+        """The kept coefficients (batch, groups, k, positions)."""
+        x = x.float() if self.order is None else x.float()[:, self.order]
+        return transform.forward(x.flatten(2), self.matrix.float())
+
+    def _values(self, coefficients: Tensor) -> Tensor:
+        """The map (batch, C, height, W) that decoded coefficients stand for."""
+        x = transform.inverse(coefficients, self.matrix.float())
+        x = x if self.order is None else x[:, self.order.argsort()]
+        x = x.relu() if self.nonnegative else x
+        rows: Tensor = x.unflatten(2, (-1, self.columns))
+        return rows.to(self.matrix.dtype)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from actbench import MethodInfo, hookimpl
+from actbench import MethodInfo, Option, hookimpl
 
 
 @hookimpl
@@ -16,5 +16,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             tracks=("inference", "training"),
             paper="Kurtz et al., ICML 2020",
             guarantee="data-dependent",
+            learnable=True,
+            options=(Option("hoyer", 0.0, "open division: the weight of the Hoyer regulariser of all maps"),),
         )
     )

@@ -13,6 +13,7 @@ _METHODS = {
     "svd": ("SVD: truncated singular value decomposition of each image", "ChannelSVD", "Eckart, Young, 1936"),
 }
 
+_SOLVER = Option("solver", "hosvd", "inference: factors of the truncated HOSVD, or improved by HOOI", ("hosvd", "hooi"))
 _FACTORS = Option("factors", "codes", "training: core and factors in codes, or as in the papers", ("codes", "fp32"))
 
 
@@ -31,6 +32,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                 options=(
                     Option("epsilon", 0.0, "training: ranks by this share of each mode's variance; 0: by the ceiling"),
                     _FACTORS,
+                    *((_SOLVER,) if name == "hosvd" else ()),
                 ),
             )
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -12,7 +10,8 @@ from actbench.codec import Codec, FeatureMap, Field, Payload, UniformQuantizer, 
 from actbench.codec.quantizers import at_least_fp32
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
-from actbench_plugins.hosvd.decomposition import hosvd_factors, mode_product
+from actbench_plugins.hosvd.decomposition import mode_product
+from actbench_plugins.hosvd.iteration import iterated_factors, sizes_of_eigenproblems
 from actbench_plugins.hosvd.ranks import Ranks
 from actbench_plugins.hosvd.scales import SeparableScales
 
@@ -25,23 +24,25 @@ class DecomposedMap(Codec):
     """Stores a truncated HOSVD of each image's (C, H, W) map: a core (K_1, K_2, K_3) and of each truncated mode a
     factor (n_i, K_i), all in `width`-bit codes or all in fp32: `width·(K_1·K_2·K_3 + Σ n_i·K_i)` bits.
 
-    With the factors quantised first, the core is the least-squares one for what `decode` will read. Its entries are
-    divided by static scales, a vector for each mode, and share one clip. A map that is not negative is decoded with a
-    ReLU. Gradients pass through the core, the factors being constants.
+    With `sweeps` the factors are improved so often by HOOI. With the factors quantised first, the core is the
+    least-squares one for what `decode` will read. Its entries are divided by static scales, a vector for each mode, and
+    share one clip. A map that is not negative is decoded with a ReLU. Gradients pass through the core, the factors
+    being constants.
     """
 
-    def __init__(self, fmap: FeatureMap, ranks: Ranks) -> None:
+    def __init__(self, fmap: FeatureMap, ranks: Ranks, sweeps: int = 0) -> None:
         super().__init__()
         self.ranks = ranks
+        self.sweeps = sweeps
         self.nonnegative = fmap.nonnegative
         self.factor_quantizers = nn.ModuleDict()
         self.core_quantizer: UniformQuantizer | None = None
         self.scales: SeparableScales | None = None
 
     @classmethod
-    def calibrated(cls, fmap: FeatureMap, ranks: Ranks, width: int, sample: Tensor) -> DecomposedMap:
+    def calibrated(cls, fmap: FeatureMap, ranks: Ranks, width: int, sample: Tensor, sweeps: int = 0) -> DecomposedMap:
         """The codec whose clips have the least squared error on the sample; `width` 32 means no quantisation."""
-        codec = cls(fmap, ranks)
+        codec = cls(fmap, ranks, sweeps)
         if width == FLOAT_BITS:
             return codec
         factors = codec._factors(sample)
@@ -74,21 +75,21 @@ class DecomposedMap(Codec):
     def describe(self) -> dict[str, OptionValue]:
         width = self.core_quantizer.width if self.core_quantizer else FLOAT_BITS
         ranks: dict[str, OptionValue] = {mode: rank or "full" for mode, rank in zip(MODES, self.ranks, strict=True)}
-        return ranks | {"bits": width}
+        sweeps: dict[str, OptionValue] = {"sweeps": self.sweeps} if self.sweeps else {}
+        return ranks | {"bits": width} | sweeps
 
     @override
     def operations(self, shape: tuple[int, int, int]) -> int:
         """Eigenvectors of Gram matrices, 9·r³ floating-point operations each (Golub, Van Loan), as fp32 products."""
-        sizes = [shape[MODES.index(name)] for name in self._truncated]
-        smaller_sides = [min(size, math.prod(shape) // size) for size in sizes]
-        return sum(9 * r**3 for r in smaller_sides) * FLOAT_BITS**2 // 2
+        sizes = sizes_of_eigenproblems(shape, self.ranks, self.sweeps)
+        return sum(9 * r**3 for r in sizes) * FLOAT_BITS**2 // 2
 
     @property
     def _truncated(self) -> list[str]:
         return [name for name, rank in zip(MODES, self.ranks, strict=True) if rank is not None]
 
     def _factors(self, x: Tensor) -> dict[str, Tensor]:
-        factors = hosvd_factors(x, self.ranks)
+        factors = iterated_factors(x, self.ranks, self.sweeps)
         return {name: factor for name, factor in zip(MODES, factors, strict=True) if factor is not None}
 
     @torch.no_grad()

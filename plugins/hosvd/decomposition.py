@@ -86,9 +86,9 @@ def _eigenvectors(gram: Tensor) -> tuple[Tensor, Tensor]:
 def hosvd_factors(x: Tensor, ranks: Sequence[int | None]) -> list[Tensor | None]:
     """The factors (batch, n_i, K_i) for ranks K_i, constant for autograd; None where the rank is None: mode left alone.
     Ranks above `min(n_i, n_1·n_2 … / n_i)` have no more vectors than that."""
-    scaled = _scaled(x.detach())
+    relative = scaled(x.detach())
     return [
-        None if rank is None else gram_eigenvectors(unfold(scaled, mode))[1][:, :, :rank]
+        None if rank is None else gram_eigenvectors(unfold(relative, mode))[1][:, :, :rank]
         for mode, rank in enumerate(ranks)
     ]
 
@@ -128,8 +128,8 @@ Modes = Sequence[tuple[Tensor, Tensor]]
 @torch.no_grad()
 def modes_of(x: Tensor) -> Modes:
     """Decomposes every unfolding of a tensor (n_1, n_2, …)."""
-    scaled = _scaled(at_least_fp32(x.detach())[None])
-    return [gram_eigenvectors(unfold(scaled, mode)) for mode in range(x.dim())]
+    relative = scaled(at_least_fp32(x.detach())[None])
+    return [gram_eigenvectors(unfold(relative, mode)) for mode in range(x.dim())]
 
 
 def ranks_by_share(modes: Modes, epsilon: float) -> list[int]:
@@ -171,7 +171,7 @@ def project(
     return x
 
 
-def _scaled(x: Tensor) -> Tensor:
+def scaled(x: Tensor) -> Tensor:
     """Each tensor of a batch divided by its largest magnitude, so that squares neither overflow nor vanish."""
     flat = x.flatten(1)
     largest = torch.maximum(flat.amax(1), -flat.amin(1)).clamp_min(_TINY)

@@ -25,6 +25,7 @@ from actbench.codec import (
 from actbench.feature_map import FLOAT_BITS
 from actbench_plugins.hosvd.codec import DecomposedMap
 from actbench_plugins.hosvd.coding import Codes, Floats
+from actbench_plugins.hosvd.iteration import SWEEPS
 from actbench_plugins.hosvd.ranks import Ranks, best_ranks, fewest_values, kept_energy
 from actbench_plugins.hosvd.training import SavedDecomposition, SavedMatrix, SavedSubspace
 
@@ -110,12 +111,22 @@ class HigherOrderSVD(BatchDecomposition):
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         images = stats.after.sample[:_IMAGES]
         ranks = self._ranks(fmap, images, allowance)
-        candidates = [DecomposedMap.calibrated(fmap, chosen, width, images) for width, chosen in ranks.items()]
+        candidates = [
+            DecomposedMap.calibrated(fmap, chosen, width, images, sweeps)
+            for width, chosen in ranks.items()
+            for sweeps in self._sweeps(chosen)
+        ]
         if not candidates:
             needed = fewest_values(_shape(fmap), self.modes) * allowance.widths[-1]
             raise Unsupported(f"{fmap.name}: ranks of 1 need {needed} bits; {allowance.bits} are allowed")
         with torch.no_grad():
             return min(candidates, key=lambda codec: float((codec(images) - images).double().square().sum()))
+
+    def _sweeps(self, ranks: Ranks) -> Sequence[int]:
+        """How often factors are improved, in each candidate: codes may lose more with HOOI's factors than these gain.
+        One truncated mode alone is at its best without."""
+        iterates = self.options.get("solver") == "hooi" and sum(rank is not None for rank in ranks) > 1
+        return (0, SWEEPS) if iterates else (0,)
 
     def _ranks(self, fmap: FeatureMap, images: Tensor, allowance: Allowance) -> dict[int, Ranks]:
         """The ranks for each width with which any fit and are fewer values than the map."""

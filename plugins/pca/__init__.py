@@ -16,5 +16,6 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             paper="Chmiel et al., arXiv 1905.10830",
             tracks=("inference", "training"),
             guarantee="data-dependent",
+            learnable=True,
         )
     )

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from actbench.codec import Codec, Folded, Payload
 from actbench.codec.bit_strings import Stream
+from actbench.codec.quantizers import round_straight_through
 from actbench.codec.rate_control import Ladder, Rung
 from actbench.info import OptionValue
 from actbench_plugins.pca.entropy_coder import (
@@ -72,6 +73,11 @@ class CodedComponents(Rung):
         codes, escaped = self.tables.codes(symbols.to(device))
         codes[escaped] = pop_integers(coders, escaped.sum((1, 2)), self.width).to(device)
         return (codes * self.step.float()).to(stream.bits.device).reshape(*codes.shape[:2], height, self.columns)
+
+    @override
+    def straight_through(self, x: Tensor) -> Tensor:
+        half, step = 1 << (self.width - 1), self.step.float()
+        return round_straight_through((x.float() / step).clamp(-half, half - 1)) * step
 
     @override
     def describe(self) -> dict[str, OptionValue]:

@@ -16,6 +16,7 @@ from actbench.codec.rate_control import GRANULE, Ladder, LadderMethod, Pooled, R
 from actbench.codec.rate_control.granules import decode_granules, encode_granules, granule_count
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.feature_map import FeatureMap, Operation
+from tests.codec.gradients import gradient_of
 from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 SIDE = GRANULE
@@ -45,6 +46,11 @@ class Multiples(Rung):
 
     def encode(self, x: torch.Tensor) -> Stream:
         return zero_value_encode((x // self.step).byte().flatten(1), 8)
+
+    def straight_through(self, x: torch.Tensor) -> torch.Tensor:
+        """With a gradient of so much as tells which rung, and which row of a granule, it passed."""
+        places = 100.0 * self.step + torch.arange(x.shape[2])[:, None]
+        return (x // self.step * self.step).detach() + (x - x.detach()) * places
 
     def decode(self, stream: Stream, height: int) -> torch.Tensor:
         shape = (self.channels, height, self.columns)
@@ -145,6 +151,18 @@ def test_rows_give_what_the_whole_map_gives(data: st.DataObject) -> None:
     assert_rows_give_the_whole(ladder, x, data.draw(stripe_heights(height, ladder.rows)))
 
 
+@given(st.integers(0, 4), st.integers(1, 20), st.integers(0, 99))
+def test_gradients_pass_the_rung_that_an_image_takes(batch: int, height: int, seed: int) -> None:
+    """Granule by granule, as strings are written."""
+    x = torch.randint(0, 9, (batch, 2, height, 3), generator=torch.Generator().manual_seed(seed)).float()
+    dense = 9 * x[0].numel() if batch else 0
+    ladder = Ladder([Multiples(2, 3, 1), Multiples(2, 3, 4), Multiples(2, 3, 9)], 200 + 7 * dense // 9, height)
+    steps = torch.tensor([1, 4, 9])[ladder.encode(x)["rung"][:, 0]]
+    rows = torch.arange(height) % GRANULE
+    expected = (100.0 * steps.view(-1, 1, 1, 1) + rows[:, None]).expand_as(x)
+    assert torch.equal(gradient_of(ladder, x, torch.ones(1)), expected)
+
+
 def feature_map(channels: int, height: int, width: int) -> FeatureMap:
     return FeatureMap("map", channels, height, width, "producer", (), (Operation("relu"),), source=(height, width))
 
@@ -180,6 +198,22 @@ def test_rectangles_at_the_edges_are_the_average_of_what_is_there() -> None:
     expected = torch.tensor([[3.0, 5.0, 6.5], [10.5, 12.5, 14.0]]).repeat_interleave(2, 0).repeat_interleave(2, 1)
     decoded = pooled.decode(pooled.encode(x), 3)
     torch.testing.assert_close(decoded[0, 0], expected[:3, :5], atol=1e-3, rtol=0)
+
+
+@given(st.integers(1, 20), st.integers(1, 9), st.sampled_from([8, 48, 200]))
+def test_the_gradient_of_the_pooled_map_is_that_of_an_average(height: int, width: int, bits: int) -> None:
+    x = torch.rand(2, 1, height, width)
+    fmap = feature_map(1, height, width)
+    pooled = Pooled.fitting(fmap, torch.cat([x, torch.full_like(x, 2.0)]), Allowance(bits, (2,)))
+    ladder = Ladder([pooled], 10_000, height)
+    weights = torch.rand(2, 1, height, width)
+    rows, columns = pooled.area
+    expected = torch.zeros_like(x)
+    for row in range(0, height, rows):
+        for column in range(0, width, columns):
+            part = (..., slice(row, row + rows), slice(column, column + columns))
+            expected[part] = weights[part].mean((2, 3), keepdim=True)
+    torch.testing.assert_close(gradient_of(ladder, x, weights), expected)
 
 
 @pytest.mark.parametrize(

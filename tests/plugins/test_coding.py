@@ -24,6 +24,7 @@ from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_star
 from actbench_plugins.coding.run_length import RunLength
 from actbench_plugins.coding.sparse_column import SparseColumn
 from actbench_plugins.coding.zero_value import ZeroValue
+from tests.codec.gradients import gradient_of
 from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
@@ -74,19 +75,22 @@ def golomb(values: list[int], width: int, order: int = 1) -> str:
     return text
 
 
-def block_symbols(block: list[int], width: int) -> str:
+def block_symbols(block: list[int], width: int, authors: bool = False) -> str:
     block = block + block[-1:] * (8 - len(block))
-    differences = [(b - a) % (1 << (width + 1)) for a, b in itertools.pairwise(block)]
-    text, previous, run = "", 0, 0
+    highest = width - 1 if authors and width in (8, 16) else width
+    differences = [(b - a) % (1 << (highest + 1)) for a, b in itertools.pairwise(block)]
+    planes = [int("".join(str(d >> plane & 1) for d in differences), 2) for plane in range(highest + 1)]
+    text, run = "", 0
 
     def finish(run: int) -> str:
         if run == 1:
             return "001"
         return "01" + binary(run - 2, math.ceil(math.log2(width))) if run else ""
 
-    for plane in range(width, -1, -1):
-        dbp = int("".join(str(d >> plane & 1) for d in differences), 2)
-        dbx, previous = dbp ^ previous, dbp
+    for plane in range(highest, -1, -1):
+        other = plane - 1 if authors else plane + 1
+        dbp = planes[plane]
+        dbx = dbp ^ planes[other] if 0 <= other <= highest else dbp
         ones = [position for position in range(7) if dbx >> position & 1]
         if not ones:
             run += 1
@@ -105,11 +109,15 @@ def block_symbols(block: list[int], width: int) -> str:
     return text + finish(run)
 
 
-def bit_plane(values: list[int], width: int) -> str:
+def bit_plane(values: list[int], width: int, authors: bool = False) -> str:
     nonzero = [value for value in values if value]
     blocks = [nonzero[i : i + 8] for i in range(0, len(nonzero), 8)]
     first = "".join(binary(block[0], width) for block in blocks)
-    return run_length(values, 0) + first + "".join(block_symbols(block, width) for block in blocks)
+    return run_length(values, 0) + first + "".join(block_symbols(block, width, authors) for block in blocks)
+
+
+def authors_bit_plane(values: list[int], width: int) -> str:
+    return bit_plane(values, width, authors=True)
 
 
 CODES: dict[str, tuple[Coder, Callable[[list[int], int], str]]] = {
@@ -117,6 +125,7 @@ CODES: dict[str, tuple[Coder, Callable[[list[int], int], str]]] = {
     "rle": (RunLength(), run_length),
     "csc": (SparseColumn(), sparse_column),
     "ebpc": (BitPlane(), bit_plane),
+    "ebpc-authors": (BitPlane(lowest_is_base=True), authors_bit_plane),
     "seg": (SparseExponentialGolomb(1), golomb),
 }
 each_code = pytest.mark.parametrize("name", CODES)
@@ -216,6 +225,42 @@ def test_bit_plane_symbols_by_hand(block: list[int], symbols: str) -> None:
     assert text_of(BitPlane(), block, 4) == ones + binary(block[0], 4) + symbols
 
 
+@pytest.mark.parametrize(
+    ("width", "block", "symbols"),
+    [
+        (4, [1, 2, 3, 4, 5, 6, 7, 8], "01" + "01" + "00000" + "00000"),  # differences 1: planes 0, 0, 0, 0 and all ones
+        (4, [8, 7, 6, 5, 4, 3, 2, 1], "01" + "10" + "00000"),  # differences −1: all planes are alike
+        (4, [4, 5, 5, 5, 5, 5, 5, 5], "01" + "01" + "00001" + "00011" + "110"),  # the plane above the only one is 0
+        (4, [8, 6, 6, 6, 6, 6, 6, 6], "01" + "01" + "00011" + "110" + "001"),  # −2 = 0b11110: the lowest plane is 0
+        (8, [5] * 8, "01" + "110"),  # 8 planes, as differences are of the codes' type
+        # Differences 2 and −254 ≡ 2, 254 ≡ −2: planes 0101010 six times, then all ones, then all zeros.
+        (8, [1, 3, 1, 3, 1, 3, 1, 3], "01" + "011" + "1" + "1010101" + "00000" + "001"),
+        (8, [255, 1, 255, 1, 255, 1, 255, 1], "01" + "011" + "1" + "1010101" + "00000" + "001"),
+        (16, [7] * 8, "01" + "1110"),
+    ],
+)
+def test_bit_plane_symbols_of_the_authors_by_hand(width: int, block: list[int], symbols: str) -> None:
+    coder = BitPlane(lowest_is_base=True)
+    expected = "1" * len(block) + binary(block[0], width) + symbols
+    assert text_of(coder, block, width) == expected
+    codes = torch.tensor([block])
+    assert coder.lengths(codes, width).tolist() == [len(expected)]
+    assert coder.decode(coder.encode(codes, width), 8, width).tolist() == [block]
+
+
+def test_the_planes_option_chooses_the_coder() -> None:
+    x = sparse(4)
+    assert isinstance(planned("ebpc", x, 2600).rungs[0], method.CodedMap)
+    for plane, lowest in (("ours", False), ("authors", True)):
+        coded = method.BitPlaneCoding({"plane": plane}).codec(
+            feature_map(8, 8), MapStatistics.of(x), Allowance(2600, WIDTHS)
+        )
+        assert isinstance(coded, Ladder)
+        rung = coded.rungs[0]
+        assert isinstance(rung, method.CodedMap)
+        assert rung.coder == BitPlane(lowest_is_base=lowest)
+
+
 def test_the_order_of_golomb_is_the_best_one() -> None:
     codes = torch.randint(0, 256, (4, 500), generator=torch.Generator().manual_seed(0))
     fitted = SparseExponentialGolomb().fitted(codes, 8)
@@ -272,6 +317,20 @@ def test_decoding_gives_the_quantisers_values(name: str) -> None:
     codec = planned(name, x, 2600)
     assert isinstance(codec, Ladder)
     torch.testing.assert_close(codec(x), codec.rungs[0].quantizer(x), rtol=0, atol=0)
+
+
+@each_code
+def test_gradients_are_the_quantisers(name: str) -> None:
+    """Straight through, but for what is cut, which the clip of the rung gets."""
+    fmap, x = feature_map(8, 8), torch.cat([sparse(2), 2 * torch.rand(1, 8, 8, 8)]) + 1e-3
+    quantizers = [UniformQuantizer(bits, 0.0, 1.5, nonnegative=True) for bits in (8, 3)]
+    ladder = Ladder([method.CodedMap(fmap, quantizer, CODES[name][0]) for quantizer in quantizers], 3700, 8)
+    assert ladder.encode(x)["rung"].flatten().tolist() == [0, 0, 1]
+    weights = torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(gradient_of(ladder, x, weights), weights * (x < 1.5))
+    for quantizer, images in zip(quantizers, (slice(2), slice(2, 3)), strict=True):
+        assert quantizer.high.grad is not None
+        assert float(quantizer.high.grad) == pytest.approx(float((weights * (x >= 1.5))[images].sum()), rel=1e-4)
 
 
 @each_code

@@ -1,7 +1,9 @@
 """DCT-CM against SciPy's DCT, against PCA of the same groups, and against its own formula of bits."""
 
 import copy
+import math
 
+import numpy
 import pytest
 import scipy.fft
 import torch
@@ -16,6 +18,7 @@ from actbench.info import OptionValue
 from actbench_plugins.dct import transform
 from actbench_plugins.dct.codec import CenteredQuantizer, MaskedTransform
 from actbench_plugins.dct.method import ChannelDCT, kept_candidates
+from tests.codec.gradients import gradient_of
 from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 OPTIONS: dict[str, OptionValue] = {"group": 8, "bitmap": "kept", "reorder": False}
@@ -157,6 +160,41 @@ def test_signed_maps_have_no_relu() -> None:
 def test_unsupported_where_nothing_fits() -> None:
     with pytest.raises(Unsupported, match="of the calibration images"):
         planned(torch.rand(8, 16, 8, 8) + 1, 100)
+
+
+@pytest.mark.parametrize("reorder", [False, True])
+def test_gradients_pass_the_transform(reorder: bool) -> None:
+    """Of the image `Dᵀ·(kept and not clipped)·D`, and of the step LSQ's, in NumPy."""
+    x, weights = torch.randn(2, 16, 4, 3).numpy(), torch.randn(2, 16, 4, 3).numpy()
+    matrix, step, order = transform.basis(8)[:5], 0.3, torch.randperm(16) if reorder else torch.arange(16)
+    quantizer = CenteredQuantizer(3, step, nonnegative=False)
+    rung = MaskedTransform(feature_map(16, 4, 3, relu=False), matrix, quantizer, order=order if reorder else None)
+    ladder = Ladder([rung], 10_000, 4)
+    gradient = gradient_of(ladder, torch.from_numpy(x), torch.from_numpy(weights))
+
+    def coefficients(values: numpy.ndarray) -> numpy.ndarray:
+        groups = values[:, order.numpy()].reshape(2, 2, 8, 12)
+        return scipy.fft.dct(groups, norm="ortho", axis=2)[:, :, :5]
+
+    y, upstream = coefficients(x) / numpy.float32(step), coefficients(weights)
+    inner = (y > -4) & (y < 3)
+    padded = numpy.pad(upstream * inner, ((0, 0), (0, 0), (0, 3), (0, 0)))
+    expected = numpy.empty_like(x)
+    expected[:, order.numpy()] = scipy.fft.idct(padded, norm="ortho", axis=2).reshape(2, 16, 4, 3)
+    numpy.testing.assert_allclose(gradient, expected, atol=1e-5)
+    of_step = (upstream * (numpy.clip(y.round(), -4, 3) - y * inner)).sum() / math.sqrt(y[0].size * 3)
+    assert quantizer.step.grad is not None
+    assert float(quantizer.step.grad) == pytest.approx(of_step, rel=1e-3, abs=1e-4)
+
+
+def test_a_map_behind_a_relu_has_its_gradient() -> None:
+    x = smooth(3)
+    codec = planned(x, 3000)
+    assert isinstance(codec, Ladder)
+    decoded = codec(x).detach()
+    gradient = gradient_of(codec, x, (decoded <= 0).float())
+    assert not gradient.any()
+    assert gradient_of(codec, x, torch.ones(1)).any()
 
 
 def test_masks_to_compare() -> None:

@@ -2,16 +2,24 @@
 
 import copy
 
+import numpy
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, UniformQuantizer, Unsupported
+from actbench import UserError
+from actbench.budget import Bits, Budget, Ceiling
+from actbench.codec import Allowance, Codec, MapStatistics, Penalised, PlainCodec, UniformQuantizer, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder, stream_allowance
 from actbench.feature_map import FeatureMap, Operation
+from actbench.network.splice import splice
+from actbench.recipe import PROTOCOL_RECIPE, Recipe
+from actbench.recovery.train import recover
+from actbench.testing.subject import Subject
 from actbench_plugins.fatrelu.method import ThresholdedCoding, ThresholdedMap, least_threshold
+from tests.codec.gradients import gradient_of
 from tests.codec.stripes import assert_rows_give_the_whole, ladders, stripe_heights
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
@@ -117,6 +125,59 @@ def test_maps_with_negative_values() -> None:
 def test_unsupported_where_the_bit_map_does_not_fit() -> None:
     with pytest.raises(Unsupported, match="0% of the calibration images"):
         planned(heavy_tailed(4), 500)
+
+
+def test_gradients_pass_what_the_threshold_of_the_rung_keeps() -> None:
+    x = torch.tensor([[0.0, 1.0, 2.9, 3.0, 7.0, 20.0], [4.0, 8.0, 6.0, 5.0, 7.0, 20.0]]).reshape(2, 1, 1, 6)
+    ladder = Ladder([thresholded(3.0), thresholded(6.0)], 6 + 4 * 4 + 1 + 32, 1)
+    weights = torch.arange(1.0, 13.0).reshape(2, 1, 1, 6)
+    expected = [[0.0, 0.0, 0.0, 4.0, 5.0, 0.0], [0.0, 8.0, 9.0, 0.0, 11.0, 0.0]]
+    assert gradient_of(ladder, x, weights).reshape(2, 6).tolist() == expected
+    high = [rung.quantizer.high.grad for rung in ladder.rungs if isinstance(rung, ThresholdedMap)]
+    assert high == [torch.tensor(6.0), torch.tensor(12.0)]
+
+
+def test_the_hoyer_regulariser_counts_values_that_are_alike() -> None:
+    """Against the formula in fp64, and its gradient `2·S/Q·(1 − x·S/Q)` with S = Σx and Q = Σx²."""
+    codec = planned(heavy_tailed(8), 1100)
+    assert isinstance(codec, Penalised)
+    one, alike = torch.zeros(1, 8, 8, 8), torch.full((1, 8, 8, 8), 3.0)
+    one[0, 3, 2, 1] = 7.0
+    assert [float(codec.penalty(x)) for x in (one, alike, 0 * one)] == pytest.approx([1, 512, 0])
+    x = heavy_tailed(3, 1).requires_grad_()
+    penalty = codec.penalty(x)
+    penalty.backward()
+    values = x.detach().double().flatten(1).numpy()
+    sums, squares = values.sum(1, keepdims=True), (values**2).sum(1, keepdims=True)
+    assert penalty.item() == pytest.approx((sums**2 / squares).mean(), rel=1e-5)
+    expected = 2 * sums / squares * (1 - values * sums / squares) / 3
+    assert x.grad is not None
+    positive = values > 0
+    numpy.testing.assert_allclose(x.grad.flatten(1).numpy()[positive], expected[positive], rtol=1e-4, atol=1e-5)
+
+
+def test_the_weight_of_the_regulariser_is_the_recipes() -> None:
+    assert ThresholdedCoding({"hoyer": 0.0}).recipe("protocol") == PROTOCOL_RECIPE
+    assert ThresholdedCoding({"hoyer": 1e-6}).recipe("protocol") == Recipe(penalty=1e-6)
+    with pytest.raises(UserError, match="at least 0"):
+        ThresholdedCoding({"hoyer": -1.0}).recipe("protocol")
+
+
+def test_training_with_the_regulariser_leaves_fewer_bits() -> None:
+    def trained(hoyer: float) -> float:
+        subject = Subject("fatrelu", {"hoyer": hoyer})
+        spliced = splice(subject.network, subject.plan(Budget(Ceiling.parse("8x"), Bits.parse("w8a2-8"))))
+        recipe, device = subject.method().recipe("protocol"), torch.device("cpu")
+        losses = recover(spliced, subject.network, subject.workload, 30, 0, device, recipe=recipe)
+        bits: list[float] = []
+        for stage in spliced.encoders().values():
+            stage.observer = lambda x, payload: bits.append(float(payload.bits_per_image().double().mean()))
+        with torch.no_grad():
+            spliced.module(subject.pixels)
+        assert losses[-1] < losses[0]
+        return sum(bits)
+
+    assert trained(1e-3) < 0.8 * trained(0.0)
 
 
 @settings(max_examples=25, deadline=None)

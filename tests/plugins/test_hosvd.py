@@ -9,7 +9,7 @@ import tensorly
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensorly.decomposition import tucker
+from tensorly.decomposition import partial_tucker, tucker
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec import Allowance, Codec, MapStatistics, Unsupported
@@ -29,6 +29,7 @@ from actbench_plugins.hosvd.decomposition import (
     mode_product,
     unfold,
 )
+from actbench_plugins.hosvd.iteration import SWEEPS, iterated_factors, sizes_of_eigenproblems
 from actbench_plugins.hosvd.method import ChannelSVD, HigherOrderSVD
 from actbench_plugins.hosvd.ranks import best_ranks, kept_energy, stored_values
 
@@ -86,6 +87,68 @@ def test_truncated_hosvd_has_the_error_of_tensorlys(ranks: tuple[int, int, int])
         core, factors = tucker(image.double().numpy(), rank=list(ranks), init="svd", n_iter_max=0)
         expected = tensorly.tucker_to_tensor((core, factors))
         numpy.testing.assert_allclose(restored.numpy(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("ranks", [(2, 2, 2), (3, 4, 5), (6, 3, 3), (1, 1, 1), (8, 2, 4)])
+def test_hooi_finds_what_tensorly_finds(ranks: tuple[int, int, int]) -> None:
+    x = structured().double()
+    factors = [factor for factor in iterated_factors(x, ranks, sweeps=60) if factor is not None]
+    for image, *own in zip(x, *factors, strict=True):
+        (core, found), _ = partial_tucker(image.numpy(), ranks, modes=[0, 1, 2], n_iter_max=60, tol=0)
+        expected = squared_error(torch.from_numpy(tensorly.tucker_to_tensor((core, found))), image)
+        projected = torch.einsum("chw,ca,hb,wd->abd", image, *own)
+        error = squared_error(torch.einsum("abd,ca,hb,wd->chw", projected, *own), image)
+        assert error == pytest.approx(expected, rel=1e-3)
+        for factor in own:
+            torch.testing.assert_close(factor.T @ factor, torch.eye(factor.shape[1]).double(), rtol=0, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_hooi_is_never_worse_than_its_start(data: st.DataObject) -> None:
+    """Image by image, with modes left alone, and factors of more vectors than the others leave."""
+    sizes = [data.draw(st.integers(1, 6)) for _ in range(3)]
+    ranks = [data.draw(st.none() | st.integers(1, size)) for size in sizes]
+    scale = data.draw(st.sampled_from([0.0, 1e-20, 1.0, 1e20]))
+    x = scale * torch.randn(3, *sizes, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
+
+    def energies(sweeps: int) -> torch.Tensor:
+        core = x / max(scale, 1e-30)
+        for mode, factor in enumerate(iterated_factors(x, ranks, sweeps)):
+            core = core if factor is None else mode_product(core, factor.mT, mode)
+        return core.double().square().sum((1, 2, 3))
+
+    start, swept = energies(0), energies(SWEEPS)
+    assert (swept >= start * (1 - 1e-6)).all()
+    shapes = [[factor is not None and factor.shape for factor in iterated_factors(x, ranks, n)] for n in (0, SWEEPS)]
+    assert shapes[0] == shapes[1]
+
+
+def test_sizes_of_eigenproblems_by_hand() -> None:
+    assert sizes_of_eigenproblems((8, 10, 12), (3, 4, 5), 0) == [8, 10, 12]
+    assert sizes_of_eigenproblems((8, 10, 12), (3, 2, 2), 2) == [8, 10, 12, 4, 6, 6, 4, 6, 6]
+    assert sizes_of_eigenproblems((8, 10, 12), (3, None, None), 2) == [8]
+    assert sizes_of_eigenproblems((200, 10, 12), (3, None, 2), 1) == [120, 12, 20, 12]
+
+
+@pytest.mark.parametrize("bits", [2000, 4000, 8000])
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_plan_with_hooi_has_no_more_error(bits: int, relu: bool) -> None:
+    x = structured(8).relu() if relu else structured(8)
+    fmap, stats, allowance = feature_map(*x.shape[1:], relu), MapStatistics.of(x), Allowance(bits, WIDTHS)
+    plain, swept = (HigherOrderSVD({"solver": solver}).codec(fmap, stats, allowance) for solver in ("hosvd", "hooi"))
+    assert squared_error(swept(x), x) <= squared_error(plain(x), x)
+    assert int(swept.encode(x).bits_per_image().max()) <= bits
+    assert plain.operations((8, 10, 12)) <= swept.operations((8, 10, 12))
+
+
+def test_tight_ranks_gain_from_hooi() -> None:
+    x = structured(16, 16, 16, 16, seed=2).relu()
+    fmap, stats, allowance = feature_map(16, 16, 16, relu=True), MapStatistics.of(x), Allowance(4096, WIDTHS)
+    plain, swept = (HigherOrderSVD({"solver": solver}).codec(fmap, stats, allowance) for solver in ("hosvd", "hooi"))
+    assert "sweeps" not in plain.describe()
+    assert swept.describe()["sweeps"] == SWEEPS
+    assert squared_error(swept(x), x) < 0.97 * squared_error(plain(x), x)
 
 
 def test_full_ranks_are_the_identity() -> None:

@@ -34,6 +34,7 @@ from actbench_plugins.pca.entropy_coder import (
 )
 from actbench_plugins.pca.method import TransformCoding, rotation, smallest_step
 from actbench_plugins.pca.tables import PRECISION, Tables, frequencies_of, groups_of
+from tests.codec.gradients import gradient_of
 from tests.plugins.strategies import floats
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
@@ -189,6 +190,7 @@ def test_one_step_gives_components_of_little_variance_few_bits() -> None:
 
 
 @pytest.mark.parametrize("pool", [False, True])
+@torch.no_grad()
 def test_stored_bits_are_the_formula_and_decode_from_bytes(pool: bool) -> None:
     x = source()
     codec = coded(x, 0.45 if pool else 2.5, pool=pool)
@@ -201,6 +203,32 @@ def test_stored_bits_are_the_formula_and_decode_from_bytes(pool: bool) -> None:
     decoded = codec.decode(payload)
     assert decoded.shape[1:] == x.shape[1:]
     assert torch.equal(copy.deepcopy(codec).decode(unpack(packed, layout(payload))), decoded)
+
+
+def test_gradients_pass_rotation_and_rungs() -> None:
+    """`U·(not clipped)·Uᵀ`, with the images' own rungs."""
+    x = torch.cat([source(), 3 * source()[:2]])
+    codec = planned(source(), 2 * x[0].numel(), (4,))
+    assert isinstance(codec, RotatedMap)
+    with torch.no_grad():
+        z, rungs = codec.project(x), codec.encode(x)["rung"][:, 0]
+    components = codec.core
+    assert len(rungs.unique()) > 1
+    assert int(rungs.max()) < len(components.rungs) - 1
+    weights, basis = torch.randn(x.shape), codec.project.weight[:, :, 0, 0].detach().double()
+    steps = torch.stack([components.rungs[number].step for number in rungs.tolist()])
+    half = 1 << (components.rungs[0].width - 1)
+    codes = z / steps.view(-1, 1, 1, 1)
+    inner = (codes > -half) & (codes < half - 1)
+    assert not inner.all()
+    upstream = torch.einsum("ck,nchw->nkhw", basis.T, weights.double())
+    expected = torch.einsum("kc,nkhw->nchw", basis, upstream * inner)
+    leaf = x.clone().requires_grad_()
+    (codec(leaf) * weights).sum().backward()
+    assert leaf.grad is not None
+    torch.testing.assert_close(leaf.grad.double(), expected, rtol=1e-3, atol=1e-4)
+    assert codec.project.weight.grad is not None
+    gradient_of(components, z, torch.ones(1))
 
 
 @settings(max_examples=15)
@@ -219,6 +247,7 @@ def test_no_allowance_is_exceeded(bits: int, widths: tuple[int, ...]) -> None:
         assert codec.decode(payload).isfinite().all()
 
 
+@torch.no_grad()
 def test_calibration_images_take_the_planned_step_and_others_a_coarser_one() -> None:
     x = source()
     codec = coded(x)
@@ -251,6 +280,7 @@ def test_correlated_channels_beat_plain_codes() -> None:
         assert (codec(x).relu() - x.relu()).square().sum() < 0.5 * (plain(x.relu()) - x.relu()).square().sum()
 
 
+@torch.no_grad()
 def test_a_map_that_would_fit_plainly_is_coded_too() -> None:
     x = source()
     codec = planned(x, 16 * x[0].numel())

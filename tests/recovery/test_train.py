@@ -227,3 +227,37 @@ def test_gradual_compression_is_complete_after_half_of_the_steps(workload: Strip
     original, compressed, codecs = two_maps(workload)
     recover(compressed, original, workload, 4, 0, CPU, recipe=Recipe(gradual=True))
     assert [codec.told for codec in codecs] == [[0.0, 0.5, 1.0, 1.0, 1.0]] * 2
+
+
+class Squared(Half):
+    """Half, which would have the map small."""
+
+    def penalty(self, x: Tensor) -> Tensor:
+        return x.square().sum((1, 2, 3)).mean()
+
+
+def test_penalties_are_added_with_the_recipes_weight(workload: Stripes) -> None:
+    """Of every map whose codec has one: here of the second alone."""
+    original, _, _ = two_maps(workload)
+    first, second = (fmap.name for fmap in original.maps)
+    images = next(workload.training_set().shuffled(64, seed=0))[0]
+
+    def size(compressed: Spliced) -> float:
+        seen: list[Tensor] = []
+        stage = compressed.encoders()[second]
+        stage.observer = lambda x, payload: seen.append(x)
+        with torch.no_grad():
+            compressed.module(images)
+        stage.observer = None
+        return float(seen[0].square().sum() / 64)
+
+    def trained(penalty: float) -> tuple[float, float]:
+        compressed = splice(original, {first: Half(), second: Squared()})
+        losses = recover(compressed, original, workload, 8, 0, CPU, recipe=Recipe(penalty=penalty))
+        assert all(stage.observer is None for stage in compressed.encoders().values())
+        return losses[0], size(compressed)
+
+    (plain, left), (penalised, made_small) = trained(0.0), trained(0.5)
+    before = size(splice(original, {first: Half(), second: Squared()}))
+    assert penalised - plain == pytest.approx(0.5 * before, rel=1e-4)
+    assert made_small < 0.5 * left

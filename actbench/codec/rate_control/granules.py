@@ -75,6 +75,12 @@ def decode_granules(rung: Rung, granules: Granules, rows: int) -> Tensor:
     return torch.cat([_decoded(rung, above, GRANULE), _decoded(rung, below, rest)], 2)
 
 
+def straight_through_granules(rung: Rung, x: Tensor) -> Tensor:
+    """Gives some rows (batch, C, rows, W), which begin with a granule, as they are decoded, with gradients."""
+    parts = _in_granules(x)
+    return torch.cat([_in_rows(rung.straight_through(part.flatten(0, 1)), part.shape[:2]) for part in parts], 2)
+
+
 def sum_over_granules(count: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Adds up what `count` gives for each granule of the maps `x` (batch, C, H, W) → (batch,)."""
     return torch.cat([count(part.flatten(0, 1)).view(part.shape[:2]) for part in _in_granules(x)], 1).sum(1)
@@ -97,5 +103,11 @@ def _encoded(rung: Rung, part: Tensor) -> Granules:
 def _decoded(rung: Rung, granules: Granules, height: int) -> Tensor:
     """Decodes granules of one height → (batch, C, granules · height, W)."""
     decoded = rung.decode(Stream(granules.bits, granules.lengths.flatten()), height)
-    rows: Tensor = decoded.unflatten(0, granules.lengths.shape).transpose(1, 2).flatten(2, 3)
+    return _in_rows(decoded, granules.lengths.shape)
+
+
+def _in_rows(parts: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Joins granules (batch · granules, C, height, W), `shape` (batch, granules), to (batch, C, granules · height,
+    W)."""
+    rows: Tensor = parts.unflatten(0, shape).transpose(1, 2).flatten(2, 3)
     return rows

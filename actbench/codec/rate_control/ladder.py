@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from actbench.codec.codec import Codec
-from actbench.codec.payload import LENGTH_BITS, Payload, unsigned
+from actbench.codec.payload import LENGTH_BITS, Payload, floating, unsigned
 from actbench.codec.rate_control.granules import (
     GRANULE,
     Granules,
@@ -18,10 +18,14 @@ from actbench.codec.rate_control.granules import (
     decode_granules,
     encode_granules,
     granule_count,
+    straight_through_granules,
+    sum_over_granules,
 )
 from actbench.codec.rate_control.rung import Rung
 from actbench.errors import InvalidCodec
 from actbench.info import OptionValue
+
+_NO_RUNG_FITS = "the last rung of a ladder does not fit into its allowance"
 
 
 class Ladder(Codec):
@@ -29,7 +33,8 @@ class Ladder(Codec):
 
     Maps have `height` rows. Each granule of them is a string of its own; where there are several, the lengths of full
     ones (field `granules`) and of a shorter one at the end (`last`) are side information, so that the codec works in
-    rows.
+    rows. While gradients of a map are wanted, the payload has in place of strings the values that they stand for (field
+    `values`): each image takes the same rung, and its gradient passes straight through that.
     """
 
     def __init__(self, rungs: Sequence[Rung], allowed: int, height: int) -> None:
@@ -60,6 +65,8 @@ class Ladder(Codec):
 
     @override
     def encode(self, x: Tensor) -> Payload:
+        if torch.is_grad_enabled() and x.requires_grad:
+            return self._straight_through(x)
         chosen = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         granules = encode_granules(self.rungs[0], x)
         while (over := granules.lengths.sum(1) > self.stream_bits).any():
@@ -88,6 +95,8 @@ class Ladder(Codec):
 
     def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
         """Decodes some rows, each image's by its rung."""
+        if "values" in stripe:
+            return stripe["values"]
         granules, rows = self._granules(stripe)
         images = self._images_by_rung(head["rung"][:, 0].to(granules.bits.device))
         if len(images) == 1:
@@ -106,11 +115,30 @@ class Ladder(Codec):
     def _head(self, chosen: Tensor) -> Payload:
         return Payload(rung=unsigned(chosen[:, None], self.rung_bits, side=True))
 
+    def _straight_through(self, x: Tensor) -> Payload:
+        chosen = self._fitting(x.detach())
+        images = self._images_by_rung(chosen)
+        values = torch.cat([straight_through_granules(rung, x[indices]) for rung, indices in images])
+        values = values[torch.cat([indices for _, indices in images]).argsort()]
+        return Payload(**self._head(chosen).fields, values=floating(values))
+
+    @torch.no_grad()
+    def _fitting(self, x: Tensor) -> Tensor:
+        """Finds for each image (batch,) the rung that it takes, without writing strings."""
+        chosen = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        left = torch.arange(len(x), device=x.device)
+        for rung in self.rungs:
+            left = left[sum_over_granules(rung.lengths, x[left]) > self.stream_bits]
+            if not len(left):
+                return chosen
+            chosen[left] += 1
+        raise InvalidCodec(_NO_RUNG_FITS)
+
     def _lowered(self, chosen: Tensor, over: Tensor) -> Tensor:
         """Gives images that are `over` (batch,) the rung below the `chosen` one."""
         lowered = chosen + over
         if (lowered >= len(self.rungs)).any():
-            raise InvalidCodec("the last rung of a ladder does not fit into its allowance")
+            raise InvalidCodec(_NO_RUNG_FITS)
         return lowered
 
     def _images_by_rung(self, chosen: Tensor) -> list[tuple[Rung, Tensor]]:

@@ -55,8 +55,7 @@ class Pooled(Rung):
     @override
     def encode(self, x: Tensor) -> Stream:
         width = self.quantizer.width
-        codes = self.quantizer.encode(_averaged(x.float(), self.area)).flatten(1).to(code_type(width))
-        bits = to_bits(codes, width).flatten(1)
+        bits = to_bits(self._codes(x).flatten(1).to(code_type(width)), width).flatten(1)
         return Stream(bits.flatten(), torch.full((len(x),), bits.shape[1], device=x.device))
 
     @override
@@ -64,6 +63,19 @@ class Pooled(Rung):
         rows, columns = self.area
         shape = (len(stream.lengths), self.channels, _parts(height, rows), _parts(self.columns, columns))
         codes = from_bits(stream.bits.reshape(*shape, self.quantizer.width), self.quantizer.width)
+        return self._repeated(codes, height)
+
+    @override
+    def straight_through(self, x: Tensor) -> Tensor:
+        return self._repeated(self._codes(x), x.shape[2])
+
+    def _codes(self, x: Tensor) -> Tensor:
+        """Codes of the averages (batch, C, ⌈height/rows⌉, ⌈W/columns⌉)."""
+        return self.quantizer.encode(_averaged(x.float(), self.area))
+
+    def _repeated(self, codes: Tensor, height: int) -> Tensor:
+        """The map (batch, C, height, W) that codes of averages stand for."""
+        rows, columns = self.area
         values = self.quantizer.decode(codes.float()).to(self.quantizer.high.dtype)
         repeated = functional.interpolate(values, scale_factor=(float(rows), float(columns)), mode="nearest")
         return repeated[:, :, :height, : self.columns]

@@ -22,6 +22,12 @@ class Rung(nn.Module, ABC):
     def decode(self, stream: Stream, height: int) -> Tensor:
         """Decodes one string of bits a granule to (batch, C, height, W)."""
 
+    def straight_through(self, x: Tensor) -> Tensor:
+        """Gives the values that `decode` reads of what `encode` writes, (batch, C, height, W), with gradients straight
+        through what is rounded and around the code, which loses nothing. Override it in learnable methods: here no
+        gradient passes."""
+        return self.decode(self.encode(x), x.shape[2])
+
     def lengths(self, x: Tensor) -> Tensor:
         """Counts the bits of the strings → (batch,) int64; override it where they are known without writing the
         strings."""
