@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from actbench.codec.protocols import Gradual
+from actbench.codec.protocols import Gradual, Penalised
 from actbench.errors import Unsupported
 from actbench.network.batches import Batches
 from actbench.network.splice import Spliced
@@ -42,7 +42,9 @@ def recover(
     """
     batches = workload.training_set().shuffled(recipe.batch, seed)
     at_once = Batches.of(network).training
-    with objective(recipe.loss, spliced, network, workload) as loss, _training(spliced, recipe) as parameters:
+    _prepare(spliced, recipe, 0.0)
+    with objective(recipe.loss, spliced, network, workload) as wanted, _training(spliced, recipe) as parameters:
+        loss = _with_penalties(wanted, spliced)
         losses = train(
             parameters,
             loss,
@@ -106,6 +108,16 @@ def _losses(loss: Loss, batch: Batch, device: torch.device, steps: int, at_once:
         if not torch.isfinite(value):
             raise Unsupported(f"training diverged: the loss is {float(value.detach())} after {steps} steps")
         yield value
+
+
+def _with_penalties(loss: Loss, spliced: Spliced) -> Loss:
+    """Adds what codecs ask for beside the recipe's loss."""
+    penalised = [codec for codec in spliced.codecs().values() if isinstance(codec, Penalised)]
+
+    def penalised_loss(images: Tensor, targets: Tensor) -> Tensor:
+        return sum((codec.penalty() for codec in penalised), loss(images, targets))
+
+    return penalised_loss
 
 
 def _prepare(spliced: Spliced, recipe: Recipe, done: float) -> None:

@@ -24,6 +24,12 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                     "the loss measured, the least reduced map, most energy left, or most bits saved",
                     ("error", "loss", "uniform", "energy", "bits"),
                 ),
+                Option(
+                    "widths",
+                    "planned",
+                    "in recovery: planned ranks and widths, or learned ones in as many bits",
+                    ("planned", "learned"),
+                ),
             ),
         )
     )

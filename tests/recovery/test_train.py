@@ -226,4 +226,29 @@ def test_sequential_insertion_ends_with_all_codecs_in_use(workload: Stripes) -> 
 def test_gradual_compression_is_complete_after_half_of_the_steps(workload: Stripes) -> None:
     original, compressed, codecs = two_maps(workload)
     recover(compressed, original, workload, 4, 0, CPU, recipe=Recipe(gradual=True))
-    assert [codec.told for codec in codecs] == [[0.0, 0.5, 1.0, 1.0, 1.0]] * 2
+    assert [codec.told for codec in codecs] == [[0.0, 0.0, 0.5, 1.0, 1.0, 1.0]] * 2
+
+
+class Priced(Half):
+    """Costs three times the square of a parameter of its own, which nothing else reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = nn.Parameter(torch.tensor(2.0))
+
+    def penalty(self) -> Tensor:
+        return 3 * self.size.square()
+
+
+@pytest.mark.parametrize("at_once", [64, 3])
+def test_penalties_are_added_to_the_loss_once_a_step(
+    workload: Stripes, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    original, without, _ = two_maps(workload)
+    monkeypatch.setattr(batches, "_SAVED", at_once * sum(map(prod, _shapes(original))))
+    codec = Priced()
+    priced = splice(original, {original.maps[0].name: codec, original.maps[1].name: Half()})
+    recipe = Recipe(gradient_norm=1e9)
+    losses, plain = (recover(each, original, workload, 1, 0, CPU, recipe=recipe)[0] for each in (priced, without))
+    assert losses - plain == pytest.approx(3 * 2.0**2, rel=1e-5)
+    assert codec.size.item() == pytest.approx(2.0 - recipe.learning_rate * 3 * 2 * 2.0), "one step of its gradient"
