@@ -6,7 +6,7 @@ from actbench.codec.linear_fit import fit_decoder
 from actbench.codec.method import Method, Network, Plan, plan_each_map
 from actbench.codec.payload import Field, Payload, floating, signed, unsigned
 from actbench.codec.plain import PlainCodec
-from actbench.codec.protocols import Clipped, Gradual, Linear, Penalised, ReadsStored, TrainingCodec, TrainingForm
+from actbench.codec.protocols import Clipped, Gradual, Linear, Priced, ReadsStored, TrainingCodec, TrainingForm
 from actbench.codec.quantizers import UniformQuantizer
 from actbench.codec.reader_error import reader_error
 from actbench.codec.rows import (
@@ -42,9 +42,9 @@ __all__ = [
     "Method",
     "Network",
     "Payload",
-    "Penalised",
     "PlainCodec",
     "Plan",
+    "Priced",
     "ReadsRows",
     "ReadsStored",
     "Rows",

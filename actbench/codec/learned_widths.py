@@ -65,7 +65,7 @@ class InterpolatedQuantizer(nn.Module):
         return decoded
 
 
-def bit_penalty(bits: Tensor, limit: int) -> Tensor:
+def bit_price(bits: Tensor, limit: int) -> Tensor:
     """Computes `max(0, bits − limit) / limit`, (): what so many bits of an image add to the loss, where a codec may
     store `limit`."""
     return torch.relu(bits - limit) / limit

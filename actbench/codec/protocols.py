@@ -22,10 +22,10 @@ class Gradual(Protocol):
 
 
 @runtime_checkable
-class Penalised(Protocol):
+class Priced(Protocol):
     """A codec with a term of its own in the loss of recovery training."""
 
-    def penalty(self) -> Tensor:
+    def price(self) -> Tensor:
         """Computes the term, (), with gradients: the sum over all codecs is added to the recipe's loss."""
 
 

@@ -13,7 +13,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             title="Greedy compression-aware projection",
             target="actbench_plugins.greedy.method:GreedyProjection",
             version="3",
-            paper="Tai, Teng, Chang, Wu, ICASSP 2022, arXiv 2110.08828 (metric and allocation defined here)",
+            paper="after Tai, Teng, Chang, Wu, ICASSP 2022, arXiv 2110.08828 (metric and allocation defined here)",
             learnable=True,
             recipe="projections learned, the network itself frozen",
             options=(

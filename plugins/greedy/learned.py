@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from actbench.codec import Allowance, Codec, Folded, Payload, UniformQuantizer, floating, unsigned
-from actbench.codec.learned_widths import InterpolatedQuantizer, bit_penalty
+from actbench.codec.learned_widths import InterpolatedQuantizer, bit_price
 from actbench.codec.modules import pointwise
 from actbench.info import OptionValue
 from actbench_plugins.greedy.codec import ComponentCodec, StoredComponents
@@ -74,13 +74,13 @@ class LearnedComponentCodec(ComponentCodec):
                 self.rank, self._quantizer.width = self.learned.nearest(self.allowance.bits // self.positions)
                 self.learned = None
 
-    def penalty(self) -> Tensor:
+    def price(self) -> Tensor:
         rank, width = (
             (self.rank, self._quantizer.width)
             if self.learned is None
             else (self.learned.rank, self.learned.quantizer.width)
         )
-        return bit_penalty(torch.as_tensor(self.positions * rank * width), self.allowance.bits)
+        return bit_price(torch.as_tensor(self.positions * rank * width), self.allowance.bits)
 
     def encode(self, x: Tensor) -> Payload:
         z = self.project(x)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.codec import Allowance, Folded, UniformQuantizer
-from actbench.codec.learned_widths import InterpolatedQuantizer, bit_penalty
+from actbench.codec.learned_widths import InterpolatedQuantizer, bit_price
 from actbench.codec.modules import pointwise
 from actbench.codec.principal_components import Components
 from actbench_plugins.mixed_precision.codec import Dropped, GroupCodec, Quantizers, StoredGroups
@@ -44,13 +44,13 @@ class LearnedGroupCodec(GroupCodec):
         if progress == 1:
             self._round()
 
-    def penalty(self) -> Tensor:
+    def price(self) -> Tensor:
         widths = [
             each.width if isinstance(each, InterpolatedQuantizer) else width
             for each, width in zip(self.core.quantizers, self.core.widths, strict=True)
         ]
         values = sum(size * width for size, width in zip(self.core.sizes, widths, strict=True))
-        return bit_penalty(torch.as_tensor(self.positions * values), self.allowance.bits)
+        return bit_price(torch.as_tensor(self.positions * values), self.allowance.bits)
 
     def fold(self) -> Folded:
         stored = torch.tensor([width > 0 for width in self.core.widths])

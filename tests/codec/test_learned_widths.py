@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actbench.codec import UniformQuantizer
-from actbench.codec.learned_widths import InterpolatedQuantizer, bit_penalty
+from actbench.codec.learned_widths import InterpolatedQuantizer, bit_price
 
 X = torch.linspace(-2.0, 2.5, 91)
 
@@ -59,7 +59,7 @@ def test_a_width_stays_among_the_possible_ones(width: float, end: int) -> None:
 
 def test_only_bits_beyond_the_limit_cost() -> None:
     bits = torch.tensor(130.0, requires_grad=True)
-    penalty = bit_penalty(bits, 100)
-    penalty.backward()
-    assert (float(penalty), float(bits.grad)) == (pytest.approx(0.3), pytest.approx(0.01))
-    assert float(bit_penalty(torch.tensor(100.0), 100)) == float(bit_penalty(torch.tensor(5.0), 100)) == 0
+    price = bit_price(bits, 100)
+    price.backward()
+    assert (float(price), float(bits.grad)) == (pytest.approx(0.3), pytest.approx(0.01))
+    assert float(bit_price(torch.tensor(100.0), 100)) == float(bit_price(torch.tensor(5.0), 100)) == 0

@@ -176,16 +176,16 @@ def test_what_was_dropped_is_gone_in_the_folded_form(make: Callable[[], Codec], 
 def test_the_price_is_of_what_is_learned() -> None:
     codec, other = learned_groups([8, 8, 2.5, 0]), learned_components(1, 4.5)
     wanted = POSITIONS * 2 * 18.5 / codec.allowance.bits - 1
-    assert float(codec.penalty().detach()) == pytest.approx(wanted)
-    assert float(other.penalty().detach()) == pytest.approx(4.5 / 3 - 1)
-    codec.penalty().backward()
-    other.penalty().backward()
+    assert float(codec.price().detach()) == pytest.approx(wanted)
+    assert float(other.price().detach()) == pytest.approx(4.5 / 3 - 1)
+    codec.price().backward()
+    other.price().backward()
     assert other.learned is not None
     trained = [*(quantizer.shift for quantizer in codec._learned()), other.learned.quantizer.shift, other.learned.part]
     assert all(parameter.grad is not None and float(parameter.grad) > 0 for parameter in trained)
     for each in (codec, other):
         each.approach(1)
-        assert float(each.penalty()) == 0, "what is rounded fits"
+        assert float(each.price()) == 0, "what is rounded fits"
 
 
 @pytest.mark.parametrize("widths", [(8,), (32,)])

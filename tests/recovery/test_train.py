@@ -107,6 +107,15 @@ def test_progress_and_the_schedule(workload: Stripes, monkeypatch: pytest.Monkey
     assert rates == pytest.approx((PROTOCOL_RECIPE.learning_rate * half).tolist())
 
 
+def test_a_schedule_in_stages_falls_once_when_all_codecs_are_in(
+    workload: Stripes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self, closure=None: rates.append(self.param_groups[0]["lr"]))
+    recover(spliced(workload), network(workload), workload, 6, 0, CPU, recipe=Recipe(schedule="stages"))
+    assert rates == pytest.approx([0.01] * 4 + [0.001] * 2)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 20])
 def test_divergence_is_unsupported_at_whatever_step(workload: Stripes, steps: int) -> None:
     recipe = Recipe(learning_rate=1e38, gradient_norm=1e38)
@@ -236,12 +245,12 @@ class Priced(Half):
         super().__init__()
         self.size = nn.Parameter(torch.tensor(2.0))
 
-    def penalty(self) -> Tensor:
+    def price(self) -> Tensor:
         return 3 * self.size.square()
 
 
 @pytest.mark.parametrize("at_once", [64, 3])
-def test_penalties_are_added_to_the_loss_once_a_step(
+def test_prices_are_added_to_the_loss_once_a_step(
     workload: Stripes, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     original, without, _ = two_maps(workload)
