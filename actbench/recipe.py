@@ -11,16 +11,17 @@ LossName = Literal["task", "distillation", "layers"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent with momentum and a cosine schedule to zero. The defaults are the protocol's:
-    what every method gets. A strategy that a method offers is an option of it, or its authors' recipe.
+    """Stochastic gradient descent with momentum, its learning rate falling to zero as a cosine. The defaults are the
+    protocol's: what every method gets. A strategy that a method offers is an option of it, or its authors' recipe.
 
     `insertion`: all codecs from the first step on, or one after the other, in the order in which maps are read, over
     the first two thirds of the steps. `trained`: codecs alone, or the network with them. `loss`: the task's; with
     `distillation`, to which is added the divergence from the fp32 network's outputs; or `layers`, the relative squared
     error of every decoded map. `batch_statistics` of normalisations: `frozen`, as the deployed form has them, or
     `adapting` while training. `gradual`: codecs start mild and reach their planned setting over the first half of the
-    steps. `penalty`: the weight of the sum of what codecs add to the loss (`Penalised`). `gradient_norm`: the norm to
-    which gradients are clipped.
+    steps. `penalty`: the weight of the sum of what codecs add to the loss (`Penalised`). `schedule`: the cosine, or
+    `stages`, constant while codecs are inserted, and a tenth of it from then on. `gradient_norm`: the norm to which
+    gradients are clipped.
     """
 
     insertion: Literal["together", "sequential"] = "together"
@@ -29,6 +30,7 @@ class Recipe:
     batch_statistics: Literal["frozen", "adapting"] = "frozen"
     gradual: bool = False
     penalty: float = 0.0
+    schedule: Literal["cosine", "stages"] = "cosine"
     learning_rate: float = 0.01
     momentum: float = 0.9
     batch: int = 64

@@ -82,18 +82,27 @@ def _save(path: Path, record: Record, checks: Sequence[Check], repeated: Record)
 
 def _show(record: Record, checks: Sequence[Check], holds: str, *, alone: bool) -> None:
     differing = [check for check in checks if not check.holds]
+    unsteady = [check for check in checks if check.unsteady]
     if not alone:
         cell = record.cell
         what = f"{cell.method.name} {cell.budget} {cell.settings.track}"
-        reasons = "; ".join(f"{check.name}: {check.published}, here {check.repeated}" for check in differing)
-        say(f"{record.key} {what}: {reasons or holds}")
+        reasons = [f"{check.name}: {check.published}, here {check.repeated}" for check in differing]
+        remarks = [f"{check.name}: not compared, {check.published}, here {check.repeated}" for check in unsteady]
+        say(f"{record.key} {what}: {'; '.join([*(reasons or [holds]), *remarks])}")
         return
     table = new_table()
     for column in ("check", "published", "here", ""):
         table.add_column(column, no_wrap=True)
     for check in checks:
-        verdict = "[green]holds" if check.holds else "[red]differs"
-        table.add_row(escape(check.name), escape(check.published), escape(check.repeated), verdict)
+        table.add_row(escape(check.name), escape(check.published), escape(check.repeated), _verdict(check))
     print_whole(table)
     if differing:
         say(f"{len(differing)} of {len(checks)} checks do not hold")
+    if unsteady:
+        say(f"{len(unsteady)} of {len(checks)} are times whose quartiles are too far apart to be compared")
+
+
+def _verdict(check: Check) -> str:
+    if check.unsteady:
+        return "[yellow]unsteady"
+    return "[green]holds" if check.holds else "[red]differs"

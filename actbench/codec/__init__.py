@@ -6,7 +6,16 @@ from actbench.codec.linear_fit import fit_decoder
 from actbench.codec.method import Method, Network, Plan, plan_each_map
 from actbench.codec.payload import Field, Payload, floating, signed, unsigned
 from actbench.codec.plain import PlainCodec
-from actbench.codec.protocols import Clipped, Gradual, Linear, Penalised, ReadsStored, TrainingCodec, TrainingForm
+from actbench.codec.protocols import (
+    Clipped,
+    Gradual,
+    Linear,
+    Penalised,
+    Priced,
+    ReadsStored,
+    TrainingCodec,
+    TrainingForm,
+)
 from actbench.codec.quantizers import UniformQuantizer
 from actbench.codec.reader_error import reader_error
 from actbench.codec.rows import (
@@ -46,6 +55,7 @@ __all__ = [
     "Penalised",
     "PlainCodec",
     "Plan",
+    "Priced",
     "ReadsRows",
     "ReadsStored",
     "RowCodec",

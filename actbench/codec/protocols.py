@@ -16,7 +16,17 @@ class Gradual(Protocol):
 
     def approach(self, progress: float) -> None:
         """Sets the codec as mild as at a share `progress`, 0 to 1, of the way to the planned setting. What is stored on
-        the way may be more than the allowance; at 1 the codec is as it was planned."""
+        the way may be more than the allowance; at 1 the codec is as it was planned, or as it was learned on the way,
+        within its allowance. The first call, with 0, is before the optimiser gets the parameters: they stay the same
+        from then on."""
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A codec with a term of its own in the loss of recovery training."""
+
+    def price(self) -> Tensor:
+        """Computes the term, (), with gradients: the sum over all codecs is added to the recipe's loss."""
 
 
 @runtime_checkable

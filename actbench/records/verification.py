@@ -24,12 +24,13 @@ FORMAT = 3
 
 
 class CheckResult(Part):
-    """One thing that should be as published, as text."""
+    """One thing that should be as published, as text. `unsteady`: a time that was not compared."""
 
     name: str
     published: str
     repeated: str
     holds: bool
+    unsteady: bool = False
 
 
 class Verification(Part):

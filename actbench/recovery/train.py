@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from actbench.codec.protocols import Gradual
+from actbench.codec.protocols import Gradual, Priced
 from actbench.errors import Unsupported
 from actbench.network.batches import Batches
 from actbench.network.splice import Spliced
@@ -42,7 +42,9 @@ def recover(
     """
     batches = workload.training_set().shuffled(recipe.batch, seed)
     at_once = Batches.of(network).training
-    with objective(recipe, spliced, network, workload) as loss, _training(spliced, recipe) as parameters:
+    _prepare(spliced, recipe, 0.0)
+    with objective(recipe, spliced, network, workload) as wanted, _training(spliced, recipe) as parameters:
+        loss = _with_prices(wanted, spliced)
         losses = train(
             parameters,
             loss,
@@ -74,13 +76,13 @@ def train(
 ) -> list[float]:
     """Trains parameters for `steps` steps, in place, and returns the loss of each step's batch before the step.
 
-    The optimiser is SGD with momentum; the learning rate falls as a cosine, and gradients are clipped by their norm.
+    The optimiser is SGD with momentum, and gradients are clipped by their norm.
     At most `at_once` images, all for None, go through forward and backward together: the gradient of a loss that is a
     mean over images is the same whole or in parts, in less memory. `before_step` gets the number of steps done before
     each step, `progress` after it. Raises Unsupported where the loss is not finite.
     """
     optimizer = torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=recipe.momentum)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    schedule = _schedule(optimizer, recipe, steps)
     losses: list[float] = []
     for step in range(steps):
         before_step(step)
@@ -97,6 +99,12 @@ def train(
     return losses
 
 
+def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    if recipe.schedule == "stages":
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 if step < INSERTION * steps else 0.1)
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+
+
 def _losses(loss: Loss, batch: Batch, device: torch.device, steps: int, at_once: int | None) -> Iterator[Tensor]:
     """Yields what each part of a batch adds to its loss. Raises Unsupported where that is not finite."""
     images, targets = batch
@@ -106,6 +114,16 @@ def _losses(loss: Loss, batch: Batch, device: torch.device, steps: int, at_once:
         if not torch.isfinite(value):
             raise Unsupported(f"training diverged: the loss is {float(value.detach())} after {steps} steps")
         yield value
+
+
+def _with_prices(loss: Loss, spliced: Spliced) -> Loss:
+    """Adds what codecs ask for beside the recipe's loss."""
+    priced = [codec for codec in spliced.codecs().values() if isinstance(codec, Priced)]
+
+    def priced_loss(images: Tensor, targets: Tensor) -> Tensor:
+        return sum((codec.price() for codec in priced), loss(images, targets))
+
+    return priced_loss
 
 
 def _prepare(spliced: Spliced, recipe: Recipe, done: float) -> None:

@@ -6,13 +6,25 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from actbench.codec import Budget, Codec, FeatureMap, MapStatistics, Method, Network, PlainCodec, Plan, UniformQuantizer
+from actbench.codec import (
+    Allowance,
+    Budget,
+    Codec,
+    FeatureMap,
+    MapStatistics,
+    Method,
+    Network,
+    PlainCodec,
+    Plan,
+    UniformQuantizer,
+)
 from actbench.codec.principal_components import Components
 from actbench.feature_map import FLOAT_BITS
-from actbench.recipe import PROTOCOL_RECIPE, Recipe, RecipeName
+from actbench.recipe import Recipe, RecipeName
 from actbench_plugins.greedy.allocation import Score, Setting, Settings, allocate, convex, efficient, fit
 from actbench_plugins.greedy.codec import ComponentCodec
 from actbench_plugins.greedy.distortion import Distortion, plain_errors
+from actbench_plugins.greedy.learned import LearnedComponentCodec
 from actbench_plugins.greedy.metrics import METRICS, by_loss
 
 _STEPS = 16
@@ -25,11 +37,12 @@ class GreedyProjection(Method):
 
     Under a peak ceiling each map has the K and b of least predicted error that fit. Under a traffic ceiling all maps
     start whole in the widest codes and take steps to fewer components, by C/16, or to narrower codes, the best in
-    `metric` first, until they fit.
+    `metric` first, until they fit. Recovery can learn another K and b for the same bits.
     """
 
     def recipe(self, name: RecipeName) -> Recipe:
-        return Recipe(trained="codecs") if name == "paper" else PROTOCOL_RECIPE
+        learned = self.options["widths"] == "learned"
+        return Recipe(trained="codecs" if name == "paper" else "everything", gradual=learned)
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
         limit = budget.ceiling.limit(network.maps)
@@ -41,11 +54,16 @@ class GreedyProjection(Method):
             chosen = allocate(settings, limit, self._score(network, stats, components, settings))
         else:
             chosen = {name: fit(name, map_settings, limit) for name, map_settings in settings.items()}
+        codecs = {
+            fmap.name: _codec(fmap, stats[fmap.name], components[fmap.name], chosen[fmap.name]) for fmap in network.maps
+        }
+        if self.options["widths"] == "planned":
+            return Plan(codecs)
+        # Under a traffic ceiling a map has the bits of its setting: what one took more, others would have less.
+        bits = {name: limit if budget.ceiling.kind == "peak" else setting.bits for name, setting in chosen.items()}
+        widths = budget.bits.widths
         return Plan(
-            {
-                fmap.name: _codec(fmap, stats[fmap.name], components[fmap.name], chosen[fmap.name])
-                for fmap in network.maps
-            }
+            {fmap.name: _learned(codecs[fmap.name], fmap, Allowance(bits[fmap.name], widths)) for fmap in network.maps}
         )
 
     def _score(
@@ -94,3 +112,10 @@ def _codec(fmap: FeatureMap, stats: MapStatistics, components: Components, setti
         return ComponentCodec(leading, None)
     z: Tensor = leading.of_images(stats.before.sample)
     return ComponentCodec(leading, UniformQuantizer.calibrated(setting.width, z))
+
+
+def _learned(codec: Codec, fmap: FeatureMap, allowance: Allowance) -> Codec:
+    """The codec with a setting that recovery can learn; the same where there is no other."""
+    if not isinstance(codec, ComponentCodec) or len(allowance.widths) == 1:
+        return codec
+    return LearnedComponentCodec(codec, allowance, fmap.source[0] * fmap.source[1])

@@ -17,6 +17,10 @@ Quantizers = Sequence[UniformQuantizer | None]
 """A quantiser for each group, None where it is stored in floating point."""
 
 
+class Dropped(nn.Module):
+    """Stands for the quantiser of a group of which nothing is stored."""
+
+
 class StoredGroups(RowCodec):
     """What remains when the projection is part of the convolution before: one field a group, `x̂ = E z + μ`."""
 
@@ -30,24 +34,30 @@ class StoredGroups(RowCodec):
 
     @property
     def widths(self) -> list[int]:
-        """Each group's width."""
-        return [
-            quantizer.width if isinstance(quantizer, UniformQuantizer) else FLOAT_BITS for quantizer in self.quantizers
-        ]
+        """Each group's width, 0 where it is dropped."""
+        return [_width(quantizer) for quantizer in self.quantizers]
 
     def encode(self, x: Tensor) -> Payload:
         groups = zip(self.quantizers, x.split(self.sizes, dim=1), strict=True)
-        return Payload(**{f"group{number}": _field(quantizer, z) for number, (quantizer, z) in enumerate(groups)})
+        return Payload(
+            **{
+                f"group{number}": _field(quantizer, z)
+                for number, (quantizer, z) in enumerate(groups)
+                if not isinstance(quantizer, Dropped)
+            }
+        )
 
     def decode(self, payload: Payload) -> Tensor:
         return self.expand(self.components(payload))  # type: ignore[no-any-return]
 
     def components(self, payload: Payload) -> Tensor:
-        """The stored components z (batch, K, H, W)."""
-        groups = zip(payload, self.quantizers, strict=True)
+        """The components z (batch, K, H, W), those that are not stored as 0."""
+        first = payload[next(iter(payload))]
         z = [
-            quantizer.decode(payload[name]) if isinstance(quantizer, UniformQuantizer) else payload[name]
-            for name, quantizer in groups
+            first.new_zeros(len(first), size, *first.shape[2:])
+            if isinstance(quantizer, Dropped)
+            else _values(quantizer, payload[f"group{number}"])
+            for number, (quantizer, size) in enumerate(zip(self.quantizers, self.sizes, strict=True))
         ]
         return torch.cat(z, 1)
 
@@ -98,13 +108,23 @@ class GroupCodec(Codec):
         return Folded(self.core, project=self.project)
 
     def describe(self) -> dict[str, OptionValue]:
-        sizes, widths = self.core.sizes, self.core.widths
-        mean_bits = sum(size * width for size, width in zip(sizes, widths, strict=True)) / self.project.in_channels
-        groups = " ".join(f"{size}x{width}" for size, width in zip(sizes, widths, strict=True))
-        return {"rank": sum(sizes), "groups": groups, "mean_bits": round(mean_bits, 4)}
+        stored = [(size, width) for size, width in zip(self.core.sizes, self.core.widths, strict=True) if width]
+        mean_bits = sum(size * width for size, width in stored) / self.project.in_channels
+        groups = " ".join(f"{size}x{width}" for size, width in stored)
+        return {"rank": sum(size for size, _ in stored), "groups": groups, "mean_bits": round(mean_bits, 4)}
+
+
+def _width(quantizer: nn.Module) -> int:
+    if isinstance(quantizer, UniformQuantizer):
+        return quantizer.width
+    return 0 if isinstance(quantizer, Dropped) else FLOAT_BITS
 
 
 def _field(quantizer: nn.Module, z: Tensor) -> Field:
     if isinstance(quantizer, UniformQuantizer):
         return unsigned(quantizer.encode(z), quantizer.width)
-    return floating(z)
+    return floating(quantizer(z))
+
+
+def _values(quantizer: nn.Module, stored: Tensor) -> Tensor:
+    return quantizer.decode(stored) if isinstance(quantizer, UniformQuantizer) else stored

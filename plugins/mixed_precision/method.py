@@ -10,7 +10,9 @@ from torch import Tensor
 from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, UniformQuantizer, Unsupported
 from actbench.codec.principal_components import Components
 from actbench.feature_map import FLOAT_BITS
+from actbench.recipe import Recipe, RecipeName
 from actbench_plugins.mixed_precision.codec import GroupCodec
+from actbench_plugins.mixed_precision.learned import LearnedGroupCodec
 from actbench_plugins.mixed_precision.widths import best_widths
 
 _IMAGES = 16
@@ -24,8 +26,12 @@ class MixedPrecision(Method):
     """Stores the principal components of the tensor before the nonlinearity in groups, `H·W·Σ_g n_g·b_g` bits.
 
     The widths b_g, each 0 or one that the allowance has, are those of least `Σ_g D_g(b_g)` that fit: D_g(b) is the
-    squared error of the group's b-bit quantiser on the calibration sample, D_g(0) the group's variance.
+    squared error of the group's b-bit quantiser on the calibration sample, D_g(0) the group's variance. Recovery can
+    learn others in their place.
     """
+
+    def recipe(self, name: RecipeName) -> Recipe:
+        return Recipe(gradual=self.options["widths"] == "learned")
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         components = Components.of(stats.before)
@@ -40,11 +46,12 @@ class MixedPrecision(Method):
         del errors[0][0]  # the components of largest variance are always stored
         widths = best_widths([positions * len(group) for group in groups], errors, allowance.bits).widths
         kept = [number for number, width in enumerate(widths) if width]
-        return GroupCodec(
-            components.only(torch.cat([groups[number] for number in kept])),
-            [len(groups[number]) for number in kept],
-            [quantizers[number][widths[number]] for number in kept],
-        )
+        leading = components.only(torch.cat([groups[number] for number in kept]))
+        sizes = [len(groups[number]) for number in kept]
+        chosen = [quantizers[number][widths[number]] for number in kept]
+        if self.options["widths"] == "learned":
+            return LearnedGroupCodec(leading, sizes, chosen, allowance, positions)
+        return GroupCodec(leading, sizes, chosen)
 
 
 def _groups(channels: int, count: int) -> list[Tensor]:

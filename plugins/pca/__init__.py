@@ -13,7 +13,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             title="PCA transform coding: principal components, one step, an entropy coder",
             target="actbench_plugins.pca.method:TransformCoding",
             version="2",
-            paper="Chmiel et al., arXiv 1905.10830",
+            paper="after Chmiel et al., arXiv 1905.10830",
             tracks=("inference", "training"),
             guarantee="data-dependent",
             learnable=True,

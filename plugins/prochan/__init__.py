@@ -13,7 +13,7 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
             title="ProChan: projected channels around the nonlinearity",
             target="actbench_plugins.prochan.method:ProChan",
             version="2",
-            paper="Rossigneux, Kucher, Lorrain, Casseau, ICCV Workshops 2023 (form derived from the abstract)",
+            paper="after Rossigneux, Kucher, Lorrain, Casseau, ICCV Workshops 2023 (form derived from the abstract)",
             learnable=True,
             options=(
                 Option(

@@ -24,7 +24,7 @@ class Projection(Method):
 
     def recipe(self, name: RecipeName) -> Recipe:
         if name == "paper":
-            return Recipe(insertion="sequential", trained="codecs", batch_statistics="adapting")
+            return Recipe(insertion="sequential", trained="codecs", batch_statistics="adapting", schedule="stages")
         return PROTOCOL_RECIPE
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:

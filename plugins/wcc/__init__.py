@@ -27,6 +27,12 @@ def register_methods(register: Callable[[MethodInfo], None]) -> None:
                     ("joint", "channel", "low", "random"),
                 ),
                 Option(
+                    "where",
+                    "all",
+                    "every map, or those that only 1×1 convolutions read; the others are plain then",
+                    ("all", "pointwise"),
+                ),
+                Option(
                     "schedule", "planned", "in recovery: the planned rate, or lowered to it", ("planned", "gradual")
                 ),
             ),

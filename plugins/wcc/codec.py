@@ -82,12 +82,11 @@ class WaveletCodec(Codec):
 
     @torch.no_grad()
     def clip_channels(self, x: Tensor) -> None:
-        """Gives each channel's kept coefficients a clip of their own, with a code for zero."""
+        """Gives each channel's kept coefficients a clip of their own."""
         if self.quantizer is not None:
             coefficients = self.transform(haar.pad(at_least_fp32(x), self.transform.levels))
             index = choose(self.selection, coefficients, self.count, self.transform)
             self.quantizer.clip_channels(coefficients.gather(2, index.expand(-1, coefficients.shape[1], -1)))
-            self._put_zeros_on_grid(self.quantizer)
 
     def operations(self, shape: tuple[int, int, int]) -> int:
         return self.transform.operations(shape[0])
@@ -97,13 +96,6 @@ class WaveletCodec(Codec):
         stored = payload["kept"]
         exact = at_least_fp32(stored)
         return exact if self.quantizer is None else self.quantizer.decode(exact)
-
-    def _put_zeros_on_grid(self, quantizer: UniformQuantizer) -> None:
-        ends = zip(quantizer.low.tolist(), quantizer.high.tolist(), strict=True)
-        moved = [zero_on_grid(low, high, quantizer.width) for low, high in ends]
-        low, high = quantizer.high.new_tensor(moved).T
-        quantizer.low.copy_(low)
-        quantizer.high.copy_(high)
 
     def _index(self, payload: Payload) -> Tensor:
         """The positions (batch, groups, count) of the kept coefficients."""
@@ -117,16 +109,3 @@ class WaveletCodec(Codec):
         plane = kept.new_zeros(*kept.shape[:2], self.transform.positions)
         plane.scatter_(2, self._index(payload).expand(-1, kept.shape[1], -1), kept)
         return self.transform.inverse(plane)[:, :, : self.size[0], : self.size[1]]
-
-
-def zero_on_grid(low: float, high: float, width: int) -> tuple[float, float]:
-    """The clip moved by half a step at most, so that one of its codes decodes to zero.
-
-    At a position that all channels share, most channels are close to zero: without a code for it, each of them costs
-    up to half a step. A clip on one side of zero stays as it is: then no coefficient is zero.
-    """
-    if not low < 0 < high:
-        return low, high
-    step = (high - low) / ((1 << width) - 1)
-    moved = round(low / step) * step
-    return moved, moved + high - low

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, UniformQuantizer, Unsupported
-from actbench.codec.quantizers import least_squares_clip
 from actbench.feature_map import FLOAT_BITS
 from actbench.recipe import Recipe, RecipeName
 from actbench_plugins.wcc import haar
-from actbench_plugins.wcc.codec import WaveletCodec, zero_on_grid
+from actbench_plugins.wcc.codec import WaveletCodec
 from actbench_plugins.wcc.positions import choose, side_bits
+from actbench_plugins.wcc.quantizer import ZeroQuantizer
 from actbench_plugins.wcc.striped import StripedWaveletCodec
 from actbench_plugins.wcc.transforms import Transform, build
 
@@ -21,12 +21,19 @@ _IMAGES = 16
 
 class WaveletCompression(Method):
     """Keeps the most coefficients that fit in each allowed width, and takes the width with the least squared error on
-    the calibration sample. The choice of the width is ours; the paper fixes rate and bits by hand."""
+    the calibration sample. The choice of the width is ours; the paper fixes rate and bits by hand. Of all maps, or of
+    those that 1×1 convolutions read: the others are plain then, where they fit."""
 
     def recipe(self, name: RecipeName) -> Recipe:
         return Recipe(gradual=name == "paper" or self.options["schedule"] == "gradual")
 
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        if self.options["where"] == "pointwise" and not _read_by_pointwise(fmap):
+            needed = fmap.elements * allowance.widths[-1]
+            raise Unsupported(
+                f"{fmap.name}: not only 1×1 convolutions read it, and in plain codes it needs {needed} bits; "
+                f"{allowance.bits} are allowed"
+            )
         selection, wavelet = (str(self.options[name]) for name in ("selection", "wavelet"))
         transform = build(wavelet, fmap.height, fmap.width, int(self.options["levels"]))
         counts = _counts(fmap, selection, transform.positions, allowance)
@@ -39,6 +46,10 @@ class WaveletCompression(Method):
         ]
         with torch.no_grad():
             return min(codecs, key=lambda codec: float((codec(images) - images).square().sum()))
+
+
+def _read_by_pointwise(fmap: FeatureMap) -> bool:
+    return bool(fmap.readers) and all(reader.pointwise for reader in fmap.readers)
 
 
 def _counts(fmap: FeatureMap, selection: str, positions: int, allowance: Allowance) -> dict[int, int]:
@@ -72,5 +83,4 @@ def _quantizer(
     if width == FLOAT_BITS:
         return None
     index = choose(selection, coefficients, count, transform).expand(-1, coefficients.shape[1], -1)
-    low, high = least_squares_clip(coefficients.gather(2, index), width)
-    return UniformQuantizer(width, *zero_on_grid(low, high, width))
+    return ZeroQuantizer.calibrated(width, coefficients.gather(2, index))

@@ -55,7 +55,9 @@ def stored(
     network: TracedNetwork, stats: dict[str, MapStatistics], ceiling: str, bits: str = "w8a2-8", metric: str = "error"
 ) -> dict[str, int]:
     """Bits of an image of each map, counted in its payload."""
-    plan = GreedyProjection({"metric": metric}).plan(network, stats, Budget(Ceiling.parse(ceiling), Bits.parse(bits)))
+    plan = GreedyProjection({"metric": metric, "widths": "planned"}).plan(
+        network, stats, Budget(Ceiling.parse(ceiling), Bits.parse(bits))
+    )
     counted = {}
     for name, codec in plan.codecs.items():
         x = stats[name].before if codec.side == "before" else stats[name].after
@@ -141,7 +143,7 @@ def test_folded_network_equals_the_unfolded_one(
     network: TracedNetwork, stats: dict[str, MapStatistics], images: torch.Tensor, ceiling: str
 ) -> None:
     budget = Budget(Ceiling.parse(ceiling), Bits.parse("w32a3-8"))
-    plan = GreedyProjection({"metric": "error"}).plan(network, stats, budget)
+    plan = GreedyProjection({"metric": "error", "widths": "planned"}).plan(network, stats, budget)
     spliced = splice(network, {name: codec.double() for name, codec in plan.codecs.items()})
     assert any(isinstance(codec, ComponentCodec) for codec in spliced.codecs().values())
     deployed = deploy(spliced, 32, images[:1])
@@ -229,7 +231,7 @@ class WithLoss(TracedNetwork):
 def test_a_plan_by_loss_asks_the_network(network: TracedNetwork, stats: dict[str, MapStatistics]) -> None:
     asked = WithLoss(network.module, network.maps, network.activations, network.places, network.input_shape)
     budget = Budget(Ceiling.parse("traffic:8x"), Bits.parse("w8a4-8"))
-    plan = GreedyProjection({"metric": "loss"}).plan(asked, stats, budget)
+    plan = GreedyProjection({"metric": "loss", "widths": "planned"}).plan(asked, stats, budget)
     assert plan.codecs[network.maps[0].name].describe() == {"bits": 8}
     assert any(isinstance(codec, ComponentCodec) for codec in plan.codecs.values())
 
@@ -308,7 +310,7 @@ def test_a_whole_map_in_narrow_codes_is_taken_where_all_components_matter(networ
             SideStatistics.of(x), SideStatistics.of(x[..., : fmap.height, : fmap.width].relu())
         )
     budget = Budget(Ceiling.parse("traffic:10x"), Bits.parse("w8a2-8"))
-    plan = GreedyProjection({"metric": "error"}).plan(network, white, budget)
+    plan = GreedyProjection({"metric": "error", "widths": "planned"}).plan(network, white, budget)
     widths = [codec.describe()["bits"] for codec in plan.codecs.values() if isinstance(codec, PlainCodec)]
     assert len(widths) > len(network.maps) / 2
     assert set(widths) <= {2, 3, 4, 5}

@@ -37,7 +37,9 @@ def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int =
 def planned(x: torch.Tensor, bits: int, widths: tuple[int, ...] = WIDTHS, groups: int = 4) -> GroupCodec:
     _, channels, height, width = x.shape
     fmap = FeatureMap("map", channels, height // 2, width // 2, "producer", (), source=(height, width))
-    codec = MixedPrecision({"groups": groups}).codec(fmap, MapStatistics.of(x), Allowance(bits, widths))
+    codec = MixedPrecision({"groups": groups, "widths": "planned"}).codec(
+        fmap, MapStatistics.of(x), Allowance(bits, widths)
+    )
     assert isinstance(codec, GroupCodec)
     return codec
 
@@ -148,7 +150,7 @@ def test_network_holds_the_ceiling_and_folds_exactly(ceiling: str, bits: str) ->
     torch.manual_seed(0)
     network, images = trace(ResidualNetwork().double(), (3, 16, 16)), torch.randn(4, 3, 16, 16, dtype=torch.float64)
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
-    plan = MixedPrecision({"groups": 8}).plan(network, collect(network, images), budget)
+    plan = MixedPrecision({"groups": 8, "widths": "planned"}).plan(network, collect(network, images), budget)
     spliced = splice(network, {name: codec.double() for name, codec in plan.codecs.items()})
     stored = {}
     for name, encoder in spliced.encoders().items():

@@ -141,4 +141,6 @@ def test_folded_network_equals_the_unfolded_one(ceiling: str) -> None:
 def test_the_papers_recipe_is_sequential_on_a_frozen_network() -> None:
     method = Projection({"start": "pca"})
     assert method.recipe("protocol") == PROTOCOL_RECIPE
-    assert method.recipe("paper") == Recipe(insertion="sequential", trained="codecs", batch_statistics="adapting")
+    assert method.recipe("paper") == Recipe(
+        insertion="sequential", trained="codecs", batch_statistics="adapting", schedule="stages"
+    )

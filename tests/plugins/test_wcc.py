@@ -6,20 +6,26 @@ import itertools
 import pytest
 import pywt
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from actbench import MethodInfo, UserError
-from actbench.codec import Allowance, MapStatistics, Unsupported
+from actbench.budget import Bits, Budget, Ceiling
+from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.feature_map import FeatureMap
+from actbench.network.calibration import collect
+from actbench.network.trace import trace
 from actbench.recipe import RecipeName
 from actbench_plugins.wcc import haar, register_methods
-from actbench_plugins.wcc.codec import WaveletCodec, zero_on_grid
+from actbench_plugins.wcc.codec import WaveletCodec
 from actbench_plugins.wcc.method import WaveletCompression, most_kept
 from actbench_plugins.wcc.positions import choose, from_field, side_bits, to_field
+from actbench_plugins.wcc.quantizer import ZeroQuantizer
+from actbench_plugins.wcc.striped import StripedWaveletCodec
 from actbench_plugins.wcc.transforms import build
+from tests.plugins.strategies import floats
 
 sides = st.integers(1, 20)
 
@@ -43,7 +49,7 @@ def plane(height: int, width: int) -> tuple[int, int]:
 def planned(
     x: torch.Tensor, bits: int, widths: tuple[int, ...] = (8, 7, 6, 5, 4, 3, 2), **options: int | str
 ) -> WaveletCodec:
-    chosen = {"levels": 3, "wavelet": "haar", "selection": "joint"} | options
+    chosen = {"levels": 3, "wavelet": "haar", "selection": "joint", "where": "all"} | options
     codec = WaveletCompression(chosen).codec(feature_map(*x.shape[1:]), MapStatistics.of(x), Allowance(bits, widths))
     assert isinstance(codec, WaveletCodec)
     return codec
@@ -189,21 +195,80 @@ def test_half_precision_holds_where_its_coefficients_would_overflow(dtype: torch
         assert (direct.float() - expected).abs().max() < 0.02 * expected.abs().max()
 
 
-@pytest.mark.parametrize("width", [2, 3, 4, 8])
-def test_the_quantised_zero_decodes_to_zero(width: int) -> None:
+@given(floats(-50, 50), floats(-50, 50), st.integers(1, 8), floats(-60, 60))
+def test_the_grid_is_the_clip_moved_by_half_a_step_at_most(low: float, high: float, width: int, x: float) -> None:
+    assume(high - low > 1e-3)
+    quantizer = ZeroQuantizer(width, low, high)
+    step = (high - low) / (2**width - 1)
+    codes = torch.arange(2.0**width)
+    with torch.no_grad():
+        values = quantizer.decode(codes)
+        assert torch.equal(quantizer.encode(values), codes)
+        assert (values - (low + step * codes)).abs().max() <= step / 2 + 1e-4
+        nearest = values[(values - x).abs().argmin()]
+        decoded = quantizer(torch.tensor([x]))
+        assert abs(float(decoded) - x) <= abs(float(nearest) - x) + 1e-4
+        zero = quantizer(torch.zeros(1))
+        assert float(zero) == 0 if low < 0 < high else float(zero) == pytest.approx(min(max(0, low), high), abs=1e-4)
+    assert torch.equal(quantizer(torch.tensor([x])), decoded), "with gradients it is the same"
+
+
+@pytest.mark.parametrize("clips", [False, True])
+def test_zero_is_zero_at_every_step_of_training(clips: bool) -> None:
     x = smooth(4, 8, 16, 16)
-    quantizer = planned(x, 8 * 64 * width + 256, (width,)).quantizer
+    codec = planned(x, 8 * 64 * 3 + 256, (3,))
+    if clips:
+        codec.clip_channels(x)
+    quantizer = codec.quantizer
     assert quantizer is not None
-    span = float((quantizer.high - quantizer.low).detach())
-    assert span > 1
-    assert abs(float(quantizer(torch.zeros(1)).detach())) < 1e-6 * span
+    assert quantizer.high.shape == ((8,) if clips else ())
+    optimizer = torch.optim.SGD(codec.parameters(), lr=0.05)
+    ends, nothing = set(), torch.zeros(1, 8, 1)
+    for _ in range(8):
+        ends.add(float(quantizer.high.detach().sum()))
+        has_zero = ((quantizer.low < 0) & (quantizer.high > 0)).expand(8)
+        assert has_zero.any()
+        assert (quantizer(nothing)[0, has_zero, 0] == 0).all()
+        optimizer.zero_grad()
+        (codec(x) - 1.1 * x).square().mean().backward()
+        optimizer.step()
+    assert len(ends) == 8, "the clip is learned"
 
 
-def test_a_clip_moves_by_half_a_step_at_most_and_not_where_it_has_no_zero() -> None:
-    low, high = zero_on_grid(-1.4, 1.6, 2)  # step 1: codes at -1.4, -0.4, 0.6 and 1.6
-    assert (low, high) == pytest.approx((-1, 2))
-    assert zero_on_grid(0.5, 3.0, 2) == (0.5, 3.0)
-    assert zero_on_grid(-2.0, -2.0, 2) == (-2.0, -2.0)
+def test_the_clips_gradient_is_pacts() -> None:
+    """By hand, 2 bits between -1.2 and 3.3: the step is 1.5, and the grid -1.5, 0, 1.5, 3."""
+    quantizer = ZeroQuantizer(2, -1.2, 3.3)
+    x = torch.tensor([-4.0, -1.5, -1.4, 0.7, 2.9, 3.0, 3.2], requires_grad=True)
+    decoded = quantizer(x)
+    assert decoded.tolist() == pytest.approx([-1.5, -1.5, -1.5, 0, 3, 3, 3])
+    (decoded * torch.tensor([1.0, 2, 4, 8, 16, 32, 64])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 0, 4, 8, 16, 0, 0]
+    assert quantizer.high.grad == 32 + 64, "1 where x is at the upper end or beyond, as the authors' one clip has it"
+    assert quantizer.low.grad == 1 + 2, "and at the lower end"
+
+
+def test_one_clip_at_both_ends_has_the_gradient_of_the_authors_clip() -> None:
+    """Signed, y = clip(x, -a, a): ∂y/∂a is 1 where x ≥ a, -1 where x ≤ -a, and 0 between."""
+    clip = torch.tensor(2.0, requires_grad=True)
+    quantizer = ZeroQuantizer(3, -1.5, 2.0)  # step 0.5: zero has a code
+    x = torch.tensor([-3.0, -1.6, -1.0, 0.2, 1.9, 2.0, 5.0])
+    weights = torch.tensor([1.0, 2, 4, 8, 16, 32, 64])
+    (quantizer(x) * weights).sum().backward()
+    y = torch.where(x >= clip, clip, torch.where(x <= -clip + 0.5, -clip + 0.5, x))
+    (y * weights).sum().backward()
+    assert clip.grad == (32 + 64) - (1 + 2)
+    assert quantizer.high.grad is not None
+    assert quantizer.low.grad is not None
+    assert quantizer.high.grad - quantizer.low.grad == clip.grad
+
+
+def test_ends_that_learning_moved_past_each_other_still_give_codes() -> None:
+    quantizer = ZeroQuantizer(3, 1.0, -1.0)
+    codes = quantizer.encode(torch.linspace(-5, 5, 41))
+    assert set(codes.tolist()) <= set(range(8))
+    quantizer(torch.linspace(-5, 5, 41)).sum().backward()
+    assert quantizer.high.grad != 0
 
 
 def test_memory_layout_does_not_matter() -> None:
@@ -264,6 +329,49 @@ def test_controls_at_equal_count_rank_as_they_must() -> None:
         codec = WaveletCodec(feature_map(8, 16, 16), transform, selection, 40, None)
         errors[selection] = float((codec(x) - x).square().sum())
     assert errors["channel"] <= errors["joint"] <= errors["low"] < errors["random"]
+
+
+class Narrow(nn.Module):
+    """Maps that a 1×1 convolution reads, a depthwise one, and both a 1×1 and a 3×3 one, each 8×16×16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.point = nn.Conv2d(8, 8, 1)
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.ends = nn.ModuleList([nn.Conv2d(8, 2, 1), nn.Conv2d(8, 2, 3, padding=1)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.point(self.stem(x).relu()).relu()
+        x = self.depthwise(x).relu()
+        return torch.cat([end(x).mean((2, 3)) for end in self.ends], 1)
+
+
+def plan_pointwise(ceiling: str) -> tuple[dict[str, Codec], dict[str, MapStatistics]]:
+    torch.manual_seed(0)
+    network = trace(Narrow(), (3, 16, 16))
+    stats = collect(network, torch.randn(4, 3, 16, 16))
+    options: dict[str, int | str] = {"levels": 3, "wavelet": "haar", "selection": "joint", "where": "pointwise"}
+    budget = Budget(Ceiling.parse(ceiling), Bits.parse("w8a2-8"))
+    return dict(WaveletCompression(options).plan(network, stats, budget).codecs), stats
+
+
+def test_where_pointwise_other_maps_are_plain() -> None:
+    codecs, stats = plan_pointwise("8x")
+    assert {name: type(codec) for name, codec in codecs.items()} == {
+        "point": StripedWaveletCodec,
+        "depthwise": PlainCodec,
+        "ends.0": PlainCodec,
+    }
+    assert codecs["depthwise"].describe() == {"bits": 4}
+    sample = stats["point"].after.sample
+    assert int(codecs["point"].encode(sample).bits_per_image()[0]) <= 8 * 16 * 16 * 32 / 8
+
+
+def test_where_pointwise_other_maps_that_do_not_fit_say_why() -> None:
+    reason = "depthwise: not only 1×1 convolutions read it, and in plain codes it needs 4096 bits; 2048 are allowed"
+    with pytest.raises(Unsupported, match=reason):
+        plan_pointwise("32x")
 
 
 def test_levels_are_checked_before_a_run() -> None:

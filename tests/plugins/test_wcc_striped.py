@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actbench.codec import NO_HEAD, Allowance, Collects, MapStatistics, Payload, Rows, UniformQuantizer
+from actbench.codec import NO_HEAD, Allowance, Collects, MapStatistics, Payload, Rows
 from actbench.codec.packed_payload import PackedPayload
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.payload import LENGTH_BITS
@@ -15,6 +15,7 @@ from actbench.feature_map import FeatureMap
 from actbench.measure.memory import peak_live_bytes
 from actbench_plugins.wcc.method import WaveletCompression
 from actbench_plugins.wcc.positions import energies, largest, uses_bitmap
+from actbench_plugins.wcc.quantizer import ZeroQuantizer
 from actbench_plugins.wcc.striped import StripedWaveletCodec
 from actbench_plugins.wcc.transforms import build
 
@@ -25,7 +26,7 @@ def striped(
     shape: tuple[int, ...], levels: int, count: int, width: int | None, wavelet: str = "haar"
 ) -> StripedWaveletCodec:
     fmap = FeatureMap("map", shape[1], shape[2], shape[3], "producer", (), source=shape[2:])
-    quantizer = None if width is None else UniformQuantizer(width, -2.0, 3.0)
+    quantizer = None if width is None else ZeroQuantizer(width, -2.0, 3.0)
     return StripedWaveletCodec(fmap, build(wavelet, shape[2], shape[3], levels), "joint", count, quantizer)
 
 
@@ -132,7 +133,7 @@ def test_collecting_needs_the_memory_of_what_is_kept(rows: int, width: int | Non
 
 def planned(**options: int | str) -> object:
     x = torch.randn(2, 4, 16, 16)
-    chosen = {"levels": 3, "wavelet": "haar", "selection": "joint"} | options
+    chosen = {"levels": 3, "wavelet": "haar", "selection": "joint", "where": "all"} | options
     fmap = FeatureMap("map", 4, 16, 16, "producer", (), source=(16, 16))
     return WaveletCompression(chosen).codec(fmap, MapStatistics.of(x), Allowance(4000, (8, 4)))
 

@@ -9,6 +9,7 @@ from actbench.records.columns import column
 from actbench.records.record import Record
 from actbench.records.repetition import check_names, compare_measurements
 from tests.records import whole
+from tests.records.test_columns import rounds
 
 
 def record(make: Callable[[], dict[str, Any]], **parts: Any) -> Record:
@@ -63,3 +64,27 @@ def test_what_is_predicted_is_in_columns() -> None:
     names = ["allocated_bytes", "reserved_bytes", "fragmentation", "batch_8_gib", "batch_80_gib"]
     values = [column(f"predicted_{name}").value(record(whole.training)) for name in names]
     assert values == [3 << 20, 4 << 20, 0.25, 80, 800]
+
+
+STEADY, WIDE = (1.91, 1.96, 2.0, 2.04, 2.09), (1.0, 1.89, 2.0, 2.1, 9.0)
+SLOWER, MUCH_SLOWER = (3.9, 3.95, 3.99, 4.0, 4.01), (4.1, 4.15, 4.2, 4.25, 4.3)
+
+
+@pytest.mark.parametrize(
+    ("published", "repeated", "holds", "unsteady"),
+    [
+        (STEADY, SLOWER, True, False),
+        (STEADY, MUCH_SLOWER, False, False),
+        (WIDE, STEADY, True, True),
+        (STEADY, WIDE, True, True),
+        (WIDE, MUCH_SLOWER, True, True),
+    ],
+)
+def test_a_time_is_compared_where_both_are_steady(
+    published: tuple[float, ...], repeated: tuple[float, ...], *, holds: bool, unsteady: bool
+) -> None:
+    found = {check.name: check for check in compare_measurements(rounds(*published), rounds(*repeated))}
+    check = found[column("latency_ratio").title]
+    assert (check.holds, check.unsteady) == (holds, unsteady)
+    assert ("unsteady" in check.published + check.repeated) == unsteady
+    assert not any(other.unsteady for other in found.values() if other != check)

@@ -107,6 +107,15 @@ def test_progress_and_the_schedule(workload: Stripes, monkeypatch: pytest.Monkey
     assert rates == pytest.approx((PROTOCOL_RECIPE.learning_rate * half).tolist())
 
 
+def test_a_schedule_in_stages_falls_once_when_all_codecs_are_in(
+    workload: Stripes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self, closure=None: rates.append(self.param_groups[0]["lr"]))
+    recover(spliced(workload), network(workload), workload, 6, 0, CPU, recipe=Recipe(schedule="stages"))
+    assert rates == pytest.approx([0.01] * 4 + [0.001] * 2)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 20])
 def test_divergence_is_unsupported_at_whatever_step(workload: Stripes, steps: int) -> None:
     recipe = Recipe(learning_rate=1e38, gradient_norm=1e38)
@@ -226,7 +235,32 @@ def test_sequential_insertion_ends_with_all_codecs_in_use(workload: Stripes) -> 
 def test_gradual_compression_is_complete_after_half_of_the_steps(workload: Stripes) -> None:
     original, compressed, codecs = two_maps(workload)
     recover(compressed, original, workload, 4, 0, CPU, recipe=Recipe(gradual=True))
-    assert [codec.told for codec in codecs] == [[0.0, 0.5, 1.0, 1.0, 1.0]] * 2
+    assert [codec.told for codec in codecs] == [[0.0, 0.0, 0.5, 1.0, 1.0, 1.0]] * 2
+
+
+class Priced(Half):
+    """Costs three times the square of a parameter of its own, which nothing else reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = nn.Parameter(torch.tensor(2.0))
+
+    def price(self) -> Tensor:
+        return 3 * self.size.square()
+
+
+@pytest.mark.parametrize("at_once", [64, 3])
+def test_prices_are_added_to_the_loss_once_a_step(
+    workload: Stripes, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    original, without, _ = two_maps(workload)
+    monkeypatch.setattr(batches, "_SAVED", at_once * sum(map(prod, _shapes(original))))
+    codec = Priced()
+    priced = splice(original, {original.maps[0].name: codec, original.maps[1].name: Half()})
+    recipe = Recipe(gradient_norm=1e9)
+    losses, plain = (recover(each, original, workload, 1, 0, CPU, recipe=recipe)[0] for each in (priced, without))
+    assert losses - plain == pytest.approx(3 * 2.0**2, rel=1e-5)
+    assert codec.size.item() == pytest.approx(2.0 - recipe.learning_rate * 3 * 2 * 2.0), "one step of its gradient"
 
 
 class Squared(Half):
