@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from actbench.codec.quantizers import UniformQuantizer
 
-_GAIN = 8.0
+_GAIN = 24.0
 """Bits by which a width moves where its parameter moves by 1: at the learning rate of weights it would hardly move."""
 
 
@@ -27,7 +27,7 @@ class InterpolatedQuantizer(nn.Module):
     Example:
         >>> quantizer = InterpolatedQuantizer(UniformQuantizer(2, 0.0, 3.0), (0, 1, 2, 3))
         >>> with torch.no_grad():
-        ...     _ = quantizer.shift.fill_(-1 / 16)  # half a bit
+        ...     _ = quantizer.shift.fill_(-1 / 48)  # half a bit
         >>> quantizer.width.item(), quantizer(torch.tensor([1.2])).tolist()
         (1.5, [0.5])
     """

@@ -44,9 +44,11 @@ class LearnedSetting(nn.Module):
 
     @torch.no_grad()
     def nearest(self, most: int) -> tuple[int, int]:
-        """The whole K and b, with `K·b ≤ most`, that are nearest: `min (K/r − 1)² + (w/b − 1)²`."""
-        rank, width = float(self.rank), float(self.quantizer.width)
-        possible = [(k, w) for k in range(1, self.planned + 1) for w in self.quantizer.widths if k * w <= most]
+        """The whole K and w, with `K·w ≤ most`, that are nearest, `min (K/r − 1)² + (w/b − 1)²`, of those that leave
+        room for no component and no bit more."""
+        rank, width = self.rank.item(), self.quantizer.width.item()
+        full = {min(self.planned, most // w): w for w in self.quantizer.widths}  # of equal K the widest stays
+        possible = [(k, w) for k, w in full.items() if k > 0]
         return min(possible, key=lambda pair: (pair[0] / rank - 1) ** 2 + (pair[1] / width - 1) ** 2)
 
 

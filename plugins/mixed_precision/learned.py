@@ -17,8 +17,8 @@ from actbench_plugins.mixed_precision.widths import best_widths
 
 class LearnedGroupCodec(GroupCodec):
     """Groups that start with the planned widths, and learn others on the way: continuous ones, with the loss
-    `max(0, bits − allowed) / allowed` beside the task's. At the end of the way they are rounded to the nearest widths
-    that fit together, `min Σ_g n_g·(w_g − b_g)²`, exactly. A group of width 0 is dropped, never the first.
+    `max(0, bits − allowed) / allowed` beside the task's. At the end of the way they become those that fit together and
+    lose least, `min Σ_g n_g·4^(b_g − w_g)`, exactly. A group of width 0 is dropped, never the first.
 
     `allowance`: of the map. `positions`: H·W before pooling.
     """
@@ -80,22 +80,24 @@ class LearnedGroupCodec(GroupCodec):
     @torch.no_grad()
     def _round(self) -> None:
         elements = [self.positions * size for size in self.core.sizes]
-        distances = [
-            _distances(quantizer, size, width)
+        losses = [
+            _losses(quantizer, size, width)
             for quantizer, size, width in zip(self.core.quantizers, self.core.sizes, self.core.widths, strict=True)
         ]
-        widths = best_widths(elements, distances, self.allowance.bits).widths
+        widths = best_widths(elements, losses, self.allowance.bits).widths
         for number, (quantizer, width) in enumerate(zip(list(self.core.quantizers), widths, strict=True)):
             if isinstance(quantizer, InterpolatedQuantizer):
                 quantizer.quantizer.width = width
                 self.core.quantizers[number] = quantizer.quantizer if width else Dropped()
 
 
-def _distances(quantizer: nn.Module, size: int, width: int) -> dict[int, float]:
-    """How far each possible width is from the learned one; a width that is not learned stays."""
+def _losses(quantizer: nn.Module, size: int, width: int) -> dict[int, float]:
+    """What a group loses in each possible width, as if all groups lost the same a value in the learned ones; a width
+    that is not learned stays."""
     if not isinstance(quantizer, InterpolatedQuantizer):
         return {width: 0.0}
-    return {possible: size * (possible - float(quantizer.width.detach())) ** 2 for possible in quantizer.widths}
+    learned = quantizer.width.item()
+    return {possible: size * 4 ** (learned - possible) for possible in quantizer.widths}
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:

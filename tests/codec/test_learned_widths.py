@@ -54,7 +54,7 @@ def test_the_clip_is_learned_with_the_width() -> None:
 def test_a_width_stays_among_the_possible_ones(width: float, end: int) -> None:
     quantizer = at(width)
     quantizer.confine()
-    assert float(quantizer.width) == pytest.approx(end)
+    assert quantizer.width.item() == pytest.approx(end)
 
 
 def test_only_bits_beyond_the_limit_cost() -> None:
