@@ -114,7 +114,7 @@ def test_the_reference_methods_come_through_entry_points() -> None:
     registry = load_plugins()
     assert [plugin.error for plugin in registry.plugins if plugin.error] == []
     for name in ("none", "prochan", "quantize", "wcc"):
-        assert report(registry, name).provides == [name]
+        assert name in report(registry, name).provides
         assert report(registry, name).source == "actbench"
     assert registry.method("none").role == "reference"
     assert registry.method("quantize").role == "baseline"
@@ -122,7 +122,9 @@ def test_the_reference_methods_come_through_entry_points() -> None:
     assert registry.executor("local").name == "local"
 
 
-@pytest.mark.parametrize(("names", "found"), [("quantize", {"quantize"}), (" none , quantize ,", {"none", "quantize"})])
+@pytest.mark.parametrize(
+    ("names", "found"), [("quantize", {"quantize"}), (" none , quantize ,", {"none", "mechanism", "quantize"})]
+)
 def test_plugins_can_be_restricted(names: str, found: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RESTRICT, names)
     assert set(load_plugins().methods) == found

@@ -15,6 +15,7 @@ from actbench.codec.plain import PlainCodec
 from actbench.codec.protocols import Linear
 from actbench.codec.reader_error import reader_error
 from actbench.codec.statistics import MapStatistics
+from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
 
 _NEAR = 0.01
@@ -70,7 +71,13 @@ class PlainMaps:
 
     def _error(self, fmap: FeatureMap, codec: Codec, stats: MapStatistics) -> float:
         before, after = stats.before.sample[:_IMAGES], stats.after.sample[:_IMAGES]
-        return reader_error(fmap, self.readers(fmap), after, decode_as_read(fmap, codec, before, after))
+        decoded = decode_as_read(fmap, codec, before, after)
+        if decoded.shape != after.shape:
+            shapes = tuple(decoded.shape[1:]), tuple(after.shape[1:])
+            raise InvalidCodec(f"decode of {fmap.name} returned {shapes[0]}, not {shapes[1]} an image")
+        if not decoded.isfinite().all():
+            raise InvalidCodec(f"decode of {fmap.name} returned what is not finite")
+        return reader_error(fmap, self.readers(fmap), after, decoded)
 
 
 def keeps_all_channels(codec: Codec) -> bool:

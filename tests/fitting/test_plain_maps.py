@@ -8,6 +8,7 @@ from torch import Tensor
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec import Codec, FeatureMap, MapStatistics, Payload, PlainCodec, UniformQuantizer, floating
+from actbench.errors import InvalidCodec
 from actbench.feature_map import Reader
 from actbench.fitting.plain_maps import PlainMaps, keeps_all_channels
 from actbench.network.calibration import Statistics
@@ -61,6 +62,20 @@ def test_a_coder_is_given_up_for_errors_that_matter_alone(error: float, is_plain
     assert isinstance(chosen["small"], PlainCodec) == is_plain
     other = rule("8x").apply({"small": Noisy(SMALL, 512, error)}, {"small": stats(SMALL)})
     assert isinstance(other["small"], PlainCodec)
+
+
+class Narrow(Noisy):
+    """Gives one channel."""
+
+    def decode(self, payload: Payload) -> Tensor:
+        return super().decode(payload)[:, :1]
+
+
+def test_broken_codecs_are_named_and_not_replaced() -> None:
+    with pytest.raises(InvalidCodec, match=r"decode of small returned \(1, 4, 4\), not \(4, 4, 4\)"):
+        rule("8x").apply({"small": Narrow(SMALL, 512, 0.5)}, {"small": stats(SMALL)})
+    with pytest.raises(InvalidCodec, match="small returned what is not finite"):
+        rule("8x").apply({"small": Noisy(SMALL, 512, float("nan"))}, {"small": stats(SMALL)})
 
 
 def test_never_is_never() -> None:

@@ -35,7 +35,7 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Co
     results = tmp_path_factory.mktemp("results")
     names = "remembering,understating,shaping,wrong-shape,not-a-number,raising,exiting,out-of-memory"
     names += ",leaking,hanging,printing"
-    done = run(results, names, "--timeout", "12")
+    done = run(results, names, "--timeout", "12", "--plain", "never")
     return done, records(results)
 
 
