@@ -59,8 +59,8 @@ def test_plugins_are_switched_off() -> None:
 
 
 def test_switches_meet_what_the_environment_allows() -> None:
-    assert methods(ACTBENCH_PLUGINS="none,wcc") == {"none", "wcc"}
-    assert methods("-p", "no:wcc", ACTBENCH_PLUGINS="none,wcc") == {"none"}
+    assert methods(ACTBENCH_PLUGINS="none,wcc") == {"none", "mechanism", "wcc"}
+    assert methods("-p", "no:wcc", ACTBENCH_PLUGINS="none,wcc") == {"none", "mechanism"}
 
 
 def test_a_near_miss_is_answered_without_what_is_off() -> None:
