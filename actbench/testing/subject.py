@@ -18,7 +18,6 @@ from actbench.codec.codec import Codec
 from actbench.codec.method import Method
 from actbench.errors import Unsupported
 from actbench.feature_map import FeatureMap
-from actbench.fitting.plain_maps import PlainMaps
 from actbench.harness.network_view import PlanningNetwork
 from actbench.info import MethodInfo, OptionValue, load_target
 from actbench.network.calibration import Statistics
@@ -173,20 +172,9 @@ class Subject:
     def cases(self, budget: Budget | None = None) -> list[Case]:
         """Makes a case of every map with a codec under a budget, by default under each that is supported."""
         chosen = self.supported() if budget is None else [(budget, self.planned(budget))]
-        return [case for _, codecs in chosen for case in self._cases(codecs)]
-
-    def measured(self, budget: Budget) -> list[Case]:
-        """Makes a case of every map as the harness measures it: plain by its rule where that is better."""
-        if self.saves:
-            return self.cases(budget)
-        coder = self.info.guarantee == "data-dependent"
-        rule = PlainMaps(self.network.maps, self.network.readers, budget, coder=coder)
-        statistics = Statistics(self.network, self.workload.calibration_set().images(slice(None)))
-        return self._cases(rule.apply(self.planned(budget), statistics))
-
-    def _cases(self, codecs: Mapping[str, Codec]) -> list[Case]:
         return [
             Case(fmap, codecs[fmap.name], self.sides[fmap.name][codecs[fmap.name].side == "after"])
+            for _, codecs in chosen
             for fmap in self.network.maps
             if fmap.name in codecs
         ]
