@@ -36,7 +36,7 @@ def spec(method: str, ceiling: str, bits: str, recover: int = 0) -> CellSpec:
         WorkloadSpec("shapes", {"data": "x"}, 100),
         MethodSpec(method, info.version, info.resolve({})),
         budget,
-        Inference(recover),
+        Inference(recover, fit="off"),
     )
 
 
