@@ -14,7 +14,7 @@ Compress = Callable[[FeatureMap, Tensor, Tensor], Tensor]
 gives what its readers get in its place."""
 
 
-class Sequence(fx.Interpreter):
+class CompressingRun(fx.Interpreter):
     """Runs a traced network once, and hands each map to `compress` in the moment in which it is computed."""
 
     def __init__(self, network: TracedNetwork, compress: Compress) -> None:

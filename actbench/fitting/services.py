@@ -19,7 +19,7 @@ from actbench.feature_map import FeatureMap
 from actbench.fitting.normalisation import estimate_statistics, has_statistics
 from actbench.fitting.plain_maps import PlainMaps, decode_as_read
 from actbench.fitting.refit import encoded_sample, refitted
-from actbench.fitting.sequence import Sequence
+from actbench.fitting.sequence import CompressingRun
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork
 
@@ -114,7 +114,7 @@ class Fitting:
             codecs[fmap.name] = codec = refitted(fmap, codec, observed, self.stats[fmap.name])
             return decode_as_read(fmap, codec, observed.before.sample, observed.after.sample).to(after.device)
 
-        Sequence(self.network, compress).run(self.images[: self._images_in_sequence()])
+        CompressingRun(self.network, compress).run(self.images[: self._images_in_sequence()])
         return codecs
 
     def _images_in_sequence(self) -> int:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from actbench.codec import Codec, FeatureMap, PlainCodec, UniformQuantizer
 from actbench.codec.principal_components import Components
 from actbench.fitting.plain_maps import decode_as_read
-from actbench.fitting.sequence import Sequence
+from actbench.fitting.sequence import CompressingRun
 from actbench.network.calibration import Statistics
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork, trace
@@ -14,6 +14,13 @@ from actbench_plugins.greedy.codec import ComponentCodec
 from actbench_plugins.prochan.codec import ProChanCodec
 
 from .conftest import images, plain, projection
+
+
+def compressed(network: TracedNetwork, codecs: dict[str, Codec], x: Tensor) -> Tensor:
+    """The network's outputs, each map encoded and decoded on the way."""
+    run = CompressingRun(network, lambda fmap, *sides: decode_as_read(fmap, codecs[fmap.name], *sides))
+    outputs: Tensor = run.run(x)
+    return outputs
 
 
 def one_of_each(network: TracedNetwork, statistics: Statistics) -> dict[str, Codec]:
@@ -35,7 +42,9 @@ def one_of_each(network: TracedNetwork, statistics: Statistics) -> dict[str, Cod
 def test_it_computes_what_the_network_with_codecs_does(network: TracedNetwork, statistics: Statistics) -> None:
     codecs, x = one_of_each(network, statistics), images(6, 5)
     with torch.no_grad():
-        given = Sequence(network, lambda f, before, after: decode_as_read(f, codecs[f.name], before, after)).run(x)
+        given = CompressingRun(network, lambda f, before, after: decode_as_read(f, codecs[f.name], before, after)).run(
+            x
+        )
         expected = splice(network, codecs).module(x)
         plainly = network.module(x)
     torch.testing.assert_close(given, expected)
@@ -54,7 +63,7 @@ def test_each_map_comes_once_in_the_order_in_which_maps_are_read(
         return after
 
     with torch.no_grad():
-        given = Sequence(network, compress).run(images(2))
+        given = CompressingRun(network, compress).run(images(2))
         torch.testing.assert_close(given, network.module(images(2)))
     assert sorted(seen) == sorted(fmap.name for fmap in network.maps)
 
@@ -75,5 +84,7 @@ def test_channels_last_maps_come_channels_first() -> None:
     codecs: dict[str, Codec] = {fmap.name: PlainCodec(UniformQuantizer(3, 0, 1)) for fmap in network.maps}
     x = torch.randn(2, 3, 8, 8)
     with torch.no_grad():
-        given = Sequence(network, lambda f, before, after: decode_as_read(f, codecs[f.name], before, after)).run(x)
+        given = CompressingRun(network, lambda f, before, after: decode_as_read(f, codecs[f.name], before, after)).run(
+            x
+        )
         torch.testing.assert_close(given, splice(network, codecs).module(x))
