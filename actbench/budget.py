@@ -7,45 +7,61 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, cast
 
 from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap
+from actbench.live_shares import live_bits, live_shares
+from actbench.sizes import format_size, parse_size
 
-_CEILING = re.compile(r"(?:(peak|traffic):)?(\d{1,9}(?:\.\d{1,6})?)x", re.ASCII)
+Kind = Literal["peak", "traffic", "live"]
+"""What a ceiling counts: the largest map, all maps together, or what is in memory at once while a layer computes."""
+
+_FACTOR = re.compile(r"(?:(peak|traffic|live):)?(\d{1,9}(?:\.\d{1,6})?)x", re.ASCII)
+_SIZE = re.compile(r"(peak|traffic|live):(\S{1,30})", re.ASCII)
 _BITS = re.compile(r"w(\d{1,2})a(\d{1,2})(?:-(\d{1,2}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The most bits that may be stored for one image, as a factor below fp32.
+    """The most bits that may be stored for one image: a `factor` below fp32, or so many `bits`, and then no factor."""
 
-    `peak`: of the largest map. `traffic`: of all maps together.
-    """
-
-    kind: Literal["peak", "traffic"]
-    factor: Fraction
+    kind: Kind
+    factor: Fraction | None
+    bits: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Ceiling:
-        """Reads `8x`, `2.5x` or `traffic:4x`."""
-        match = _CEILING.fullmatch(text.strip())
-        if not match or Fraction(match[2]) < 1:
-            raise UserError(f"ceiling {text!r}: write a factor of at least 1, as in 8x, 2.5x or traffic:4x")
-        return cls("traffic" if match[1] == "traffic" else "peak", Fraction(match[2]))
+        """Reads `8x`, `2.5x`, `traffic:4x`, `peak:64KiB` or `live:1.5MiB`; a factor without a kind is of the peak."""
+        factor, size = _FACTOR.fullmatch(text.strip()), _SIZE.fullmatch(text.strip())
+        if factor and Fraction(factor[2]) >= 1:
+            return cls(cast("Kind", factor[1] or "peak"), Fraction(factor[2]))
+        if size and (stored := parse_size(size[2])):
+            return cls(cast("Kind", size[1]), None, 8 * stored)
+        raise UserError(
+            f"ceiling {text!r}: write a factor of at least 1, as in 8x, 2.5x or traffic:4x, or a kind with a "
+            "size, as in peak:64KiB, traffic:1.5MiB or live:256KiB"
+        )
 
     def __str__(self) -> str:
+        if self.factor is None:
+            return f"{self.kind}:{format_size((self.bits or 0) // 8)}"
         factor = f"{Decimal(self.factor.numerator) / Decimal(self.factor.denominator):f}x"
-        return f"traffic:{factor}" if self.kind == "traffic" else factor
+        return factor if self.kind == "peak" else f"{self.kind}:{factor}"
+
+    def allowed(self, whole: int) -> int:
+        """Bits that may be stored of what has so many bits in fp32, rounded down."""
+        return (self.bits or 0) if self.factor is None else int(whole / self.factor)
+
+    def whole(self, maps: Sequence[FeatureMap]) -> int:
+        """Bits in fp32 of what the ceiling counts."""
+        if self.kind == "live":
+            return live_bits(maps, {fmap.name: fmap.bits for fmap in maps})
+        return (max if self.kind == "peak" else sum)(fmap.bits for fmap in maps)
 
     def limit(self, maps: Sequence[FeatureMap]) -> int:
-        """Bits that may be stored: `max(bits) / factor` or `sum(bits) / factor`, rounded down."""
-        whole = (max if self.kind == "peak" else sum)(fmap.bits for fmap in maps)
-        return int(whole / self.factor)
-
-    def share(self, fmap: FeatureMap, maps: Sequence[FeatureMap]) -> int:
-        """Bits for one map: all of a peak; of traffic, the share that its size has in the sum."""
-        return self.limit(maps) if self.kind == "peak" else int(fmap.bits / self.factor)
+        """Bits that may be stored of all that the ceiling counts."""
+        return self.allowed(self.whole(maps))
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,17 @@ class Budget:
 
     def allowance(self, fmap: FeatureMap, maps: Sequence[FeatureMap]) -> Allowance:
         """The part of the budget that one of the network's `maps` may use."""
-        return Allowance(self.ceiling.share(fmap, maps), self.bits.widths)
+        return Allowance(self.share(fmap, maps), self.bits.widths)
+
+    def share(self, fmap: FeatureMap, maps: Sequence[FeatureMap]) -> int:
+        """Bits for one of the `maps`: all of a peak; of traffic, the share that its size has in the sum; of what is in
+        memory at once, as much as all that is there with it can have, too (`actbench.live_shares`)."""
+        limit = self.ceiling.limit(maps)
+        if self.ceiling.kind == "live":
+            return live_shares(tuple(maps), limit, self.bits.high)[fmap.name]
+        if self.ceiling.kind == "peak":
+            return limit
+        return limit * fmap.bits // self.ceiling.whole(maps) if self.ceiling.bits else self.ceiling.allowed(fmap.bits)
 
 
 REFERENCE = Budget(Ceiling("peak", Fraction(1)), Bits(FLOAT_BITS, FLOAT_BITS, FLOAT_BITS))

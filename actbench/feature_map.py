@@ -61,11 +61,27 @@ class Reader:
 
 
 @dataclass(frozen=True)
+class Lifetime:
+    """When a tensor is in memory: the number of the layer that has `written` it, and of the last one that computes
+    while it is `read`. `beside`: bits in fp32 of tensors that are no maps and are there too, at each moment in turn.
+    Unless the network says otherwise, all maps are there at once."""
+
+    written: int = 0
+    read: int = 0
+    beside: tuple[int, ...] = (0,)
+
+    def bits_beside(self, moment: int) -> int:
+        """Bits of what is no map at a moment of the lifetime."""
+        return self.beside[moment - self.written]
+
+
+@dataclass(frozen=True)
 class FeatureMap:
     """One feature map of one image: C×H×W, named after the first layer that reads it.
 
     `between` are the steps from the *source* (the tensor before the nonlinearity, of size `source`, H×W) to the map
-    itself: nonlinearity and pooling, in their order. A map that no nonlinearity precedes is its own source.
+    itself: nonlinearity and pooling, in their order. A map that no nonlinearity precedes is its own source. `alive`:
+    when it is in memory.
     """
 
     name: str
@@ -77,6 +93,7 @@ class FeatureMap:
     between: tuple[Operation, ...] = ()
     source: tuple[int, int] = (0, 0)
     channels_last: bool = False
+    alive: Lifetime = Lifetime()
 
     @property
     def positions(self) -> int:

@@ -1,5 +1,6 @@
 """Ceilings and bits: how they are read, and how much they allow."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
@@ -10,12 +11,30 @@ from actbench.budget import REFERENCE, Allowance, Bits, Budget, Ceiling
 from actbench.errors import UserError
 from actbench.feature_map import FeatureMap
 
-CEILINGS = ["8x", "1x", "2.5x", "traffic:4x", "traffic:1.25x", "1234567x", "2.123456x", "999999999.999999x"]
+CEILINGS = [
+    "8x",
+    "1x",
+    "2.5x",
+    "traffic:4x",
+    "traffic:1.25x",
+    "1234567x",
+    "2.123456x",
+    "999999999.999999x",
+    "live:4x",
+    "peak:64KiB",
+    "traffic:1.5MiB",
+    "live:3B",
+    "live:1100KiB",
+]
 BITS = ["w8a8", "w8a2-8", "w4a1-16", "w2a1", "w16a16", "w8a32", "w32a32", "w32a4"]
 
 
 def feature_map(channels: int, side: int) -> FeatureMap:
     return FeatureMap(f"map{channels}x{side}", channels, side, side, "producer", ())
+
+
+def shares(ceiling: Ceiling, maps: Sequence[FeatureMap]) -> list[int]:
+    return [Budget(ceiling, Bits.parse("w8a8")).share(fmap, maps) for fmap in maps]
 
 
 RESNET18 = (feature_map(64, 56), feature_map(128, 28), feature_map(256, 14), feature_map(512, 7))
@@ -27,7 +46,16 @@ def test_ceilings_are_written_as_they_are_read(text: str) -> None:
     assert str(Ceiling.parse(text)) == text
 
 
-@pytest.mark.parametrize(("text", "short"), [(" 8.0x ", "8x"), ("peak:8x", "8x"), ("traffic:2.50x", "traffic:2.5x")])
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        (" 8.0x ", "8x"),
+        ("peak:8x", "8x"),
+        ("traffic:2.50x", "traffic:2.5x"),
+        ("peak:1024KiB", "peak:1MiB"),
+        ("live:0.5KiB", "live:512B"),
+    ],
+)
 def test_ceilings_have_one_form(text: str, short: str) -> None:
     assert Ceiling.parse(text) == Ceiling.parse(short)
     assert str(Ceiling.parse(text)) == short
@@ -55,7 +83,24 @@ def test_bits_have_one_form() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("0x", "0.5x", "", "8", "-1x", "x", "nanx", "infx", "1e3x", "traffic:", "traffic:8", "sum:8x", "8x,16x"),
+        *(
+            "0x",
+            "0.5x",
+            "",
+            "8",
+            "-1x",
+            "x",
+            "nanx",
+            "infx",
+            "1e3x",
+            "traffic:",
+            "traffic:8",
+            "sum:8x",
+            "8x,16x",
+            "64KiB",
+            "peak:0.5B",
+            "peak:8KB",
+        ),
         *("8x\n4x", "9" * 5000 + "x", "1." + "9" * 5000 + "x"),
     ],
     ids=lambda text: repr(text[:12]),
@@ -84,9 +129,9 @@ def test_bad_bits(text: str) -> None:
 def test_published_counts() -> None:
     ceiling = Ceiling.parse("4x")
     assert ceiling.limit(RESNET18) == 50_176 * 32
-    assert Allowance(ceiling.share(RESNET18[0], RESNET18), (32,)).rank(56 * 56, 32) == 16
+    assert Budget(ceiling, REFERENCE.bits).allowance(RESNET18[0], RESNET18).rank(56 * 56, 32) == 16
     ceiling = Ceiling.parse("6x")
-    ranks = [Allowance(ceiling.share(fmap, VGG), (32,)).rank(fmap.positions, 32) for fmap in VGG]
+    ranks = [Budget(ceiling, REFERENCE.bits).allowance(fmap, VGG).rank(fmap.positions, 32) for fmap in VGG]
     assert ranks == [10, 42, 170]
 
 
@@ -94,9 +139,9 @@ def test_peak_and_traffic() -> None:
     bits = [64 * 56 * 56 * 32, 128 * 28 * 28 * 32, 256 * 14 * 14 * 32, 512 * 7 * 7 * 32]
     peak, traffic = Ceiling.parse("3x"), Ceiling.parse("traffic:3x")
     assert peak.limit(RESNET18) == bits[0] // 3
-    assert [peak.share(fmap, RESNET18) for fmap in RESNET18] == [bits[0] // 3] * 4
+    assert shares(peak, RESNET18) == [bits[0] // 3] * 4
     assert traffic.limit(RESNET18) == sum(bits) // 3
-    assert [traffic.share(fmap, RESNET18) for fmap in RESNET18] == [count // 3 for count in bits]
+    assert shares(traffic, RESNET18) == [count // 3 for count in bits]
 
 
 def test_limits_are_exact() -> None:
@@ -108,7 +153,7 @@ def test_limits_are_exact() -> None:
 def test_shares_of_traffic_stay_under_its_limit(shapes: list[tuple[int, int]], tenths: int) -> None:
     maps = [feature_map(*shape) for shape in shapes]
     ceiling = Ceiling.parse(f"traffic:{tenths / 10}x")
-    assert sum(ceiling.share(fmap, maps) for fmap in maps) <= ceiling.limit(maps)
+    assert sum(shares(ceiling, maps)) <= ceiling.limit(maps)
 
 
 @given(st.integers(0, 10**9), st.integers(1, 10**6), st.integers(1, 32))
@@ -131,3 +176,17 @@ def test_a_budget_hands_out_its_parts() -> None:
     assert str(budget) == "traffic:2x w8a2-4"
     assert budget.allowance(VGG[1], VGG) == Allowance(VGG[1].bits // 2, (4, 3, 2))
     assert all(REFERENCE.allowance(fmap, VGG).leaves_alone(fmap) for fmap in VGG)
+
+
+def test_sizes_are_sizes_whatever_the_network() -> None:
+    ceiling = Ceiling.parse("peak:64KiB")
+    assert ceiling.limit(RESNET18) == ceiling.limit(VGG) == ceiling.allowed(1) == 64 * 1024 * 8
+    assert shares(ceiling, RESNET18) == [64 * 1024 * 8] * 4
+    bits, parts = [fmap.bits for fmap in RESNET18], shares(Ceiling.parse("traffic:64KiB"), RESNET18)
+    assert parts == [64 * 1024 * 8 * part // sum(bits) for part in bits]
+
+
+@given(st.integers(1, 10**12))
+def test_any_size_survives(size: int) -> None:
+    ceiling = Ceiling("live", None, 8 * size)
+    assert Ceiling.parse(str(ceiling)) == ceiling

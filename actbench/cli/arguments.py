@@ -7,14 +7,17 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from actbench.errors import UserError
+from actbench.sizes import parse_size
 
 MOST = 10**9
 """The largest number of images, or of steps, that an option takes."""
 
+MEMORY = range(2**20, 2**50)
+"""Bytes that a cell may be given."""
+
 LONGEST = 365 * 24 * 3600.0
 """The most seconds that a cell may be given."""
 
-_MEMORY = re.compile(r"([0-9]{1,6}) ?(GiB|MiB)")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 
 
@@ -54,10 +57,10 @@ def parse_memory(text: str) -> int | None:
     """Reads an amount of memory, `8GiB` or `512MiB`, as bytes; None for `free`. Raises UserError for anything else."""
     if text == "free":
         return None
-    match = _MEMORY.fullmatch(text.strip())
-    if not match or not int(match[1]):
+    size = parse_size(text)
+    if size not in MEMORY:
         raise UserError(f"--memory {text!r}: write an amount, as in 8GiB or 512MiB, or free")
-    return int(match[1]) << (30 if match[2] == "GiB" else 20)
+    return size
 
 
 def is_whole(text: str) -> bool:

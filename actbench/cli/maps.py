@@ -32,7 +32,7 @@ def maps(
     workload: Annotated[str | None, typer.Option(help="A workload's network, as it is measured.")] = None,
     input_shape: Annotated[str, typer.Option("--input", help="Of --model: channels, height, width.")] = "3,224,224",
     weights: Annotated[Path | None, typer.Option(help="Of --workload: its checkpoint.")] = None,
-    ceiling: Annotated[str, typer.Option(help="For example 4x, or traffic:4x.")] = "4x",
+    ceiling: Annotated[str, typer.Option(help="For example 4x, traffic:4x, or live:64KiB.")] = "4x",
     bits: Annotated[str, typer.Option(help="For example w8a8, w8a2-8, or w32a32 for none.")] = "w32a32",
     convention: Annotated[
         Convention,
@@ -80,6 +80,7 @@ def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> 
         "ceiling": str(budget.ceiling),
         "bits": str(budget.bits),
         "limit": budget.ceiling.limit(counted),
+        "of_fp32": budget.ceiling.whole(counted) / max(1, budget.ceiling.limit(counted)),
         "peak": max(fmap.bits for fmap in counted),
         "traffic": traffic,
         "stored_peak": max(row["stored_bits"] for row in rows),
@@ -195,7 +196,8 @@ def _summary(report: dict[str, Any]) -> list[str]:
     share = report["largest_activation_share"]
     lines = [
         f"ceiling {report['ceiling']} at {report['bits']}: {report['limit']:,} bits "
-        f"({report['limit'] / FLOAT_BITS:,.1f} fp32 values)",
+        f"({report['limit'] / 8192:,.1f} KiB, {report['limit'] / FLOAT_BITS:,.1f} fp32 values), "
+        f"{report['of_fp32']:.2f}x less than in fp32",
         f"largest map {report['peak']:,} → {report['stored_peak']:,} bits",
         f"all maps {report['traffic']:,} → {report['stored_traffic']:,} bits: total ratio {ratio}",
     ]

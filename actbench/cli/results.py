@@ -45,7 +45,8 @@ def results_table(records: Sequence[Record], track: Track) -> Table:
 
 def _asked(records: Sequence[Record]) -> list[Column[Record]]:
     """Ceiling and bits, and beside them what is not the same for all."""
-    others = ["last"] if any(column("last").value(record) for record in records) else []
+    others = ["of_fp32"] if any(record.cell.budget.ceiling.factor is None for record in records) else []
+    others += ["last"] if any(column("last").value(record) for record in records) else []
     others += ["seed"] if len({record.cell.seed for record in records}) > 1 else []
     return [column(name) for name in ("ceiling", "bits", *others)]
 

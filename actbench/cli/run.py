@@ -50,7 +50,7 @@ def run(
     methods: Annotated[str | None, typer.Option(help="Methods, separated by commas, or `all`.")] = None,
     suite: Annotated[Path | None, typer.Option(help="A TOML file of methods with options, side by side.")] = None,
     workload: Annotated[str, typer.Option(help="What to run them on; `actbench workloads` lists them.")] = "shapes",
-    ceilings: Annotated[str, typer.Option(help="Ceilings, as in 8x,16x,traffic:4x.")] = "8x,16x,32x",
+    ceilings: Annotated[str, typer.Option(help="Ceilings, as in 8x,traffic:4x,live:64KiB.")] = "8x,16x,32x",
     bits: Annotated[str, typer.Option(help="Weight and code widths, as in w8a8,w8a2-8.")] = "w8a2-8",
     track: Annotated[Track, typer.Option(help="Compress maps, or what back-propagation saves.")] = "inference",
     recover: Annotated[int, setting(Inference, "recover", min=0, max=MOST)] = 0,

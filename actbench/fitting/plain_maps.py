@@ -63,7 +63,7 @@ class PlainMaps:
 
     def _plain_width(self, fmap: FeatureMap, stored: Mapping[str, int]) -> int | None:
         own = stored[fmap.name]
-        most = max(self.budget.ceiling.share(fmap, self.maps), own)
+        most = max(self.budget.share(fmap, self.maps), own)
         if self.budget.ceiling.kind == "traffic":
             spare = self.budget.ceiling.limit(self.maps) - sum(stored.values())
             most = min(most, own + max(0, spare))

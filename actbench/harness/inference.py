@@ -166,11 +166,11 @@ def _check_plan(network: TracedNetwork, plan: Plan) -> None:
 
 def _judge(cell: CellSpec, info: MethodInfo, footprint: Footprint, outcome: Outcome) -> None:
     kind = cell.budget.ceiling.kind
-    spread = footprint.peak if kind == "peak" else footprint.traffic
-    if footprint.limit is not None and spread.maximum > footprint.limit:
+    stored, _ = footprint.counted(kind)
+    if footprint.limit is not None and stored > footprint.limit:
         outcome.status = "over_ceiling"
-        outcome.reason = f"{kind} {spread.maximum} bits an image at most; the ceiling allows {footprint.limit}"
-    if info.guarantee == "static" and spread.samples is not None:
+        outcome.reason = f"{kind} {stored} bits an image at most; the ceiling allows {footprint.limit}"
+    if info.guarantee == "static" and footprint.traffic.samples is not None:
         outcome.warnings.append("registered as static, but the footprint depends on the data")
 
 

@@ -188,7 +188,8 @@ def _order(row: Row) -> tuple[object, ...]:
     return (
         not row.is_reference,
         ceiling.kind,
-        ceiling.factor,
+        ceiling.factor is None,
+        ceiling.factor or -(ceiling.bits or 0),
         *rank,
         *((cost is None, cost or 0) for cost in costs),
         row.name,

@@ -8,14 +8,14 @@ and of several the one that is nearest to the readers: behind a nonlinearity rat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
 import networkx
 from torch import fx
 
-from actbench.feature_map import FLOAT_BITS
+from actbench.feature_map import FLOAT_BITS, Lifetime
 from actbench.network import nodes
 from actbench.network.cheap_steps import is_cheap
 
@@ -95,6 +95,20 @@ def held(timeline: Timeline, tensors: Collection[fx.Node]) -> tuple[Held, ...]:
         for node in timeline.time
         if node in read
     )
+
+
+def find_lifetimes(tensors: Sequence[Held], maps: Collection[str]) -> dict[str, Lifetime]:
+    """When each of the maps, by their nodes' names, is in memory, and how much there is beside that is no map."""
+    others = [tensor for tensor in tensors if tensor.node not in maps]
+
+    def beside(moment: int) -> int:
+        return sum(other.bits for other in others if other.written <= moment <= other.read)
+
+    return {
+        one.node: Lifetime(one.written, one.read, tuple(map(beside, range(one.written, one.read + 1))))
+        for one in tensors
+        if one.node in maps
+    }
 
 
 def origins(timeline: Timeline, node: fx.Node, tensors: Collection[fx.Node]) -> set[fx.Node] | None:

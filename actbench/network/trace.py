@@ -6,7 +6,7 @@ import copy
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from actbench.codec.modules import NONLINEARITIES
 from actbench.errors import UserError
 from actbench.feature_map import FeatureMap, Maps, Operation, Reader
 from actbench.network import nodes
-from actbench.network.live_maps import Held, Timeline, held, is_map, kept
+from actbench.network.live_maps import Held, Timeline, find_lifetimes, held, is_map, kept
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,16 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], maps: Maps = "liv
     timeline = Timeline(module.graph)
     found = _conv_inputs(timeline) if maps == "conv-inputs" else [node for node in kept(timeline) if is_map(node)]
     named, last = _named(timeline, found), nodes.channels_last(module.graph)
+    in_memory = held(timeline, {*found, *kept(timeline, found)})
+    lifetimes = find_lifetimes(in_memory, {node.name for node in found})
+    described = (_describe(name, node, *_source(node), channels_last=node in last) for node, name in named.items())
     return TracedNetwork(
         module,
-        tuple(_describe(name, node, *_source(node), channels_last=node in last) for node, name in named.items()),
+        tuple(replace(fmap, alive=lifetimes[node.name]) for fmap, node in zip(described, named, strict=True)),
         _activations(module.graph, last),
         {name: Place(_source(node)[0].name, node.name) for node, name in named.items()},
         input_shape,
-        held(timeline, {*found, *kept(timeline, found)}),
+        in_memory,
     )
 
 

@@ -56,6 +56,13 @@ def _code_ratio(record: Record) -> float | None:
     return bits.high / stored if fixed and stored else None
 
 
+def _of_fp32(record: Record) -> float | None:
+    footprint, ceiling = record.measurements.footprint, record.cell.budget.ceiling
+    if record.cell.is_reference or ceiling.factor is not None:
+        return None if ceiling.factor is None or record.cell.is_reference else float(ceiling.factor)
+    return footprint.counted(ceiling.kind)[1] / max(1, ceiling.bits or 0) if footprint else None
+
+
 COLUMNS: tuple[Column[Record], ...] = (
     _of_cell("protocol", "its version; rows of another one do not compare", lambda cell: cell.protocol),
     _of_cell("workload", "workload", lambda cell: cell.workload.name),
@@ -70,6 +77,13 @@ COLUMNS: tuple[Column[Record], ...] = (
         "ceiling",
         "as asked for; empty for the reference",
         lambda cell: "" if cell.is_reference else str(cell.budget.ceiling),
+    ),
+    Column(
+        "of_fp32",
+        "of fp32",
+        "what the ceiling means for the network: bits in fp32 of what it counts / bits that it allows",
+        _of_fp32,
+        ratio,
     ),
     _of_cell("bits", "widths of weights and codes", lambda cell: str(cell.budget.bits)),
     _of_cell("track", "inference or training", lambda cell: cell.settings.track),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from actbench.feature_map import FLOAT_BITS
 from actbench.records.measurements import Measurements
 from actbench.records.parts.footprint import Footprint
 from actbench.records.parts.implied import expect, require
@@ -34,11 +33,10 @@ def _judge_footprint(cell: CellSpec, status: str, footprint: Footprint) -> None:
         return
     require(footprint.limit is not None, f"{field} is missing")
     ceiling = cell.budget.ceiling
-    whole = (max if ceiling.kind == "peak" else sum)(FLOAT_BITS * part.elements for part in footprint.maps)
-    limit = int(whole / ceiling.factor)
+    stored, whole = footprint.counted(ceiling.kind)
+    limit = ceiling.allowed(whole)
     expect(field, footprint.limit or 0, limit, f"by the ceiling {ceiling}")
-    spread = footprint.peak if ceiling.kind == "peak" else footprint.traffic
-    _judge_status(status, f"{ceiling.kind}.maximum", spread.maximum, limit)
+    _judge_status(status, "live.peak" if ceiling.kind == "live" else f"{ceiling.kind}.maximum", stored, limit)
 
 
 def _judge_training(cell: CellSpec, status: str, training: Training) -> None:
@@ -50,7 +48,7 @@ def _judge_training(cell: CellSpec, status: str, training: Training) -> None:
     require(training.limit_bytes is not None, f"{field} is missing")
     require(ceiling.kind == "traffic", f"spec.ceiling is {ceiling}, and what training saves has no largest map")
     bits_of_an_image = 8 * training.reference_payload_bytes // training.batch
-    limit = int(bits_of_an_image / ceiling.factor) * training.batch // 8
+    limit = ceiling.allowed(bits_of_an_image) * training.batch // 8
     expect(field, training.limit_bytes or 0, limit, f"by the ceiling {ceiling}")
     if training.payload_bytes is not None:
         _judge_status(status, "most payload bytes", training.most_payload_bytes, limit)

@@ -29,7 +29,7 @@ from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 
 SHAPE = (3, 17, 13)
 _IMAGES, _CLASSES = PROTOCOL_RECIPE.batch, 4
-_INFERENCE = ("4x w8a8", "4x w8a2-8", "8x w8a2-8", "16x w8a2-8", "traffic:8x w8a2-8")
+_INFERENCE = ("4x w8a8", "4x w8a2-8", "8x w8a2-8", "16x w8a2-8", "traffic:8x w8a2-8", "live:8x w8a2-8")
 _TRAINING = ("traffic:4x w32a2-8", "traffic:8x w32a2-8", "traffic:16x w32a2-8")
 
 

@@ -35,9 +35,10 @@ class GreedyProjection(Method):
     """Stores K principal components of the tensor before the nonlinearity in b bits, `K·H·W·b` bits; or the map as it
     is read, in b bits.
 
-    Under a peak ceiling each map has the K and b of least predicted error that fit. Under a traffic ceiling all maps
-    start whole in the widest codes and take steps to fewer components, by C/16, or to narrower codes, the best in
-    `metric` first, until they fit. Recovery can learn another K and b for the same bits.
+    Under a ceiling on the largest map or on what is in memory at once, each map has the K and b of least predicted
+    error that fit. Under a traffic ceiling all maps start whole in the widest codes and take steps to fewer components,
+    by C/16, or to narrower codes, the best in `metric` first, until they fit. Recovery can learn another K and b for
+    the same bits.
     """
 
     def recipe(self, name: RecipeName) -> Recipe:
@@ -45,22 +46,23 @@ class GreedyProjection(Method):
         return Recipe(trained="codecs" if name == "paper" else "everything", gradual=learned)
 
     def plan(self, network: Network, stats: Mapping[str, MapStatistics], budget: Budget) -> Plan:
-        limit = budget.ceiling.limit(network.maps)
         components = {fmap.name: Components.of(stats[fmap.name].before) for fmap in network.maps}
         settings = {
             fmap.name: _settings(fmap, components[fmap.name], stats[fmap.name], budget) for fmap in network.maps
         }
         if budget.ceiling.kind == "traffic":
-            chosen = allocate(settings, limit, self._score(network, stats, components, settings))
+            score = self._score(network, stats, components, settings)
+            chosen = allocate(settings, budget.ceiling.limit(network.maps), score)
+            # A map has the bits of its setting: what one took more, others would have less.
+            bits = {name: setting.bits for name, setting in chosen.items()}
         else:
-            chosen = {name: fit(name, map_settings, limit) for name, map_settings in settings.items()}
+            bits = {fmap.name: budget.share(fmap, network.maps) for fmap in network.maps}
+            chosen = {name: fit(name, map_settings, bits[name]) for name, map_settings in settings.items()}
         codecs = {
             fmap.name: _codec(fmap, stats[fmap.name], components[fmap.name], chosen[fmap.name]) for fmap in network.maps
         }
         if self.options["widths"] == "planned":
             return Plan(codecs)
-        # Under a traffic ceiling a map has the bits of its setting: what one took more, others would have less.
-        bits = {name: limit if budget.ceiling.kind == "peak" else setting.bits for name, setting in chosen.items()}
         widths = budget.bits.widths
         return Plan(
             {fmap.name: _learned(codecs[fmap.name], fmap, Allowance(bits[fmap.name], widths)) for fmap in network.maps}

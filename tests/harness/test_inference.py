@@ -63,8 +63,16 @@ def test_scores_and_losses_do_not_depend_on_the_batch(bench: Workbench, monkeypa
     assert other.planning(other.network).loss({}) == pytest.approx(loss, rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["quantize", "prochan", "wcc"])
-@pytest.mark.parametrize(("ceiling", "bits"), [("8x", "w8a2-8"), ("traffic:6x", "w4a2-8")])
+@pytest.mark.parametrize(
+    ("method", "ceiling", "bits"),
+    [
+        *((method, "8x", "w8a2-8") for method in ("quantize", "prochan", "wcc")),
+        *((method, "traffic:6x", "w4a2-8") for method in ("quantize", "prochan", "wcc")),
+        ("greedy", "live:8x", "w8a2-8"),
+        ("hosvd", "live:100KiB", "w8a2-8"),
+        ("quantize", "peak:64KiB", "w8a2-8"),
+    ],
+)
 def test_methods_hold_their_ceiling_and_make_a_valid_record(
     bench: Workbench, method: str, ceiling: str, bits: str
 ) -> None:
@@ -75,8 +83,8 @@ def test_methods_hold_their_ceiling_and_make_a_valid_record(
     footprint = record.measurements.footprint
     assert footprint is not None
     assert footprint.limit is not None
-    stored = footprint.peak if cell.budget.ceiling.kind == "peak" else footprint.traffic
-    assert stored.maximum <= footprint.limit
+    stored, whole = footprint.counted(cell.budget.ceiling.kind)
+    assert stored <= footprint.limit == cell.budget.ceiling.allowed(whole)
     assert sum(row.bits.maximum for row in footprint.maps) == footprint.traffic.maximum
     assert record.measurements.quality is not None
     assert record.measurements.quality.value > 70
