@@ -6,7 +6,7 @@ Importing it is cheap: torch is loaded by `actbench.codec.method` and whatever s
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actbench.errors import Unsupported, UserError
 from actbench.hookspecs import hookimpl
@@ -15,18 +15,33 @@ from actbench.info import MethodInfo, Option, WorkloadInfo, load_target
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from actbench.api import Compressed, CompressedTraining, compress, compress_training, compressed_training, restore
+
 __version__ = "0.2.0"
 
 __all__ = [
+    "Compressed",
+    "CompressedTraining",
     "MethodInfo",
     "Option",
     "Unsupported",
     "UserError",
     "WorkloadInfo",
     "__version__",
+    "compress",
+    "compress_training",
+    "compressed_training",
     "hookimpl",
     "load_results",
+    "restore",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch is imported when it is asked for."""
+    if name in ("Compressed", "CompressedTraining", "compress", "compress_training", "compressed_training", "restore"):
+        return load_target(f"actbench.api:{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_results(path: str | Path) -> DataFrame:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from actbench.codec.codec import Codec
 from actbench.feature_map import FeatureMap
@@ -13,13 +14,24 @@ from actbench.network.batches import Batches
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
 from actbench.recovery.objectives import Loss
-from actbench.workloads.base import ImageSet
+
+
+class Tried(Protocol):
+    """Images with targets on which a plan is tried out."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, index: slice, /) -> Tried:
+        """Selects some of them."""
+
+    def batches(self, size: int, /) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields images (n, C, H, W) and targets (n, …) in order, `size` at a time."""
 
 
 class PlanningNetwork:
     """The network as `actbench.codec.method.Network` describes it."""
 
-    def __init__(self, network: TracedNetwork, loss: Loss, calibration: ImageSet, device: torch.device) -> None:
+    def __init__(self, network: TracedNetwork, loss: Loss, calibration: Tried, device: torch.device) -> None:
         self._network = network
         self._loss = loss
         self._calibration = calibration

@@ -138,7 +138,13 @@ class HookedLayer(nn.Module):
                 return self.saved.codec.decode(payload).to(dtype)
 
         with saved_tensors_hooks(pack, unpack):
-            return self.layer(x)  # type: ignore[no-any-return]
+            return compute(self.layer, x)
+
+
+def compute(layer: nn.Module, x: Tensor) -> Tensor:
+    """Computes what the layer's class computes, whatever stands in for it, and without the layer's hooks."""
+    result: Tensor = type(layer).forward(layer, x)
+    return result
 
 
 class _Conv2d(torch.autograd.Function):

@@ -59,8 +59,9 @@ class SavedLedger:
 
 
 @contextmanager
-def saved_bytes(model: nn.Module) -> Iterator[SavedLedger]:
-    """Watches what is saved while `model` runs inside; ask the ledger while what it computed is still alive."""
+def saved_bytes(model: nn.Module, *others: nn.Module) -> Iterator[SavedLedger]:
+    """Watches what is saved while `model` runs inside; ask the ledger while what it computed is still alive. `others`:
+    what computes in its layers' place and is no module of it."""
     ledger = SavedLedger(model)
 
     def pack(tensor: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ def saved_bytes(model: nn.Module) -> Iterator[SavedLedger]:
         return tensor.detach()
 
     hooks = []
-    hooked = [module for module in model.modules() if isinstance(module, HookedLayer)]
+    hooked = [module for root in (model, *others) for module in root.modules() if isinstance(module, HookedLayer)]
     previous = [layer.tell for layer in hooked]
     for layer in hooked:
         layer.tell = ledger.saw

@@ -35,7 +35,7 @@ def prepare(
     if normalisation == "recomputed":
         _join_normalisations(prepared, saved)
     for name, layer in list(prepared.named_modules()):
-        replacement = _replacement(layer, saved.get(name), masks=masks, frozen=normalisation != "exact")
+        replacement = stand_in(layer, saved.get(name), masks=masks, frozen=normalisation != "exact")
         if replacement is not None:
             _replace(prepared, name, replacement)
     if masks:
@@ -69,7 +69,9 @@ def _compressed(layer: nn.Module, saved: SavedInput) -> nn.Module:
     return CompressedLinear(layer, saved) if isinstance(layer, nn.Linear) else HookedLayer(layer, saved)
 
 
-def _replacement(layer: nn.Module, saved: SavedInput | None, *, masks: bool, frozen: bool) -> nn.Module | None:
+def stand_in(layer: nn.Module, saved: SavedInput | None, *, masks: bool, frozen: bool) -> nn.Module | None:
+    """Makes what computes in a layer's place and saves less; None where the layer saves what it has to. `frozen`:
+    whether normalisations are stood in for, too."""
     if saved is not None and not isinstance(layer, NormalisedConv2d):
         return _compressed(layer, saved)
     if masks and isinstance(layer, nn.ReLU6):

@@ -1,0 +1,7 @@
+"""Methods on a network of one's own, from Python: what `import actbench` offers beside the plugin's interface."""
+
+from actbench.api.compressed import Compressed
+from actbench.api.compression import compress, restore
+from actbench.api.saving import CompressedTraining, compress_training, compressed_training
+
+__all__ = ["Compressed", "CompressedTraining", "compress", "compress_training", "compressed_training", "restore"]

@@ -1,0 +1,213 @@
+"""A model whose feature maps are stored compressed: the model itself, with a class that says so."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from actbench.api import report
+from actbench.api.modes import in_mode
+from actbench.budget import Budget
+from actbench.codec.codec import Codec
+from actbench.codec.protocols import Priced
+from actbench.errors import UserError
+from actbench.feature_map import FeatureMap
+from actbench.fitting.services import Services
+from actbench.measure.footprint import Meter, measure_footprint
+from actbench.measure.tables import static_bits
+from actbench.network import nodes
+from actbench.network.conventions import live_peak
+from actbench.network.deploy import deploy
+from actbench.network.splice import Spliced
+from actbench.network.trace import TracedNetwork
+from actbench.records.parts.footprint import Footprint
+from actbench.runtime.network import StripedNetwork
+from actbench.runtime.stripes import Stripe
+
+
+class Codecs(nn.ModuleDict):
+    """A model's codecs, by the numbers of their maps. They are modules of the model, so that they move with it and an
+    optimiser finds what they learn; but the model's `state_dict` has its own names alone, and theirs is here."""
+
+    def state_dict(self, *arguments: Any, **keywords: Any) -> Any:
+        """What the codecs learned or were fitted with; nothing where the model asks for all of its own."""
+        if keywords.get("destination") is not None or arguments:
+            return keywords.get("destination", arguments[0] if arguments else None)
+        return super().state_dict(**keywords)
+
+
+@dataclass
+class Compression:
+    """What a compressed model is made of: the traced fp32 `network`, and the graph with codecs that runs in its place.
+    `before`: what `uninstall` needs."""
+
+    network: TracedNetwork
+    spliced: Spliced
+    budget: Budget
+    method: str
+    kept: Services
+    before: list[tuple[nn.Module, str, Any]] = field(default_factory=list)
+
+    def run(self, model: nn.Module, x: Tensor) -> Any:
+        """Computes the model's outputs from stored maps. Raises UserError for images of another size."""
+        expected, given = self.network.input_shape, tuple(x.shape[1:])
+        if given != expected:
+            raise UserError(
+                f"the model was compressed for images of {_size(expected)} and got {_size(given)}: compress it again "
+                "with calibration images of that size"
+            )
+        self._relink(model)
+        return self.spliced.module(x)
+
+    def _relink(self, model: nn.Module) -> None:
+        """The graph reads tensors of the model's own: what moves a model to a device may put others in their place."""
+        for node in self.spliced.module.graph.nodes:
+            if node.op == "get_attr" and _has(model, node.target):
+                path, _, name = node.target.rpartition(".")
+                value = nodes.attribute(model, node.target)
+                if nodes.attribute(self.spliced.module, node.target) is not value:
+                    setattr(self.spliced.module.get_submodule(path), name, value)
+
+
+class Compressed(nn.Module):
+    """What `compress` makes of a model's class: the model is still one of its own class, and computes from stored maps.
+    Dropout is not active, in training neither, as in the protocol's recovery."""
+
+    _compression: Compression
+    codecs: Codecs
+
+    def forward(self, x: Tensor) -> Any:
+        """Computes what the model computes, from images (batch, C, H, W) of the size that it was compressed for."""
+        return self._compression.run(self, x)
+
+    @property
+    def maps(self) -> tuple[FeatureMap, ...]:
+        """The model's feature maps, in the order in which they are written."""
+        return self._compression.network.maps
+
+    @property
+    def plan(self) -> Mapping[str, Codec]:
+        """The codec of each map, by the map's name."""
+        return self._compression.spliced.codecs()
+
+    @property
+    def kept_fit(self) -> Set[str]:
+        """What of the help that every method gets was kept: see `--fit` in the protocol."""
+        return self._compression.kept
+
+    def footprint(self, images: Tensor) -> report.Counted:
+        """Counts the bits that are stored of images (n, C, H, W), map by map."""
+        return report.Counted(str(self._compression.budget), _footprint(self._compression, self, images))
+
+    def deploy(self, stripe: Stripe = "auto") -> StripedNetwork:
+        """The network as it would be used, a copy: codecs and normalisations folded, weights quantised, only packed
+        payloads between layers, and maps computed in stripes of rows; `stripe`: how many, or `off` for whole maps."""
+        deployed = deploy(self._compression.spliced, self._compression.budget.bits.weights)
+        return StripedNetwork(deployed.module, stripe)
+
+    def finetune_parameters(self) -> Iterator[nn.Parameter]:
+        """Yields what an optimiser should train: the model's parameters and those of codecs that learn."""
+        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+    def price(self) -> Tensor:
+        """Computes what codecs that learn their bits add to the loss, (): 0 where there are none."""
+        prices = [codec.price() for codec in self.plan.values() if isinstance(codec, Priced)]
+        return torch.stack(prices).sum() if prices else torch.zeros(())
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any, **keywords: Any) -> Any:
+        """Loads a checkpoint of the model, compressed or not: the names are the same."""
+        own = {f"codecs.{name}": value for name, value in self.codecs.state_dict().items()}
+        return super().load_state_dict({**own, **state_dict}, *arguments, **keywords)
+
+    def _repr_html_(self) -> str:
+        return report.plan_as_html(self._compression.network.maps, self.plan, str(self._compression.budget))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compressed:
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise UserError(
+            "a compressed model cannot be pickled: save its state_dict(), and that of its codecs, and compress again"
+        )
+
+
+_OFFERED = frozenset(name for name in vars(Compressed) if not name.startswith("_")) - {"forward", "load_state_dict"}
+
+
+def install(model: nn.Module, compression: Compression) -> Compressed:
+    """Has a model run a graph with codecs whose other modules are the model's own. Raises UserError where it has
+    something of the same names as a compressed model."""
+    taken = sorted(name for name in _OFFERED if hasattr(model, name))
+    if taken:
+        raise UserError(f"{type(model).__name__} has a {taken[0]!r} of its own: compress a module that holds it")
+    _use_own_modules(model, compression)
+    stages = compression.spliced.encoders().values()
+    was = type(model)
+    model.__class__ = type(f"Compressed{was.__name__}", (Compressed, was), {"__module__": was.__module__})
+    model._compression = compression  # type: ignore[assignment]
+    model.codecs = Codecs({str(number): stage.codec for number, stage in enumerate(stages)})
+    return cast(Compressed, model)
+
+
+def uninstall(model: Compressed) -> None:
+    """Makes of a compressed model what it was, but for weights that were trained."""
+    for module, name, value in reversed(model._compression.before):
+        setattr(module, name, value)
+    del model.codecs
+    del model.__dict__["_compression"]
+    model.__class__ = type(model).__bases__[1]
+
+
+def _use_own_modules(model: nn.Module, compression: Compression) -> None:
+    """Puts the model's own modules into the graph. Statistics of normalisations that were estimated again go into the
+    model, and operations in place, which would overwrite what is encoded, are switched off, until it is restored."""
+    graph, before = compression.spliced.module, compression.before
+    for node in list(graph.graph.nodes):
+        if node.op != "call_module" or not _has(model, node.target):
+            continue
+        own, copied = model.get_submodule(node.target), graph.get_submodule(node.target)
+        if type(own) is not type(copied):
+            raise UserError(f"{node.target} is computed in another form when it is traced: compress with inplace=False")
+        if getattr(own, "inplace", False):
+            before.append((own, "inplace", True))
+            vars(own)["inplace"] = False
+        for name, estimated in copied.named_buffers():
+            value = nodes.attribute(own, name)
+            if not torch.equal(value, estimated):
+                before.append((own, name, value.clone()))
+                value.copy_(estimated)
+        path, _, name = node.target.rpartition(".")
+        setattr(graph.get_submodule(path), name, own)
+    compression._relink(model)
+
+
+def _has(model: nn.Module, path: str) -> bool:
+    try:
+        nodes.attribute(model, path)
+    except AttributeError:
+        return False
+    return True
+
+
+@torch.no_grad()
+def _footprint(compression: Compression, model: nn.Module, images: Tensor) -> Footprint:
+    network, spliced = compression.network, compression.spliced
+    with in_mode(model, training=False), Meter(spliced) as meter:
+        for some in images.split(32):
+            compression.run(model, some)
+    weights = compression.budget.bits.weights
+    tables = static_bits(deploy(spliced, weights), weights)
+    limit = compression.budget.ceiling.limit(network.maps)
+    return measure_footprint(network, spliced.codecs(), tables, meter, limit, live_peak(network, {}))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
