@@ -23,6 +23,9 @@ else:
 PAGE = Path(__file__).with_name("reference.md")
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
+FROM_PYTHON = ("actbench.api.compression", "actbench.api.compressed", "actbench.api.saving", "actbench.api.calibration")
+"""What `import actbench` offers for networks of one's own, where it is defined."""
+
 OF_WORKLOADS_AND_EXECUTORS = ("actbench.workloads.base", "actbench.workloads.files", "actbench.harness.executors")
 """What authors of workloads and of executors read beside what methods may import."""
 
@@ -32,7 +35,11 @@ def public_modules() -> list[ModuleType]:
     contracts = tomllib.loads(PROJECT.read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     (allowed,) = (contract["allowed_modules"] for contract in contracts if contract["type"] == "allowed")
     names = [name for name in allowed if name not in ("actbench", "actbench.hookspecs")]
-    return [module for name in [*names, *OF_WORKLOADS_AND_EXECUTORS] for module in _with_parts(import_module(name))]
+    return [
+        module
+        for name in [*names, *FROM_PYTHON, *OF_WORKLOADS_AND_EXECUTORS]
+        for module in _with_parts(import_module(name))
+    ]
 
 
 def _with_parts(module: ModuleType) -> Iterator[ModuleType]:

@@ -95,6 +95,16 @@ def test_the_tutorial_from_nothing_to_a_published_row(tmp_path: Path) -> None:
     assert re.search(r"\| \d+ \| mean-residual \| 4x \|", board)
 
 
+@pytest.mark.parametrize(("name", "said"), [("compress.py", "True"), ("train.py", "bytes are kept for the gradients")])
+def test_the_programs_in_python(name: str, said: str, tmp_path: Path) -> None:
+    """As they stand there, but that torchvision is imported as everywhere in actbench."""
+    ready = "from actbench.workloads.torchvision_import import torchvision; torchvision('torchvision.models')"
+    (tmp_path / name).write_text(f"{ready}\n{programs('python.md')[name]}")
+    done = subprocess.run([sys.executable, name], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith(said)
+
+
 def test_the_packages_of_third_parties_are_those_that_are_documented(tmp_path: Path) -> None:
     """`tests/downstream`, which only its own environment installs."""
     downstream = DOCS.parent / "tests" / "downstream"
