@@ -13,22 +13,23 @@ from actbench.codec.statistics import MapStatistics
 from actbench.feature_map import FeatureMap
 
 
+def is_refitted(fmap: FeatureMap, codec: Codec) -> bool:
+    """Whether `refitted` fits anything of a codec."""
+    return isinstance(codec, Linear) or (type(codec) is PlainCodec and _folds(fmap))
+
+
 @torch.no_grad()
-def refitted(fmap: FeatureMap, codec: Codec, observed: MapStatistics, reference: MapStatistics) -> Codec:
-    """The codec with its linear decoder fitted, in place, on the map as it was `observed` behind compressed maps,
-    towards the map of the same images in the fp32 network. Plain codes get a decoder where all of the map's readers are
-    convolutions that can take it in, so that no matrix is left behind. Other codecs stay as they are."""
+def refitted(fmap: FeatureMap, codec: Codec, before: Tensor, after: Tensor, reference: MapStatistics) -> Codec:
+    """The codec with its linear decoder fitted, in place, on the map as compressed maps leave it, (images, C, H, W)
+    `before` its nonlinearity and `after` it, towards the map of the same images in the fp32 network. Plain codes get a
+    decoder where all of the map's readers are convolutions that can take it in, so that no matrix is left behind. Other
+    codecs stay as they are."""
     if type(codec) is PlainCodec and _folds(fmap):
         codec = RefittedPlainCodec(codec.quantizer, fmap.channels)
     if isinstance(codec, Linear):
-        x = encoded_sample(codec, observed)
+        x = after if codec.side == "after" else before
         fit_decoder(codec.decoder, codec.read(x), _decoded_sample(codec, reference)[: len(x)])
     return codec
-
-
-def encoded_sample(codec: Codec, stats: MapStatistics) -> Tensor:
-    """The sample of what a codec encodes, (images, C, H, W)."""
-    return (stats.after if codec.side == "after" else stats.before).sample
 
 
 def _decoded_sample(codec: Codec, stats: MapStatistics) -> Tensor:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from actbench.codec.codec import Codec
 from actbench.codec.method import Plan
-from actbench.codec.protocols import Clipped, Linear
+from actbench.codec.protocols import Clipped
 from actbench.codec.statistics import MapStatistics
 from actbench.feature_map import FeatureMap
 from actbench.fitting.normalisation import estimate_statistics, has_statistics
 from actbench.fitting.plain_maps import PlainMaps, decode_as_read
-from actbench.fitting.refit import encoded_sample, refitted
+from actbench.fitting.refit import is_refitted, refitted
 from actbench.fitting.sequence import CompressingRun
 from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork
@@ -89,15 +89,15 @@ class Fitting:
         clipped = self.clips and any(isinstance(codec, Clipped) for codec in bare.values())
         if clipped:
             yield frozenset({"clips"}), self._with_clips(bare)
-        for clips in (False, True)[: 1 + clipped]:
-            codecs = self._in_sequence(bare, clips=clips)
-            if any(isinstance(codec, Linear) for codec in codecs.values()):
-                yield frozenset({"sequence", "refit", "clips"} if clips else {"sequence", "refit"}), codecs
+        if any(is_refitted(fmap, bare[fmap.name]) for fmap in self.network.maps if fmap.name in bare):
+            yield frozenset({"sequence", "refit"}), self._in_sequence(bare, clips=False)
+            if clipped:
+                yield frozenset({"sequence", "refit", "clips"}), self._in_sequence(bare, clips=True)
 
     def _with_clips(self, bare: Mapping[str, Codec]) -> dict[str, Codec]:
         clipped = copy.deepcopy(dict(bare))
         for name, codec in clipped.items():
-            _clip_channels(codec, self.stats[name])
+            _clip_channels(codec, self.stats[name].before.sample, self.stats[name].after.sample)
         return clipped
 
     @torch.no_grad()
@@ -108,11 +108,11 @@ class Fitting:
         def compress(fmap: FeatureMap, before: Tensor, after: Tensor) -> Tensor:
             if fmap.name not in bare:
                 return after
-            observed, codec = MapStatistics.of(before.cpu(), after.cpu()), copy.deepcopy(bare[fmap.name])
+            sides, codec = (before.cpu(), after.cpu()), copy.deepcopy(bare[fmap.name])
             if clips:
-                _clip_channels(codec, observed)
-            codecs[fmap.name] = codec = refitted(fmap, codec, observed, self.stats[fmap.name])
-            return decode_as_read(fmap, codec, observed.before.sample, observed.after.sample).to(after.device)
+                _clip_channels(codec, *sides)
+            codecs[fmap.name] = codec = refitted(fmap, codec, *sides, self.stats[fmap.name])
+            return decode_as_read(fmap, codec, *sides).to(after.device)
 
         CompressingRun(self.network, compress).run(self.images[: self._images_in_sequence()])
         return codecs
@@ -124,6 +124,6 @@ class Fitting:
 
 
 @torch.no_grad()
-def _clip_channels(codec: Codec, observed: MapStatistics) -> None:
+def _clip_channels(codec: Codec, before: Tensor, after: Tensor) -> None:
     if isinstance(codec, Clipped):
-        codec.clip_channels(encoded_sample(codec, observed))
+        codec.clip_channels(after if codec.side == "after" else before)

@@ -22,9 +22,6 @@ from actbench.workloads.base import ImageSet
 
 _ORDER: Sequence[Service] = ("sequence", "refit", "clips", "statistics")
 
-_IMAGES = 128
-"""The most images that pass through the network together while maps are fitted and normalisations estimated."""
-
 
 def fit(
     bench: Workbench, cell: CellSpec, settings: Inference, info: MethodInfo, plan: Plan
@@ -35,7 +32,7 @@ def fit(
     fitting, choice = bench.fitting(cell.calibration), bench.choice(cell.calibration)
     never, coder = settings.plain == "never", info.guarantee == "data-dependent"
     rule = PlainMaps(shared.network.maps, shared.network.readers, cell.budget, never, coder)
-    images = fitting.images(slice(0, min(_IMAGES, bench.batches.evaluation))).to(bench.device)
+    images = fitting.images(slice(0, bench.batches.fitted)).to(bench.device)
     # A sum of products of integers has one step for all channels.
     one_clip = settings.compute == "int8"
     services = Fitting(shared.network, rule, shared.statistics(cell.calibration), images, clips=not one_clip)

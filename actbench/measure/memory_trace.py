@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 
 @dataclass(frozen=True)
@@ -112,17 +111,20 @@ class _Ledger(TorchDispatchMode):
         self._operator, self._place = "", place
         self._entries: dict[int, _Entry] = {}
         self._storages = 0
+        self._whole: set[Any] = set()
         self._enter(list(before), existed=True)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        with self:
-            # In inference mode composite operators arrive whole: their parts allocate too.
-            result = func.decompose(*args, **kwargs)
-        if result is not NotImplemented:
-            return result
+        if func not in self._whole:
+            with self:
+                # In inference mode composite operators arrive whole: their parts allocate too.
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+            self._whole.add(func)
         # An operator's unknown inputs were there before the run, except that `torch.tensor` makes its tensor
         # unseen and then hands it to `lift_fresh`.
         if func is not torch.ops.aten.lift_fresh.default:
@@ -133,9 +135,9 @@ class _Ledger(TorchDispatchMode):
         return result
 
     def _enter(self, tree: Any, *, existed: bool) -> None:
-        for tensor in tree_leaves(tree):
+        for tensor in _tensors(tree):
             # Weights that a library has packed have no storage; they are there before the run.
-            if isinstance(tensor, Tensor) and not tensor.is_mkldnn:
+            if not tensor.is_mkldnn:
                 self._update(tensor.untyped_storage(), existed)
 
     def _update(self, storage: torch.UntypedStorage, existed: bool) -> None:
@@ -162,6 +164,18 @@ class _Ledger(TorchDispatchMode):
     def _happened(self, entry: _Entry, size: int) -> None:
         entry.bytes = size
         self.events.append(MemoryEvent(self._operator, entry.number, size, self._place()))
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    """The tensors of an operator's arguments or results, in lists and dicts at most: torch's own walk, which knows
+    any container, takes several times as long."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, tuple | list):
+        for part in tree:
+            yield from _tensors(part)
+    elif isinstance(tree, dict):
+        yield from _tensors(tuple(tree.values()))
 
 
 @dataclass

@@ -67,8 +67,9 @@ def fold(spliced: Spliced) -> None:
     for name, encoder in spliced.encoders().items():
         if not encoder.channels_last:
             _take_apart(spliced, name, encoder)
-    while any(identity(spliced.module, node) for node in spliced.module.graph.nodes for identity in _IDENTITIES):
-        tidy(spliced.module)
+    graph = spliced.module.graph
+    while any(identity(spliced.module, node) for node in graph.nodes for identity in _IDENTITIES):
+        _erase_unread(graph)
     tidy(spliced.module)
 
 
@@ -201,6 +202,12 @@ def _filled(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:
         if layer.bias is not None and bias is not None:
             layer.bias.copy_(bias)
     return layer
+
+
+def _erase_unread(graph: fx.Graph) -> None:
+    for node in reversed(graph.nodes):
+        if not node.users and not node.is_impure():
+            graph.erase_node(node)
 
 
 def _previous(node: fx.Node) -> fx.Node | None:

@@ -28,7 +28,7 @@ from actbench.feature_map import FLOAT_BITS
 from actbench.recipe import Recipe, RecipeName
 from actbench_plugins.prochan.codec import ProChanCodec
 from actbench_plugins.prochan.importance import Layer, importance
-from actbench_plugins.prochan.start import default_weights, projection
+from actbench_plugins.prochan.start import default_weights, projections
 
 _IMAGES = 32
 """Images of the calibration sample on which expansions are fitted and candidates compared."""
@@ -66,13 +66,13 @@ class ProChan(Method):
         """A candidate for each width that leaves at least one channel."""
         start = str(self.options["start"])
         ranks = {width: min(fmap.channels, allowance.rank(fmap.positions, width)) for width in allowance.widths}
-        if not any(ranks.values()):
+        ranks = {width: rank for width, rank in ranks.items() if rank > 0}
+        if not ranks:
             needed = fmap.positions * allowance.widths[-1]
             raise Unsupported(f"{fmap.name}: one channel needs {needed} bits; {allowance.bits} are allowed")
+        project = projections(start, observed, weights, set(ranks.values()))
         return [
-            _candidate(fmap, projection(start, observed, weights, rank), observed, width, fitted=start != "default")
-            for width, rank in ranks.items()
-            if rank > 0
+            _candidate(fmap, project[rank], observed, width, fitted=start != "default") for width, rank in ranks.items()
         ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -12,20 +13,30 @@ from actbench.codec import MapStatistics
 STARTS = ("selection", "pca", "orthonormal", "default")
 
 
-def projection(start: str, stats: MapStatistics, importance: Tensor, rank: int) -> Tensor:
-    """The projection P (rank, C) fp64. `selection` commutes with the nonlinearity; the others are for comparison:
-    principal components of the tensor before it, random orthonormal rows, and what PyTorch gives a linear layer."""
+def projections(start: str, stats: MapStatistics, importance: Tensor, ranks: Collection[int]) -> dict[int, Tensor]:
+    """The projection P (rank, C) fp64 of each rank. `selection` commutes with the nonlinearity; the others are for
+    comparison: principal components of the tensor before it, random orthonormal rows, and what PyTorch gives a linear
+    layer."""
     channels = len(importance)
+    if start == "default":
+        return {rank: default_weights(rank, channels) for rank in ranks}
     if start == "selection":
-        return torch.eye(channels, dtype=torch.float64)[select_channels(stats.after.gram, importance, rank)]
-    if start == "pca":
-        components: Tensor = torch.linalg.eigh(stats.before.covariance).eigenvectors
-        return components.flip(1)[:, :rank].T.contiguous()
+        order = selection_order(stats.after.gram, importance, max(ranks))
+        identity = torch.eye(channels, dtype=torch.float64)
+        return {rank: identity[sorted(order[:rank])] for rank in ranks}
+    rows = _components(stats) if start == "pca" else _orthonormal(channels)
+    return {rank: rows[:rank] for rank in ranks}
+
+
+def _components(stats: MapStatistics) -> Tensor:
+    components: Tensor = torch.linalg.eigh(stats.before.covariance).eigenvectors
+    return components.flip(1).T.contiguous()
+
+
+def _orthonormal(channels: int) -> Tensor:
     random = torch.randn(channels, channels, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    if start == "orthonormal":
-        rows: Tensor = torch.linalg.qr(random).Q
-        return rows[:rank]
-    return default_weights(rank, channels)
+    rows: Tensor = torch.linalg.qr(random).Q
+    return rows
 
 
 def default_weights(rows: int, columns: int) -> Tensor:
@@ -34,8 +45,9 @@ def default_weights(rows: int, columns: int) -> Tensor:
     return (2 * torch.rand(rows, columns, generator=generator, dtype=torch.float64) - 1) / math.sqrt(columns)
 
 
-def select_channels(gram: Tensor, importance: Tensor, count: int) -> Tensor:
-    """The channels whose span leaves the least error, chosen greedily: indices (count,), ascending.
+def selection_order(gram: Tensor, importance: Tensor, count: int) -> list[int]:
+    """The channels whose span leaves the least error, chosen greedily: `count` indices in the order of the choice, so
+    that the first of them are the choice of fewer.
 
     With R the Gram matrix of what the chosen channels do not explain, each step takes the channel j that lowers
     tr(M R) most, `R[j,:] M R[:,j] / R[j,j]`, and removes what it explains: `R ← R − R[:,j] R[j,:] / R[j,j]`, a Cholesky
@@ -53,4 +65,4 @@ def select_channels(gram: Tensor, importance: Tensor, count: int) -> Tensor:
         chosen.append(pick)
         if float(energy[pick]) > floor:
             residual = residual - torch.outer(residual[:, pick], residual[pick]) / energy[pick]
-    return torch.tensor(sorted(chosen))
+    return chosen

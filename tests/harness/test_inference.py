@@ -53,7 +53,7 @@ def measurements(bench: Workbench, cell: CellSpec) -> dict[str, Any]:
 
 def test_scores_and_losses_do_not_depend_on_the_batch(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, loss = bench.scores(bench.network.module), bench.planning(bench.network).loss({})
-    monkeypatch.setattr(batches, "_LARGEST", 30 * 32 * 64 * 64)
+    monkeypatch.setattr(batches, "_CACHED", 30 * 32 * 64 * 64)
     other, sizes = Workbench(bench.workload, bench.info, bench.device), list[int]()
     handle = other.network.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     torch.testing.assert_close(other.scores(other.network.module), whole)

@@ -27,7 +27,7 @@ def network() -> TracedNetwork:
 
 def test_small_networks_have_the_largest_batches(network: TracedNetwork) -> None:
     assert Batches.of(network) == Batches(
-        evaluation=250, calibration=64, latency=16, checked=4, training=(1 << 31) // 11_520, tried=128
+        evaluation=250, fitted=128, calibration=64, latency=16, checked=4, training=(1 << 31) // 11_520, tried=128
     )
 
 
@@ -37,7 +37,17 @@ def test_the_largest_tensor_decides_also_where_it_is_no_map(
 ) -> None:
     monkeypatch.setattr(batches, "_LARGEST", values)
     chosen = Batches.of(network)
-    assert (chosen.evaluation, chosen.calibration, chosen.checked, chosen.latency) == (images, images, images, 16)
+    bounded = (chosen.evaluation, chosen.fitted, chosen.calibration, chosen.checked)
+    assert (*bounded, chosen.latency) == (images, images, images, images, 16)
+
+
+@pytest.mark.parametrize(("values", "images"), [(20 * 5 * 32 * 32, 20), (8 * 5 * 32 * 32, 8), (1, 8)])
+def test_images_are_evaluated_in_batches_that_stay_in_caches_but_not_one_by_one(
+    network: TracedNetwork, monkeypatch: pytest.MonkeyPatch, values: int, images: int
+) -> None:
+    monkeypatch.setattr(batches, "_CACHED", values)
+    chosen = Batches.of(network)
+    assert (chosen.evaluation, chosen.fitted) == (images, 128)
 
 
 def test_of_large_maps_one_image_is_taken_and_a_few_are_tried() -> None:
@@ -45,5 +55,5 @@ def test_of_large_maps_one_image_is_taken_and_a_few_are_tried() -> None:
     with torch.device("meta"):
         network = trace(nn.Sequential(nn.Conv2d(3, 64, 3, 2, 1), nn.ReLU(), nn.Conv2d(64, 64, 1)), (3, 2048, 4096))
     chosen = Batches.of(network)
-    assert (chosen.evaluation, chosen.calibration, chosen.checked, chosen.latency) == (1, 1, 1, 1)
+    assert (chosen.evaluation, chosen.fitted, chosen.calibration, chosen.checked, chosen.latency) == (1, 1, 1, 1, 1)
     assert (chosen.training, chosen.tried) == (5, 20)
