@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ from actbench.spec import CellSpec
 from tests.attacks.commands import Said, actbench, check_refused, check_refused_or_harmless
 from tests.leaderboard.made_up import RECORDS
 from tests.records import whole
+
+for _used in (
+    "actbench.leaderboard.publish",
+    "actbench.leaderboard.submit",
+    "actbench.harness.verify",
+    "plotly.offline",
+):
+    import_module(_used)  # once, and not in each of the forked processes
 
 Writing = Callable[[Path, dict[str, Any]], object]
 """Writes a file in the place of a whole record of this content."""

@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from actbench.workloads.identify import SHAPES_CHECKPOINT
 from actbench.workloads.zoo.residual import ResidualNetwork
 from tests.attacks.attempt import Kind, one_by_one
 from tests.attacks.commands import actbench, check_refused, check_refused_or_harmless
+
+import_module("actbench.network.trace")  # once, and not in each of the forked processes
 
 Writing = Callable[[Path], object]
 

@@ -76,6 +76,7 @@ def check_published_files(board: Path) -> None:
 
 
 def check_page(text: str, path: Path, board: Path) -> None:
+    assert "<!--" not in text, f"{path}: a comment"
     page = _parsed(text, path)
     assert {tag for tag, _ in page.tags} <= _OURS, f"{path}: tags {sorted({t for t, _ in page.tags} - _OURS)}"
     _check_links(page, path, board)
