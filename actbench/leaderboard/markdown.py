@@ -101,6 +101,6 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def escape(text: str) -> str:
     """Text that no Markdown, and no HTML in it, comes out of."""
-    for character in "\\`*_[]<>|#":
-        text = text.replace(character, "\\" + character) if character not in "<>" else text
-    return " ".join(text.replace("<", "&lt;").replace(">", "&gt;").split())
+    for character in "\\`*_[]|#~$":
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())

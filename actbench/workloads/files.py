@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actbench.errors import UserError
 from actbench.workloads.cache import CachedDigests, content_digest
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
 
 def file_digest(path: Path) -> str:
     """Computes the SHA-256 of a file's content, in hexadecimal. Raises UserError where it cannot be read."""
+    _check_file(path)
+    return content_digest(str(path))
+
+
+def _check_file(path: Path) -> None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait, and a device may have no end
             raise UserError(f"cannot read {path}: it is not a file")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    return content_digest(str(path))
 
 
 def folder_digest(folder: Path, files: Sequence[DataFile] | None = None) -> str:
@@ -54,21 +59,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Reads a checkpoint as `load_weights` does. Raises UserError, in one line, where it is damaged."""
     from pickle import UnpicklingError
 
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    _check_file(path)
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is unusual in a file
+            state = _state(path)
         return {name.removeprefix("module."): value for name, value in state.items()}
-    except (SafetensorError, OSError, RuntimeError, ValueError, AttributeError, EOFError, LookupError) as error:
-        raise UserError(f"cannot read checkpoint {path}: {_first_line(error)}; give another file") from error
     except UnpicklingError as error:
         raise UserError(f"checkpoint {path} holds more than weights: {_first_line(error)}") from error
+    except Exception as error:  # what is raised of damaged files has no common kind
+        raise UserError(f"cannot read checkpoint {path}: {_first_line(error)}; give another file") from error
+
+
+def _state(path: Path) -> Any:
+    """What a checkpoint holds, whatever that is."""
+    import torch
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return state.get("state_dict", state)
 
 
 def fill_model(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:

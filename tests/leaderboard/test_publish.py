@@ -1,6 +1,7 @@
 """Leaderboards from made-up records: ranks, files, bytes that repeat, and text that stays text."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 import actbench
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
@@ -18,6 +20,7 @@ from actbench.errors import UserError
 from actbench.info import MethodInfo, Option
 from actbench.leaderboard.board import boards
 from actbench.leaderboard.frame import load_records
+from actbench.leaderboard.markdown import escape
 from actbench.leaderboard.publish import _csv, publish
 from actbench.leaderboard.site import Site, command_of
 from actbench.records.record import Record
@@ -161,6 +164,14 @@ def test_text_from_records_stays_text(tmp_path: Path) -> None:
         if name.endswith((".html", ".md")):
             assert SCRIPT.encode() not in data, name
             assert b"<img" not in data, name
+
+
+@pytest.mark.parametrize("text", ["~~gone~~", "$x$ and $y$", "&#60;b&#62; &amp;", "**a** _b_ `c` [d](e) <f>"])
+def test_text_in_markdown_stays_text(text: str) -> None:
+    """Also what GitHub adds to Markdown: text that is struck out, and formulas."""
+    rendered = MarkdownIt("commonmark", {"html": True}).enable("strikethrough").render(escape(text))
+    assert html.unescape(rendered.removeprefix("<p>").removesuffix("</p>\n")) == text
+    assert not re.search(r"(?<!\\)[~$]", escape(text))
 
 
 FORMULAS = [

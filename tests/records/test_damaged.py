@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ from actbench.records.store import read_record
 from tests.records import whole
 
 WRONG = [None, [], {}, "text", True, -1, 1e308, 10**400, [[]], {"a": 1}, "u8:9:0:AAAA", "\x1b[2J\n"]
+DAMAGED_TEXT: list[tuple[Callable[[str], str], str]] = [
+    (lambda text: text.replace('"seconds": 1.5', '"seconds": NaN'), "is no valid record"),
+    (lambda text: text.replace('"seconds": 1.5', '"seconds": 1e999'), "seconds"),
+    (lambda text: text.replace('"seconds": 1.5', '"seconds": 1' + "0" * 9000), "is no valid record"),
+    (lambda text: text.replace('"seconds": 1.5', '"seconds": 1.5, "seconds": 2.5'), "'seconds' is there twice"),
+    (lambda text: text.replace('"value": 50.0', '"value": 99.0, "value": 50.0'), "'value' is there twice"),
+    (lambda text: text.replace('"slow"', "[" * 100_000 + "]" * 100_000), "is no valid record"),
+    (lambda text: text.replace('"seconds": 1.5', '"seconds": ' + '{"a":' * 100_000), "is no valid record"),
+    (lambda text: text + text, "is no valid record"),
+    (lambda text: "\ufeff" + text, "is no valid record"),
+    (lambda text: "", "is no valid record"),
+    (lambda text: "\0" * 4096, "is no valid record"),
+]
 WHOLE = {"inference": whole.inference, "training": whole.training}
 
 
@@ -82,23 +96,8 @@ def test_truncated_anywhere(track: str, tmp_path: Path) -> None:
             read_record(target)
 
 
-@pytest.mark.parametrize(
-    ("damaged", "says"),
-    [
-        (lambda text: text.replace('"seconds": 1.5', '"seconds": NaN'), "is no valid record"),
-        (lambda text: text.replace('"seconds": 1.5', '"seconds": 1e999'), "seconds"),
-        (lambda text: text.replace('"seconds": 1.5', '"seconds": 1' + "0" * 9000), "is no valid record"),
-        (lambda text: text.replace('"seconds": 1.5', '"seconds": 1.5, "seconds": 2.5'), "'seconds' is there twice"),
-        (lambda text: text.replace('"value": 50.0', '"value": 99.0, "value": 50.0'), "'value' is there twice"),
-        (lambda text: text.replace('"slow"', "[" * 100_000 + "]" * 100_000), "is no valid record"),
-        (lambda text: text.replace('"seconds": 1.5', '"seconds": ' + '{"a":' * 100_000), "is no valid record"),
-        (lambda text: text + text, "is no valid record"),
-        (lambda text: "\ufeff" + text, "is no valid record"),
-        (lambda text: "", "is no valid record"),
-        (lambda text: "\0" * 4096, "is no valid record"),
-    ],
-)
-def test_damaged_text(damaged: Any, says: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("damaged", "says"), DAMAGED_TEXT)
+def test_damaged_text(damaged: Callable[[str], str], says: str, tmp_path: Path) -> None:
     path = whole.written(whole.inference(), tmp_path)
     path.write_text(damaged(path.read_text()))
     with pytest.raises(UserError, match=says) as caught:
