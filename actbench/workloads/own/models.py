@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.errors import UserError
+from actbench.info import load_target
 from actbench.workloads.files import load_weights
 from actbench.workloads.own.code import Code, said_by
 from actbench.workloads.own.description import LIBRARIES, RANDOM
@@ -35,17 +36,18 @@ def load_model(model: str, weights: str = "", classes: int | None = None) -> nn.
 
 
 def build_model(model: str, classes: int | None = None, *, published: bool = False) -> nn.Module:
-    """Builds `FILE.py:NAME`, `torchvision:NAME` or `timm:NAME`. `published`: with a library's own weights. What is
-    random is the same each time."""
+    """Builds `FILE.py:NAME`, `MODULE:NAME`, `torchvision:NAME` or `timm:NAME`. `published`: with a library's own
+    weights. What is random is the same each time. Raises UserError where there is no such model, or it cannot be
+    built."""
+    source, separator, name = model.partition(":")
+    if not separator:
+        raise UserError(f"--model {model!r}: write FILE.py:NAME, MODULE:NAME, torchvision:NAME or timm:NAME")
     torchvision()  # before the user's code imports it, whose operators may be of another build
-    code = Code.parse(model)
+    head = {} if classes is None else {"num_classes": classes}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        if code is not None:
-            return _own(code)
-        source, _, name = model.partition(":")
-        assert source in LIBRARIES
-        head = {} if classes is None else {"num_classes": classes}
+        if source not in LIBRARIES:
+            return _own(model)
         build = _of_torchvision if source == "torchvision" else _of_timm
         try:
             return build(name, head, published)
@@ -57,6 +59,18 @@ def build_model(model: str, classes: int | None = None, *, published: bool = Fal
             ) from error
         except Exception as error:  # builders raise whatever they please
             raise UserError(f"{model} cannot be built: {_brief(error)}") from error
+
+
+def of_one_output(model: nn.Module, image: Tensor, key: str) -> tuple[nn.Module, Tensor]:
+    """A model that gives one tensor, by itself or because one of several is picked, and what it gives for an image
+    (1, C, H, W). Raises UserError where it does not take the image, and where there is no such output."""
+    outputs = _tried(model, image)
+    if key or not isinstance(outputs, Tensor):
+        model = with_one_output(model, key)
+        outputs = _tried(model, image)
+    if not isinstance(outputs, Tensor):
+        raise UserError(f"the model gives {type(outputs).__name__}, not a tensor: name one with --output")
+    return model, outputs
 
 
 def with_one_output(model: nn.Module, key: str) -> nn.Module:
@@ -91,15 +105,18 @@ def pick(outputs: Any, key: str) -> Any:
     return outputs
 
 
-def _own(code: Code) -> nn.Module:
-    given = code.load()
+def _own(model: str) -> nn.Module:
+    code = Code.parse(model)
     try:
-        model = given if isinstance(given, nn.Module) else given()
+        given = load_target(model) if code is None else code.load()
+        built = given if isinstance(given, nn.Module) else given()
+    except UserError:
+        raise
     except (Exception, SystemExit) as error:  # it is the user's code
-        raise UserError(f"--model {code}: {said_by(error)}; give a function without arguments") from error
-    if not isinstance(model, nn.Module):
-        raise UserError(f"--model {code} gives {type(model).__name__}, not a torch.nn.Module")
-    return model
+        raise UserError(f"--model {code or model}: {said_by(error)}; give a function without arguments") from error
+    if not isinstance(built, nn.Module):
+        raise UserError(f"--model {code or model} gives {type(built).__name__}, not a torch.nn.Module")
+    return built
 
 
 def _of_torchvision(name: str, head: Mapping[str, int], published: bool) -> nn.Module:
@@ -122,6 +139,18 @@ def _of_timm(name: str, head: Mapping[str, int], published: bool) -> nn.Module:
         raise UserError(f"timm has no model {name!r}: see timm.list_models()")
     model: nn.Module = timm.create_model(name, pretrained=published, **head)
     return model
+
+
+def _tried(model: nn.Module, image: Tensor) -> object:
+    try:
+        with torch.no_grad():
+            outputs: object = model(image)
+        return outputs
+    except UserError:
+        raise
+    except Exception as error:  # it is the user's code
+        size = "×".join(map(str, image.shape[1:]))
+        raise UserError(f"the model does not accept an image of {size}: {_brief(error)}") from error
 
 
 def _brief(error: Exception) -> str:

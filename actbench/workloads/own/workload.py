@@ -16,7 +16,7 @@ from actbench.workloads.images import Source, StreamedImages
 from actbench.workloads.own.description import Description
 from actbench.workloads.own.layout import Part
 from actbench.workloads.own.metrics import metric_of
-from actbench.workloads.own.models import load_model, with_one_output
+from actbench.workloads.own.models import load_model, of_one_output
 from actbench.workloads.own.objectives import check_labels, check_outputs, divergence_of, loss_of
 from actbench.workloads.own.sources import Negatives, source_of
 
@@ -105,14 +105,7 @@ class OwnWorkload(Workload):
         said = self.description
         model = load_model(said.model, said.weights, said.layout.classes)
         image, target = next(self.training_set().select(slice(0, 1)).batches(1))
-        outputs = _tried(model, image)
-        if said.output or not isinstance(outputs, Tensor):
-            model = with_one_output(model, said.output)
-            outputs = _tried(model, image)
-        if not isinstance(outputs, Tensor):
-            raise UserError(
-                f"--model {said.model} gives {type(outputs).__name__}, not a tensor: name one with --output"
-            )
+        model, outputs = of_one_output(model, image, said.output)
         check_outputs(said, outputs, target)
         return model
 
@@ -129,20 +122,6 @@ class _OfKnownClasses:
         if self._description.task in ("classification", "segmentation"):
             check_labels(self._description, outputs, targets)
         return self._metric.per_image(outputs, targets)
-
-
-def _tried(model: nn.Module, image: Tensor) -> object:
-    """What a model gives for an image (1, C, H, W). Raises UserError where it takes none."""
-    try:
-        with torch.no_grad():
-            outputs: object = model(image)
-        return outputs
-    except UserError:
-        raise
-    except Exception as error:  # it is the user's code
-        size = "×".join(map(str, image.shape[1:]))
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"the model does not take an image of {size}: {reason}") from error
 
 
 def _three(image: Tensor) -> tuple[int, int, int]:
