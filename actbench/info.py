@@ -25,9 +25,12 @@ OptionValue = bool | int | float | str
 Track = Literal["inference", "training"]
 Guarantee = Literal["static", "data-dependent"]
 Role = Literal["method", "baseline", "reference"]
+Better = Literal["more", "less"]
+"""Which direction of a measurement is the better one."""
 
 __all__ = [
     "NAME",
+    "Better",
     "ExecutorInfo",
     "Guarantee",
     "MethodInfo",
@@ -135,7 +138,8 @@ class WorkloadInfo:
     """A workload as it is listed. `identify` names a light function `(data, weights) -> {what: digest}`, of the paths
     that the user gave or None, which checks that weights and data are there, without torch: a run is planned before
     anything is loaded. `reference_point`: the quality, in the metric's unit, of an answer that is worth nothing, from
-    which hypervolumes count; of a classifier the chance level, 100 % / classes. None: there is no such point."""
+    which hypervolumes count; of a classifier the chance level, 100 % / classes. None: there is no such point. `better`:
+    whether more of the metric is better, or less, as of an error."""
 
     name: str
     title: str
@@ -145,9 +149,11 @@ class WorkloadInfo:
     unit: str = ""
     requires: tuple[str, ...] = field(default=())
     reference_point: float | None = None
+    better: Better = "more"
 
     def __post_init__(self) -> None:
         _check_registration(self.name, self.target, self.title, self.metric, self.unit)
+        check_word("better", self.better, get_args(Better))
         check_target(self.identify)
         check_list("requires", self.requires, str)
         for need in self.requires:

@@ -23,11 +23,13 @@ Device = Literal["cpu", "cuda"]
 
 @dataclass(frozen=True)
 class WorkloadSpec:
-    """A workload and everything that it is made of. `limit`: evaluation images, None for all."""
+    """A workload and everything that it is made of. `limit`: evaluation images, None for all. `own`: what a user said
+    of a network and images of his own, as plain JSON values; None of a workload that is registered."""
 
     name: str
     digests: Mapping[str, str]
     limit: int | None = None
+    own: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class CellSpec:
                 "name": self.workload.name,
                 "digests": dict(sorted(self.workload.digests.items())),
                 "limit": self.workload.limit,
+                **({} if self.workload.own is None else {"own": dict(self.workload.own)}),
             },
             "method": {
                 "name": self.method.name,

@@ -11,8 +11,9 @@ import typer
 from rich.markup import escape
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.cli.arguments import is_whole
+from actbench.cli import own
 from actbench.cli.listing import AsJson, PluginFiles
+from actbench.cli.own import parse_shape
 from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from actbench.workloads.base import Workload
 
 Convention = Literal[Maps, "activations"]
+Shape = tuple[int, int, int]
 
 
 def maps(
-    model: Annotated[str | None, typer.Option(help="torchvision:NAME, or MODULE:FUNCTION that gives one.")] = None,
+    model: Annotated[str | None, typer.Option(help="FILE.py:NAME, torchvision:NAME, timm:NAME or MODULE:NAME.")] = None,
     workload: Annotated[str | None, typer.Option(help="A workload's network, as it is measured.")] = None,
+    suite: Annotated[Path | None, typer.Option(help="The network of a suite's [workload].")] = None,
     input_shape: Annotated[str, typer.Option("--input", help="Of --model: channels, height, width.")] = "3,224,224",
+    output: own.Output = None,
     weights: Annotated[Path | None, typer.Option(help="Of --workload: its checkpoint.")] = None,
     ceiling: Annotated[str, typer.Option(help="For example 4x, traffic:4x, or live:64KiB.")] = "4x",
     bits: Annotated[str, typer.Option(help="For example w8a8, w8a2-8, or w32a32 for none.")] = "w32a32",
@@ -45,19 +49,39 @@ def maps(
     from actbench.network.trace import trace
 
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
-    if (model is None) == (workload is None):
-        raise UserError("name one network, with --model or with --workload")
+    if [model, workload, suite].count(None) != 2:
+        raise UserError("name one network, with --model, --workload or --suite")
     counted: Maps = "live" if convention == "activations" else convention
     if model is not None:
-        network = trace(build_model(model), _parse_shape(input_shape), counted)
+        network = trace(*_model(model, parse_shape("--input", input_shape), output or ""), counted)
     else:
-        measured = _workload(str(workload), weights, plugin or ())
+        measured = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
         network = trace(measured.model(), measured.input_shape, counted)
     report = describe(network, budget, convention)
     if as_json:
         print(json.dumps(report, indent=1))
     else:
         _print(report)
+
+
+def _model(model: str, shape: Shape, output: str) -> tuple[nn.Module, Shape]:
+    """A model with one output, and the shape of its input."""
+    import torch
+
+    from actbench.workloads.own.models import build_model, of_one_output
+
+    return of_one_output(build_model(model).eval(), torch.zeros(1, *shape), output)[0], shape
+
+
+def _described(path: Path) -> Workload:
+    """The network and images that a suite describes."""
+    from actbench.cli.suite import read_suite
+    from actbench.workloads.own.workload import OwnWorkload
+
+    described = read_suite(path, registered(())).own
+    if described is None:
+        raise UserError(f"--suite {path} describes no network: give it a table [workload]")
+    return OwnWorkload(described)
 
 
 def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> Workload:
@@ -105,55 +129,6 @@ def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -
     others = {tensor.node: tensor.bits for tensor in network.held if tensor.node not in in_maps}
     alive = {"live_peak": live_peak(network, {}), "stored_live_peak": live_peak(network, stored)}
     return {**alive, "beside_maps": others}
-
-
-def build_model(name: str) -> nn.Module:
-    """The model of a name, without memory for its weights where that can be. Raises UserError for an unknown name."""
-    import torch
-
-    source, separator, function = name.partition(":")
-    if not separator:
-        raise UserError(f"model {name!r}: write torchvision:NAME or MODULE:FUNCTION")
-    try:
-        with torch.device("meta"):
-            model = _model(source, function)
-    except (NotImplementedError, RuntimeError):  # it computes with tensors while it is built
-        model = _model(source, function)
-    if not isinstance(model, torch.nn.Module):
-        raise UserError(f"model {name!r} gives {type(model).__name__}, not a torch.nn.Module")
-    return model
-
-
-def _model(source: str, function: str) -> Any:
-    return _torchvision_model(function) if source == "torchvision" else _own_model(source, function)
-
-
-def _torchvision_model(name: str) -> Any:
-    from actbench.workloads.torchvision_import import torchvision
-
-    models = torchvision("torchvision.models")
-    if name not in models.list_models(models):
-        raise UserError(f"torchvision has no classification model {name!r}: see torchvision.models.list_models()")
-    return models.get_model(name, weights=None)
-
-
-def _own_model(module: str, function: str) -> Any:
-    from actbench.info import load_target
-
-    try:
-        return load_target(f"{module}:{function}")()
-    except (Exception, SystemExit) as error:  # it is the user's code
-        raise UserError(
-            f"model {module}:{function}: {type(error).__name__}: {error}; give a function that takes no argument"
-        ) from error
-
-
-def _parse_shape(text: str) -> tuple[int, int, int]:
-    parts = text.split(",")
-    if len(parts) != 3 or not all(is_whole(part.strip()) and int(part) > 0 for part in parts):
-        raise UserError(f"--input {text!r}: write channels, height and width, as in 3,224,224")
-    channels, height, width = map(int, parts)
-    return channels, height, width
 
 
 def _row(fmap: FeatureMap, counted: tuple[FeatureMap, ...], budget: Budget) -> dict[str, Any]:

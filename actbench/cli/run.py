@@ -7,13 +7,14 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from actbench.budget import Bits, Ceiling
+from actbench.cli import own
 from actbench.cli.arguments import MOST, check_seconds, make_folder, parse_last, parse_memory, parse_seeds, split
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
@@ -22,7 +23,7 @@ from actbench.errors import UserError
 from actbench.feature_map import Maps
 from actbench.harness.environment import WantedDevice, check_compiler, choose_device
 from actbench.harness.messages import Preparation
-from actbench.harness.schedule import RunRequest, ScheduledCell, Variant, cells_of, schedule
+from actbench.harness.schedule import RunRequest, ScheduledCell, cells_of, schedule
 from actbench.info import OptionValue, Track
 from actbench.recipe import RecipeName
 from actbench.records.store import FAILED, Store, read_record
@@ -38,6 +39,10 @@ from actbench.settings import (
     settings_of,
 )
 
+if TYPE_CHECKING:
+    from actbench.cli.suite import Suite
+    from actbench.workloads.own.description import Description
+
 Retry = Literal["failed"]
 
 
@@ -49,7 +54,9 @@ def setting(track: type[TrackSettings], name: str, **more: Any) -> Any:
 def run(
     methods: Annotated[str | None, typer.Option(help="Methods, separated by commas, or `all`.")] = None,
     suite: Annotated[Path | None, typer.Option(help="A TOML file of methods with options, side by side.")] = None,
-    workload: Annotated[str, typer.Option(help="What to run them on; `actbench workloads` lists them.")] = "shapes",
+    workload: Annotated[
+        str | None, typer.Option(help="What to run them on; `actbench workloads` lists them.", show_default="shapes")
+    ] = None,
     ceilings: Annotated[str, typer.Option(help="Ceilings, as in 8x,traffic:4x,live:64KiB.")] = "8x,16x,32x",
     bits: Annotated[str, typer.Option(help="Weight and code widths, as in w8a8,w8a2-8.")] = "w8a2-8",
     track: Annotated[Track, typer.Option(help="Compress maps, or what back-propagation saves.")] = "inference",
@@ -66,6 +73,17 @@ def run(
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The workload's checkpoint.")] = None,
+    model: own.Model = None,
+    task: own.TaskOption = None,
+    metric: own.MetricOption = None,
+    input: own.Input = None,
+    mean: own.Mean = None,
+    std: own.Deviation = None,
+    class_names: own.ClassNames = None,
+    output: own.Output = None,
+    ignore: own.Ignore = None,
+    scale: own.Scale = None,
+    name: own.Name = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Evaluate on so many images, evenly spread.")
     ] = None,
@@ -96,8 +114,24 @@ def run(
         "--last": parse_last(last),
         "--normalisation": normalisation,
     }
+    read = _suite(suite, registry)
+    said = {
+        "model": model,
+        "task": task,
+        "metric": metric,
+        "input": input,
+        "mean": mean,
+        "std": std,
+        "class_names": class_names,
+        "output": output,
+        "ignore": ignore,
+        "scale": scale,
+        "name": name,
+        "data": data,
+        "weights": weights,
+    }
     request = RunRequest(
-        workload=workload,
+        workload=workload or "shapes",
         methods=tuple(split("--methods", methods)) if methods is not None else (),
         ceilings=tuple(map(Ceiling.parse, split("--ceilings", ceilings))),
         bits=tuple(map(Bits.parse, split("--bits", bits))),
@@ -108,7 +142,8 @@ def run(
         weights=weights,
         limit=limit,
         options=parse_options(option or [], registry),
-        variants=_variants(suite, registry),
+        variants=read.variants,
+        own=_own(own.described(said), read.own, workload),
     )
     if compile:
         check_compiler()
@@ -204,12 +239,17 @@ def _show_results(scheduled: Sequence[ScheduledCell], store: Store, as_json: boo
     return [record.status for record in records]
 
 
-def _variants(suite: Path | None, registry: Registry) -> tuple[Variant, ...]:
-    if suite is None:
-        return ()
-    from actbench.cli.suite import read_suite  # loads what checks its form
+def _suite(path: Path | None, registry: Registry) -> Suite:
+    from actbench.cli.suite import Suite, read_suite  # loads what checks its form
 
-    return read_suite(suite, registry)
+    return Suite() if path is None else read_suite(path, registry)
+
+
+def _own(said: Description | None, in_suite: Description | None, workload: str | None) -> Description | None:
+    """The network and images of the user's own, which are described in one place. Raises UserError for two."""
+    if sum(given is not None for given in (said, in_suite, workload)) > 1:
+        raise UserError("name one workload: with --workload, with --model, or in the suite")
+    return said or in_suite
 
 
 def parse_options(given: Sequence[str], registry: Registry) -> dict[str, dict[str, OptionValue]]:

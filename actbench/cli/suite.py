@@ -1,10 +1,12 @@
-"""A suite: methods with options, to be run side by side, in a TOML file of `[[variants]]`, each a `method` and its
-`options`."""
+"""A suite: what to run side by side, in a TOML file. `[[variants]]` are methods, each a `method` and its `options`;
+`[workload]` describes a network and images of the user's own, as the command line does."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +14,8 @@ from actbench.errors import UserError
 from actbench.harness.schedule import Variant
 from actbench.info import OptionValue
 from actbench.registry import Registry
+from actbench.workloads.own.description import IGNORED, Description
+from actbench.workloads.own.tasks import Task
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,14 +30,44 @@ class _Variant(BaseModel):
     options: dict[str, OptionValue] = {}
 
 
+class _Workload(BaseModel):
+    """The fields of a description, which checks what they say."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str
+    task: Task
+    data: str
+    weights: str = ""
+    metric: str = ""
+    input: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    class_names: list[str] = []
+    output: str = ""
+    ignore: int = IGNORED
+    scale: float = 1.0
+    name: str = ""
+
+
 class _Suite(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    variants: list[_Variant] = Field(min_length=1)
+    variants: list[_Variant] = []
+    workload: _Workload | None = None
 
 
-def read_suite(path: Path, registry: Registry) -> tuple[Variant, ...]:
-    """The variants of a file. Raises UserError where it is not one, or names what no method has."""
+@dataclass(frozen=True)
+class Suite:
+    """What a file says. `own`: the network and images of the user's own; None where it describes none."""
+
+    variants: tuple[Variant, ...] = ()
+    own: Description | None = None
+
+
+def read_suite(path: Path, registry: Registry) -> Suite:
+    """What a file says; its paths are from the folder that it is in. Raises UserError where it is no suite, or names
+    what no method has."""
     try:
         suite = _Suite.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
@@ -45,4 +79,8 @@ def read_suite(path: Path, registry: Registry) -> tuple[Variant, ...]:
         raise UserError(f"--suite {path}: not a TOML file: {error}") from None
     for variant in suite.variants:
         registry.method(variant.method).resolve(variant.options)
-    return tuple(Variant(variant.method, variant.options) for variant in suite.variants)
+    if not suite.variants and suite.workload is None:
+        raise UserError(f"--suite {path}: it has no variants and no workload")
+    own = None if suite.workload is None else Description.from_json(suite.workload.model_dump())
+    variants = tuple(Variant(variant.method, variant.options) for variant in suite.variants)
+    return Suite(variants, None if own is None else own.in_folder(path.parent))

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from actbench.workloads.own.description import Description
+
 
 @dataclass(frozen=True)
 class Preparation:
     """What a worker needs to know before its first cell. `threads`: as torch chooses for None. `memory`: bytes that a
-    cell may take, for None most of what is free."""
+    cell may take, for None most of what is free. `own`: what describes the workload where it is none that is
+    registered; data and weights are in it."""
 
     workload: str
     device: str
@@ -22,6 +25,7 @@ class Preparation:
     plugin_files: tuple[Path, ...] = ()
     threads: int | None = None
     memory: int | None = None
+    own: Description | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; paths absolute."""
@@ -34,6 +38,7 @@ class Preparation:
             "plugin_files": [str(path.absolute()) for path in self.plugin_files],
             "threads": self.threads,
             "memory": self.memory,
+            "own": None if self.own is None else self.own.to_json(),
         }
 
     @classmethod
@@ -48,6 +53,7 @@ class Preparation:
             tuple(map(Path, data["plugin_files"])),
             data["threads"],
             data["memory"],
+            None if data["own"] is None else Description.from_json(data["own"]),
         )
 
 

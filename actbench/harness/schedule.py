@@ -15,6 +15,7 @@ from actbench.records.store import FAILED, Store, read_status
 from actbench.registry import Registry
 from actbench.settings import Inference, Settings
 from actbench.spec import INFERENCE, CellSpec, Device, MethodSpec, WorkloadSpec
+from actbench.workloads.own.description import Description
 
 Chosen = tuple[MethodInfo, Mapping[str, OptionValue]]
 """A method, and the options that were given for it."""
@@ -32,7 +33,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What `actbench run` was asked for. `options` are for `methods`, by name; `variants` have their own."""
+    """What `actbench run` was asked for. `options` are for `methods`, by name; `variants` have their own. `own`: what
+    describes the workload where it is none that is registered; data and weights are in it."""
 
     workload: str
     methods: tuple[str, ...]
@@ -46,11 +48,13 @@ class RunRequest:
     limit: int | None = None
     options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
+    own: Description | None = None
 
     def preparation(self, plugin_files: Sequence[Path], memory: int | None) -> Preparation:
         """What a worker needs to know of it. `memory`: bytes that a cell may take, None for most of what is free."""
+        files = tuple(plugin_files)
         return Preparation(
-            self.workload, self.device, self.data, self.weights, self.limit, tuple(plugin_files), memory=memory
+            self.workload, self.device, self.data, self.weights, self.limit, files, memory=memory, own=self.own
         )
 
 
@@ -68,9 +72,7 @@ def cells_of(request: RunRequest, registry: Registry) -> list[CellSpec]:
     """All cells of a request; of each seed baselines first; the reference once a seed, the others at every ceiling and
     bits."""
     _check_arithmetic(request)
-    info = registry.workload(request.workload)
-    digests = identify(info, request.data, request.weights, registry.files)
-    workload = WorkloadSpec(info.name, digests, request.limit)
+    workload = _workload(request, registry)
     cells = []
     for seed, (method, options) in _in_order(request, _methods(request, registry)):
         spec = MethodSpec(method.name, method.version, method.resolve(options))
@@ -106,6 +108,18 @@ def unsupported_reason(cell: CellSpec, registry: Registry) -> str:
     if isinstance(settings, Inference) and settings.recipe == "paper" and not info.recipe:
         return f"no published recipe of {info.name} is known: leave out --recipe paper"
     return ""
+
+
+def _workload(request: RunRequest, registry: Registry) -> WorkloadSpec:
+    """The workload with the digests of all that it is made of."""
+    own = request.own
+    if own is None:
+        info = registry.workload(request.workload)
+        digests = identify(info, request.data, request.weights, registry.files)
+        return WorkloadSpec(info.name, digests, request.limit)
+    if own.name in registry.workloads:
+        raise UserError(f"--name {own.name} is a workload that is registered: choose another name")
+    return WorkloadSpec(own.name, own.digests(), request.limit, own.canonical())
 
 
 def _check_arithmetic(request: RunRequest) -> None:

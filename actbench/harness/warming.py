@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
-from actbench.harness.isolation import tensors
+from actbench.harness.isolation import image_file, tensors
 from actbench.harness.isolation.apart import computed_apart
 from actbench.harness.training import SAVED_MAPS, reference_key, reference_scores
 from actbench.harness.workbench import Workbench
@@ -14,20 +16,25 @@ from actbench.spec import CellSpec
 
 
 def evaluation_of(bench: Workbench, track: Track, threads: int) -> int:
-    """A file in memory with the evaluation images of a track, and on the inference track with the reference's scores,
-    which the workbench keeps. Raises UserError where the images cannot be had."""
+    """A file with the evaluation images of a track, in memory unless they may be too many. On the inference track the
+    workbench keeps the reference's scores on them. Raises UserError where the images cannot be had."""
 
-    def work(result: int) -> None:
+    def write(result: int) -> None:
         torch.set_num_threads(threads)
-        if track == "training":
-            tensors.write_images(result, bench.transfer_evaluation)
-        else:
-            tensors.write_images(result, bench.evaluation, scores=bench.reference_scores)
+        image_file.write_images(result, bench.transfer_evaluation if track == "training" else bench.evaluation)
 
-    result = computed_apart(work, f"evaluation images of {bench.info.name}")
+    def score(result: int) -> None:
+        torch.set_num_threads(threads)
+        bench.hand_over(lambda: image_file.read_images(images))
+        tensors.write(result, {"scores": bench.reference_scores})
+
+    new_file = image_file.disk_file if bench.workload.streams else tensors.memory_file
+    images = computed_apart(write, f"evaluation images of {bench.info.name}", new_file)
     if track == "inference":
-        bench.reference_scores = tensors.read(result, "scores")
-    return result
+        scores = computed_apart(score, f"the quality of {bench.info.name} as it is")
+        bench.reference_scores = tensors.read(scores, "scores")
+        os.close(scores)
+    return images
 
 
 def warm_up(bench: Workbench, cell: CellSpec, threads: int) -> None:

@@ -30,7 +30,7 @@ from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
 from actbench.recipe import PROTOCOL_RECIPE
 from actbench.records.parts.quality import Quality
-from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
+from actbench.workloads.base import CALIBRATION_IMAGES, Images, ImageSet, Workload
 
 
 class MapsBench:
@@ -73,7 +73,7 @@ class Workbench:
         self.device = device
         self.calibration = Latest(self._calibration)
         self.maps: dict[Maps, MapsBench] = {maps: MapsBench(self, maps) for maps in get_args(Maps)}
-        self._handed_over: Callable[[], ImageSet] | None = None
+        self._handed_over: Callable[[], Images] | None = None
         self.trained_references: dict[Hashable, Tensor] = {}
         """Scores of the uncompressed network after training, by what is trained, steps and seed."""
 
@@ -88,15 +88,15 @@ class Workbench:
         return Batches.of(self.network)
 
     @cached_property
-    def evaluation(self) -> ImageSet:
+    def evaluation(self) -> Images:
         """The evaluation images. Who measures a cell apart hands them over once the cell is planned."""
         return self._handed_over() if self._handed_over else self.workload.evaluation_set()
 
     def _calibration(self, seed: int) -> ImageSet:
         """The workload's own choice for seed 0, and for others as many training images as the seed draws."""
         if seed == 0:
-            return self.workload.calibration_set().permuted(seed)
-        return self.workload.training_set().permuted(seed, CALIBRATION_IMAGES)
+            return self.workload.calibration_set().loaded().permuted(seed)
+        return self.workload.training_set().permuted(seed, CALIBRATION_IMAGES).loaded()
 
     def fitting(self, seed: int) -> ImageSet:
         """Of the calibration images of a seed those that plans are made of: three quarters."""
@@ -114,7 +114,7 @@ class Workbench:
         return PlanningNetwork(copied, lambda outputs, targets: loss(outputs, targets), images, self.device)
 
     @cached_property
-    def transfer_training(self) -> ImageSet:
+    def transfer_training(self) -> Images:
         """The training images of the training track."""
         return self.workload.transfer_sets()[0]
 
@@ -129,19 +129,19 @@ class Workbench:
         """The training images of the training track on which codecs are fitted, as a seed draws them: none of those
         that are measured."""
         others = self._transfer_order.select(slice(0, max(1, len(self._transfer_order) - self.training_batch)))
-        return others.permuted(seed, CALIBRATION_IMAGES)
+        return others.permuted(seed, CALIBRATION_IMAGES).loaded()
 
     @cached_property
     def transfer_measured(self) -> ImageSet:
         """The batch of training images of the training track on which a step is measured."""
-        return self._transfer_order.select(slice(-self.training_batch, None))
+        return self._transfer_order.select(slice(-self.training_batch, None)).loaded()
 
     @cached_property
-    def _transfer_order(self) -> ImageSet:
+    def _transfer_order(self) -> Images:
         return self.transfer_training.permuted(seed=0)
 
     @cached_property
-    def transfer_evaluation(self) -> ImageSet:
+    def transfer_evaluation(self) -> Images:
         """The evaluation images of the training track, handed over as those of the inference track are."""
         return self._handed_over() if self._handed_over else self.workload.transfer_sets()[1]
 
@@ -181,7 +181,7 @@ class Workbench:
         index = torch.arange(self.batches.latency) % len(self.evaluation)
         return self.evaluation.images(index).to(self.device)
 
-    def hand_over(self, evaluation: Callable[[], ImageSet]) -> None:
+    def hand_over(self, evaluation: Callable[[], Images]) -> None:
         """Has evaluation images come from elsewhere, for either track, when they are first asked for."""
         self._handed_over = evaluation
 
@@ -209,13 +209,13 @@ class Workbench:
         """The record's part, from (images, K) statistics of a network and of the reference."""
         score, info = self.workload.metric.score, self.info
         quality = paired_bootstrap(scores, reference, score, metric=info.metric, unit=info.unit)
-        return quality.model_copy(update={"reference_point": info.reference_point})
+        return quality.model_copy(update={"reference_point": info.reference_point, "better": info.better})
 
     def scores(
         self,
         module: nn.Module,
         progress: Callable[[int, int], None] = lambda done, total: None,
-        evaluation: ImageSet | None = None,
+        evaluation: Images | None = None,
     ) -> Tensor:
         """The metric's statistics (images, K) fp64 of every evaluation image, or of others. Raises InvalidCodec where
         an output is not finite."""

@@ -25,8 +25,9 @@ from actbench.harness.messages import Preparation, receive, send
 if TYPE_CHECKING:
     from actbench.harness.outcome import Progress
     from actbench.harness.workbench import Workbench
-    from actbench.info import MethodInfo
+    from actbench.info import MethodInfo, WorkloadInfo
     from actbench.spec import CellSpec
+    from actbench.workloads.base import Workload
 
 _PROGRESS_INTERVAL = 0.1
 
@@ -95,19 +96,28 @@ class _Worker:
         UserError with the reason, whatever the workload raises."""
         from actbench.harness.isolation.apart import one_line
         from actbench.harness.workbench import Workbench
-        from actbench.workloads.base import WorkloadSettings
 
-        preparation = self._preparation
-        info = self._registry.workload(preparation.workload)
-        settings = WorkloadSettings(preparation.data, preparation.weights, preparation.limit)
         try:
-            bench = Workbench(self._registry.load(info.target)(settings), info, self._device)
+            bench = Workbench(*self._workload(), self._device)
             assert bench.network
             return bench
         except UserError:
             raise
         except (Exception, SystemExit) as error:
-            raise UserError(f"workload {info.name} cannot be loaded: {one_line(error)}") from error
+            raise UserError(f"workload {self._preparation.workload} cannot be loaded: {one_line(error)}") from error
+
+    def _workload(self) -> tuple[Workload, WorkloadInfo]:
+        """The workload: one that is registered, or the user's own."""
+        from actbench.workloads.base import WorkloadSettings
+        from actbench.workloads.own.workload import OwnWorkload
+
+        preparation = self._preparation
+        if preparation.own is not None:
+            own = OwnWorkload(preparation.own, preparation.limit)
+            return own, own.info
+        info = self._registry.workload(preparation.workload)
+        settings = WorkloadSettings(preparation.data, preparation.weights, preparation.limit)
+        return self._registry.load(info.target)(settings), info
 
     def _here(self, cell: CellSpec, info: MethodInfo) -> dict[str, Any]:
         from actbench.harness.inference import run_cell
@@ -150,8 +160,8 @@ class _Worker:
         import torch
 
         from actbench.harness.inference import run_cell
+        from actbench.harness.isolation.image_file import read_images
         from actbench.harness.isolation.limits import forbid_files, limit_memory
-        from actbench.harness.isolation.tensors import read_images
 
         self._registry.load(info.target)
         limit_memory(self._preparation.memory)

@@ -14,7 +14,7 @@ from actbench.leaderboard.axes import Axis
 from actbench.leaderboard.ceilings import OverCeilings, over_ceilings
 from actbench.leaderboard.curves import pareto_front, steps
 from actbench.leaderboard.rank import shared_ranks
-from actbench.leaderboard.row import Row
+from actbench.leaderboard.row import Row, sign_of
 from actbench.records.columns import column
 from actbench.records.names import row_names
 from actbench.records.record import Record
@@ -48,7 +48,8 @@ class BoardKey:
     def of(cls, cell: CellSpec) -> BoardKey:
         """The key of a cell's board."""
         workload = cell.workload
-        digests = json.dumps(workload.digests, sort_keys=True)
+        parts = {**workload.digests, "own": workload.own} if workload.own else workload.digests
+        digests = json.dumps(parts, sort_keys=True)
         bits = str(cell.budget.bits)
         return cls(cell.protocol, workload.name, digests, cell.settings, bits, cell.device, workload.limit)
 
@@ -103,11 +104,12 @@ class Board:
         """The corners (place on an axis, quality) of the steps of what no row beats in both, from the best place on."""
         sign = -1 if axis.rising else 1
         points = [
-            (sign * place, row.quality.value)
+            (sign * place, row.sign * row.quality.value)
             for row in self.rows
             if row.holds and row.quality is not None and (place := axis.place(row)) is not None
         ]
-        return tuple((sign * cost, quality) for cost, quality in steps(pareto_front(points)))
+        of_quality = sign_of(self.rows)
+        return tuple((sign * cost, of_quality * quality) for cost, quality in steps(pareto_front(points)))
 
 
 def boards(
@@ -165,7 +167,7 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
         holding.setdefault(row.ceiling if row.holds else "", []).append(row)
     ranked = holding.pop("", [])
     for held in holding.values():
-        ranks = shared_ranks([row.quality for row in held if row.quality is not None])
+        ranks = shared_ranks([row.quality for row in held if row.quality is not None], held[0].sign)
         ranked += [replace(row, rank=rank) for row, rank in zip(held, ranks, strict=True)]
     return ranked
 

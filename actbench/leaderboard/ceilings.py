@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from actbench.leaderboard.curves import Point, bd_rate, hypervolume
-from actbench.leaderboard.row import Row
+from actbench.leaderboard.row import Row, sign_of
 
 
 @dataclass(frozen=True)
 class OverCeilings:
     """The points of each method by ceiling, for one `kind` of them. `anchor`: the method against which BD-rates are.
-    `reference_point`: the quality from which hypervolumes count, None where records publish none, or several."""
+    `reference_point`: the quality from which hypervolumes count, None where records publish none, or several. `sign`:
+    what qualities are multiplied by so that more is better, as those of the points are already."""
 
     kind: str
     curves: Mapping[str, Mapping[str, Point]]
     anchor: str
     reference_point: float | None
+    sign: int = 1
 
     @cached_property
     def common(self) -> tuple[str, ...]:
@@ -48,7 +50,7 @@ class OverCeilings:
             return "no reference point in the records"
         if not self.common:
             return "no ceiling that all hold"
-        return hypervolume([points[ceiling] for ceiling in self.common], self.reference_point)
+        return hypervolume([points[ceiling] for ceiling in self.common], self.sign * self.reference_point)
 
 
 def over_ceilings(rows: Sequence[Row], anchor: str) -> tuple[OverCeilings, ...]:
@@ -62,4 +64,4 @@ def over_ceilings(rows: Sequence[Row], anchor: str) -> tuple[OverCeilings, ...]:
         quality.reference_point for row in rows for record in row.records if (quality := record.measurements.quality)
     }
     (point,) = published if len(published) == 1 else (None,)
-    return tuple(OverCeilings(kind, of, anchor, point) for kind, of in curves.items())
+    return tuple(OverCeilings(kind, of, anchor, point, sign_of(rows)) for kind, of in curves.items())

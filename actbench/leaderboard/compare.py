@@ -68,7 +68,7 @@ def _changes(cell: str, before: Record, after: Record) -> Iterator[Change]:
         if first is None or second is None or not _apart(first, second):
             continue
         rose = second[0] > first[1]
-        verdict: Verdict = "better" if rose == (column.better == "more") else "worse"
+        verdict: Verdict = "better" if rose == (column.better_of(after) == "more") else "worse"
         yield Change(cell, column.title, _text(column, first), _text(column, second), verdict)
 
 

@@ -59,13 +59,14 @@ def over_ceilings_text(over: OverCeilings) -> str:
     """What the figures over ceilings are."""
     return (
         f"Over {over.kind} ceilings. Hypervolume: octaves of bits below {REFERENCE_BITS:.0f} × "
-        f"{_above(over.reference_point)}, at the ceilings that all hold ({', '.join(over.common) or 'none'}). BD-rate: "
+        f"{_above(over)}, at the ceilings that all hold ({', '.join(over.common) or 'none'}). BD-rate: "
         f"bits at equal quality against {over.anchor}, by all of a method's points."
     )
 
 
-def _above(reference_point: float | None) -> str:
-    return "quality" if reference_point is None else f"quality above {reference_point:g}"
+def _above(over: OverCeilings) -> str:
+    point, side = over.reference_point, "above" if over.sign > 0 else "below"
+    return "quality" if point is None else f"quality {side} {point:g}"
 
 
 def over_ceilings_rows(over: OverCeilings) -> list[tuple[str, str, str]]:

@@ -16,11 +16,11 @@ class Rank:
     paired: bool = True
 
 
-def shared_ranks(samples: Sequence[Sample]) -> list[Rank]:
-    """The rank of each row by quality, larger being better. The best row opens rank 1. In falling order, each row has
-    the rank of the one before, unless it differs from the row that opened it; then it opens the next, which counts all
-    rows before it."""
-    order = sorted(range(len(samples)), key=lambda index: -samples[index].value)
+def shared_ranks(samples: Sequence[Sample], sign: int = 1) -> list[Rank]:
+    """The rank of each row by quality, larger being better, or smaller with the sign −1. The best row opens rank 1. In
+    falling order, each row has the rank of the one before, unless it differs from the row that opened it; then it opens
+    the next, which counts all rows before it."""
+    order = sorted(range(len(samples)), key=lambda index: -sign * samples[index].value)
     differing = differing_pairs(samples)
     ranks: dict[int, Rank] = {}
     number, leader = 1, order[0] if order else 0

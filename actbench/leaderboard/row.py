@@ -80,6 +80,12 @@ class Row:
         return quality_over_seeds(qualities) if len(qualities) == len(self.records) else None
 
     @cached_property
+    def sign(self) -> int:
+        """What its quality is multiplied by so that more is better."""
+        quality = self.record.measurements.quality
+        return 1 if quality is None else quality.sign
+
+    @cached_property
     def difference(self) -> Sample | None:
         """The same of the difference to the reference."""
         qualities = [quality for record in self.records if (quality := record.measurements.quality) is not None]
@@ -96,12 +102,18 @@ class Row:
 
     @cached_property
     def point(self) -> Point | None:
-        """Bits that the ceiling counts, of the worst image and seed, for each value in fp32, and quality; None where
-        either was not measured."""
+        """Bits that the ceiling counts, of the worst image and seed, for each value in fp32, and quality, with the sign
+        with which more is better; None where either was not measured."""
         stored = [bits for record in self.records if (bits := _counted_bits(record)) is not None]
         if self.quality is None or len(stored) < len(self.records):
             return None
-        return Point(max(stored), self.quality.value, self.quality.interval)
+        low, high = sorted(self.sign * end for end in self.quality.interval)
+        return Point(max(stored), self.sign * self.quality.value, (low, high))
+
+
+def sign_of(rows: Sequence[Row]) -> int:
+    """What the qualities of some rows of a board are multiplied by so that more is better."""
+    return next((row.sign for row in rows if row.quality is not None), 1)
 
 
 def _mean(values: Sequence[Value]) -> Value:

@@ -20,6 +20,7 @@ class _Workload(Part):
     name: Text
     digests: dict[Text, Text]
     limit: Annotated[PositiveCount, Field(strict=True)] | None
+    own: dict[Text, Text | float | list[Text | float]] | None = None
 
 
 class _Method(Part):

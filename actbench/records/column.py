@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from actbench.info import Better
+
 Value = bool | int | float | str | None
 Source = TypeVar("Source")
 Outer = TypeVar("Outer")
-Better = Literal["more", "less"]
 Repeats = Literal["exact", "interval", "ratio"]
 """How a repetition compares: a count exactly, a value by its interval, a ratio of times within a factor."""
 
@@ -67,7 +68,7 @@ class Column(Generic[Source]):
     tooltip. `value`: None where it was not measured. `show`: a value as text. `better`: which direction is, if any.
     `interval`: the ends between which the value may be. `repeats`: how two measurements of it are compared, None for
     what follows from other columns or says nothing of a method. `remarks`: words that tables show behind the
-    value; a time that has some does not compare.
+    value; a time that has some does not compare. `direction`: which is better where that depends on what was measured.
     """
 
     name: str
@@ -79,6 +80,11 @@ class Column(Generic[Source]):
     interval: Callable[[Source], tuple[float, float] | None] | None = None
     repeats: Repeats | None = None
     remarks: Callable[[Source], tuple[str, ...]] = _none
+    direction: Callable[[Source], Better | None] | None = None
+
+    def better_of(self, source: Source) -> Better | None:
+        """Which direction is better, for what was measured."""
+        return self.better if self.direction is None else self.direction(source)
 
     @property
     def is_time(self) -> bool:
@@ -109,8 +115,15 @@ class Column(Generic[Source]):
             source = inner(outer)
             return () if source is None else self.remarks(source)
 
+        def direction(outer: Outer) -> Better | None:
+            source = inner(outer)
+            return self.better if source is None else self.better_of(source)
+
         kept = interval if self.interval is not None else None
-        return Column(self.name, self.title, self.help, value, self.show, self.better, kept, self.repeats, remarks)
+        depends = direction if self.direction is not None else None
+        return Column(
+            self.name, self.title, self.help, value, self.show, self.better, kept, self.repeats, remarks, depends
+        )
 
     def text(self, source: Source) -> str:
         """The value as tables show it, with half of a 95 % interval where it has one, and with its

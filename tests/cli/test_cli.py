@@ -90,7 +90,7 @@ def test_the_maps_of_a_workload_are_those_that_are_measured(tmp_path: Path) -> N
         (["maps", "--model", "torchvision:resnet18", "--workload", "shapes"], "name one network"),
         (["maps", "--workload", "shape"], "did you mean shapes"),
         (["maps", "--model", "resnet18"], "torchvision:NAME"),
-        (["maps", "--model", "torchvision:resnet19"], "no classification model"),
+        (["maps", "--model", "torchvision:resnet19"], "no model 'resnet19'"),
         (["maps", "--model", "gone:f"], "No module named"),
         (["maps", "--model", "torchvision:resnet18", "--input", "3,0,5"], "channels, height and width"),
         (["maps", "--model", "torchvision:alexnet", "--input", "3,8,8"], "does not accept an image"),

@@ -14,11 +14,11 @@ from actbench.harness.isolation.tensors import memory_file
 _FAILED, _UNSUPPORTED = 1, 2
 
 
-def computed_apart(work: Callable[[int], None], what: str) -> int:
-    """Has `work` fill a file in memory, in a forked process, and gives the file. What it needed on the way is gone with
-    that process: threads, caches, images. Raises UserError with the reason where it fails, and Unsupported where it
-    raises that."""
-    result, reasons = memory_file(what), memory_file("reasons")
+def computed_apart(work: Callable[[int], None], what: str, new_file: Callable[[str], int] = memory_file) -> int:
+    """Has `work` fill a file, by default one in memory, in a forked process, and gives the file. What it needed on the
+    way is gone with that process: threads, caches, images. Raises UserError with the reason where it fails, and
+    Unsupported where it raises that."""
+    result, reasons = new_file(what), memory_file("reasons")
     process = os.fork()
     if process == 0:
         _work(work, result, reasons)

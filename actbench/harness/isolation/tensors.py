@@ -12,8 +12,6 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from actbench.workloads.base import ImageSet
-
 
 def write(descriptor: int, tensors: Mapping[str, Tensor], **text: object) -> None:
     """Fills a file with tensors and with plain JSON values."""
@@ -38,19 +36,6 @@ def read(descriptor: int, name: str) -> Tensor:
     with safe_open(_path(descriptor), framework="pt") as file:
         tensor: Tensor = file.get_tensor(name)
         return tensor
-
-
-def write_images(descriptor: int, images: ImageSet, **tensors: Tensor) -> None:
-    """Fills a file with images and their targets, and with what else belongs to them."""
-    form = {"mean": images.mean, "deviation": images.deviation}
-    write(descriptor, {"pixels": images.pixels, "targets": images.targets, **tensors}, **form)
-
-
-def read_images(descriptor: int) -> ImageSet:
-    """The images of a file."""
-    with safe_open(_path(descriptor), framework="pt") as file:
-        form = {name: tuple(json.loads(text)) for name, text in file.metadata().items()}
-        return ImageSet(file.get_tensor("pixels"), file.get_tensor("targets"), **form)
 
 
 def _path(descriptor: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import FiniteFloat, model_validator
 from typing_extensions import Self
 
+from actbench.info import Better
 from actbench.records.column import Column, signed_number
 from actbench.records.packed import Floats
 from actbench.records.parts.implied import EXACT, expect, mean, require
@@ -17,7 +18,8 @@ class Quality(Part):
     Intervals: 95 %, by bootstrap over the images, paired for the difference. `per_image`: the statistic of each image
     where it is a single number (1 right, 0 wrong, for top-1). `pseudo_values`: what each image contributes to a metric
     that is no mean of these, by the jackknife. `reference_point`: the quality from which hypervolumes count, as the
-    workload publishes it. What a workload, or an older record, has not is None.
+    workload publishes it. What a workload, or an older record, has not is None. `better`: whether more of the metric is
+    better, or less.
     """
 
     metric: str
@@ -31,6 +33,7 @@ class Quality(Part):
     per_image: Floats | None
     pseudo_values: Floats | None = None
     reference_point: FiniteFloat | None = None
+    better: Better = "more"
 
     @model_validator(mode="after")
     def _is_what_it_implies(self) -> Self:
@@ -44,6 +47,11 @@ class Quality(Part):
         self._check_inside("value", self.value, self.interval)
         self._check_inside("difference", self.difference, self.difference_interval)
         return self
+
+    @property
+    def sign(self) -> int:
+        """What the value is multiplied by so that more is better: 1, or −1 of an error."""
+        return 1 if self.better == "more" else -1
 
     @property
     def factor(self) -> float | None:
@@ -105,6 +113,7 @@ COLUMNS = (
         "on the evaluation images, in the metric's unit, ± half of the 95 % bootstrap interval",
         lambda part: part.value,
         better="more",
+        direction=lambda part: part.better,
         interval=lambda part: part.interval,
         repeats="interval",
     ),
@@ -115,6 +124,7 @@ COLUMNS = (
         lambda part: part.difference,
         signed_number,
         better="more",
+        direction=lambda part: part.better,
         interval=lambda part: part.difference_interval,
     ),
     Column[Quality]("images", "images", "of evaluation", lambda part: part.images),

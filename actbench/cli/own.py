@@ -1,0 +1,83 @@
+"""The arguments that describe a network and images of the user's own, for every verb that takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from actbench.cli.arguments import is_whole
+from actbench.errors import UserError
+from actbench.workloads.own.description import Description
+from actbench.workloads.own.tasks import Task
+
+_PANEL = "Your own network and images"
+
+
+def _option(name: str, explanation: str) -> Any:
+    return typer.Option(name, help=explanation, rich_help_panel=_PANEL)
+
+
+Model = Annotated[str | None, _option("--model", "Your network: FILE.py:NAME, torchvision:NAME or timm:NAME.")]
+TaskOption = Annotated[Task | None, _option("--task", "What it is for.")]
+MetricOption = Annotated[str | None, _option("--metric", "One of the task's, or FILE.py:NAME; the task's first.")]
+Input = Annotated[str | None, _option("--input", "Channels, height and width that images are scaled to.")]
+Mean = Annotated[str | None, _option("--mean", "By channel, of pixels from 0 to 1; with --std.")]
+Deviation = Annotated[str | None, _option("--std", "By channel; with --mean.")]
+ClassNames = Annotated[
+    str | None, _option("--class-names", "In the order of the outputs, separated by commas; or a file, one a line.")
+]
+Output = Annotated[str | None, _option("--output", "Of a network with several: the key, or the number, of one.")]
+Ignore = Annotated[int | None, _option("--ignore", "Segmentation: the label that does not count; 255.")]
+Scale = Annotated[float | None, _option("--scale", "What stored depths and numbers are divided by; 1.")]
+Name = Annotated[str | None, _option("--name", "What the workload is called; by default after the model.")]
+
+
+def described(given: Mapping[str, Any]) -> Description | None:
+    """The description of what was given, by the fields of a description, None for what was not; None where there is no
+    model. Raises UserError where something is missing, or wrong."""
+    said = {name: value for name, value in given.items() if value is not None}
+    if "model" not in said:
+        alone = sorted(set(said) - {"data", "weights"})
+        if alone:
+            raise UserError(f"--{alone[0].replace('_', '-')} goes with --model")
+        return None
+    for name in ("task", "data"):
+        if name not in said:
+            raise UserError(f"--model {said['model']}: say --{name} too")
+    for name, parse in _PARSERS.items():
+        if isinstance(said.get(name), str):
+            said[name] = parse(f"--{name.replace('_', '-')}", said[name])
+    return Description.from_json(
+        {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
+    )
+
+
+def parse_shape(argument: str, text: str) -> tuple[int, int, int]:
+    """Reads channels, height and width. Raises UserError for anything else."""
+    parts = text.split(",")
+    if len(parts) != 3 or not all(is_whole(part.strip()) and int(part) > 0 for part in parts):
+        raise UserError(f"{argument} {text!r}: write channels, height and width, as in 3,224,224")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def _numbers(argument: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise UserError(f"{argument} {text!r}: write a number for each channel, as in 0.485,0.456,0.406") from None
+
+
+def _names(argument: str, text: str) -> tuple[str, ...]:
+    file = Path(text)
+    try:
+        lines = file.read_text("utf-8").splitlines() if "," not in text and file.is_file() else text.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{argument} {text}: {error}") from error
+    return tuple(name for line in lines if (name := line.strip()))
+
+
+_PARSERS = {"input": parse_shape, "mean": _numbers, "std": _numbers, "class_names": _names}
