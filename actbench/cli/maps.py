@@ -19,8 +19,6 @@ from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap, Maps
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from actbench.network.trace import TracedNetwork
     from actbench.workloads.base import Workload
 
@@ -28,7 +26,9 @@ Convention = Literal[Maps, "activations"]
 
 
 def maps(
-    model: Annotated[str | None, typer.Option(help="torchvision:NAME, or MODULE:FUNCTION that gives one.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="torchvision:NAME, timm:NAME, FILE.py:FUNCTION or MODULE:FUNCTION.")
+    ] = None,
     workload: Annotated[str | None, typer.Option(help="A workload's network, as it is measured.")] = None,
     input_shape: Annotated[str, typer.Option("--input", help="Of --model: channels, height, width.")] = "3,224,224",
     weights: Annotated[Path | None, typer.Option(help="Of --workload: its checkpoint.")] = None,
@@ -43,13 +43,14 @@ def maps(
 ) -> None:
     """Print a model's feature maps, and the channels (rank) of each that fit under a ceiling."""
     from actbench.network.trace import trace
+    from actbench.workloads.model_source import build_model
 
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
     if (model is None) == (workload is None):
         raise UserError("name one network, with --model or with --workload")
     counted: Maps = "live" if convention == "activations" else convention
     if model is not None:
-        network = trace(build_model(model), _parse_shape(input_shape), counted)
+        network = trace(build_model(model), parse_shape(input_shape), counted)
     else:
         measured = _workload(str(workload), weights, plugin or ())
         network = trace(measured.model(), measured.input_shape, counted)
@@ -106,48 +107,8 @@ def _live(network: TracedNetwork, rows: list[dict[str, Any]], convention: str) -
     return {**alive, "beside_maps": others}
 
 
-def build_model(name: str) -> nn.Module:
-    """The model of a name, without memory for its weights where that can be. Raises UserError for an unknown name."""
-    import torch
-
-    source, separator, function = name.partition(":")
-    if not separator:
-        raise UserError(f"model {name!r}: write torchvision:NAME or MODULE:FUNCTION")
-    try:
-        with torch.device("meta"):
-            model = _model(source, function)
-    except (NotImplementedError, RuntimeError):  # it computes with tensors while it is built
-        model = _model(source, function)
-    if not isinstance(model, torch.nn.Module):
-        raise UserError(f"model {name!r} gives {type(model).__name__}, not a torch.nn.Module")
-    return model
-
-
-def _model(source: str, function: str) -> Any:
-    return _torchvision_model(function) if source == "torchvision" else _own_model(source, function)
-
-
-def _torchvision_model(name: str) -> Any:
-    from actbench.workloads.torchvision_import import torchvision
-
-    models = torchvision("torchvision.models")
-    if name not in models.list_models(models):
-        raise UserError(f"torchvision has no classification model {name!r}: see torchvision.models.list_models()")
-    return models.get_model(name, weights=None)
-
-
-def _own_model(module: str, function: str) -> Any:
-    from actbench.info import load_target
-
-    try:
-        return load_target(f"{module}:{function}")()
-    except (Exception, SystemExit) as error:  # it is the user's code
-        raise UserError(
-            f"model {module}:{function}: {type(error).__name__}: {error}; give a function that takes no argument"
-        ) from error
-
-
-def _parse_shape(text: str) -> tuple[int, int, int]:
+def parse_shape(text: str) -> tuple[int, int, int]:
+    """Reads channels, height and width, separated by commas. Raises UserError for anything else."""
     parts = text.split(",")
     if len(parts) != 3 or not all(is_whole(part.strip()) and int(part) > 0 for part in parts):
         raise UserError(f"--input {text!r}: write channels, height and width, as in 3,224,224")

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.cli.maps import build_model, describe
+from actbench.cli.maps import describe
 from actbench.codec.modules import build_all
 from actbench.errors import UserError
 from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.trace import TracedNetwork, trace
+from actbench.workloads.model_source import build_model
 
 
 class Residual(nn.Module):
