@@ -8,7 +8,7 @@ import sys
 import typer
 
 from actbench import __version__
-from actbench.cli import check, compare, layer, listing, maps, publish, run, scaffold, show, submit, verify
+from actbench.cli import check, compare, doctor, layer, listing, maps, publish, run, scaffold, show, submit, verify
 from actbench.cli.command import Command
 from actbench.cli.plugins import PluginSwitch
 from actbench.errors import UserError
@@ -52,6 +52,7 @@ app.command("new-workload", cls=Command)(scaffold.new_workload)
 app.command("check", cls=Command)(check.check)
 app.command("submit", cls=Command)(submit.submit)
 app.command("maps", cls=Command)(maps.maps)
+app.command("doctor", cls=Command)(doctor.doctor)
 app.command("layer", cls=Command)(layer.layer)
 app.command("show", cls=Command)(show.show)
 app.command("methods", cls=Command)(listing.methods)

@@ -98,6 +98,14 @@ def count(module: fx.GraphModule, image: Tensor, bits: Bits = REFERENCE.bits) ->
     return counter.counts
 
 
+def in_fp32(module: fx.GraphModule, bits: Bits, *image: Tensor) -> dict[str, str]:
+    """Finds the parameters that are not quantised where products of them are computed, and the layers that do: from one
+    image (1, C, H, W), and what else the network takes, that runs through it."""
+    counter = _Counter(module, bits)
+    counter.run(*image)
+    return counter.in_fp32
+
+
 def _shape(stage: Encode, x: Tensor) -> tuple[int, int, int]:
     """The (C, H, W) of what an encoder reads."""
     channels, height, width = x.permute(0, 3, 1, 2).shape[1:] if stage.channels_last else x.shape[1:]

@@ -13,7 +13,9 @@ from actbench.codec.codec import Codec
 from actbench.codec.payload import Payload
 from actbench.codec.protocols import ReadsStored
 from actbench.network import nodes
+from actbench.network.constants import fold_constants
 from actbench.network.fold import fold, fold_batch_norm
+from actbench.network.layers import raise_layers
 from actbench.network.quantize import fold_parametrisations, quantize_weights
 from actbench.network.splice import Decode, Encode, Spliced, tidy
 
@@ -40,6 +42,8 @@ def deploy(spliced: Spliced, weight_bits: int, image: Tensor | None = None) -> S
     deployed = copy.deepcopy(spliced)
     deployed.module.eval()
     fold_parametrisations(deployed.module)
+    fold_constants(deployed.module)
+    raise_layers(deployed.module)
     fold_batch_norm(deployed.module)
     fold(deployed)
     if image is not None:

@@ -53,7 +53,7 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
     for node in list(module.graph.nodes):
         norm = nodes.module_of(node)
         previous = _previous(node)
-        if not isinstance(norm, nn.BatchNorm2d) or previous is None or len(previous.users) != 1:
+        if not isinstance(norm, nn.BatchNorm2d) or previous is None or nodes.readers(previous) != [node]:
             continue
         convolution = nodes.module_of(previous)
         if type(convolution) is nn.Conv2d and _called_once(module, previous) and norm.track_running_stats:

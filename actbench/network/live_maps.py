@@ -40,14 +40,17 @@ class Timeline:
     def __init__(self, graph: fx.Graph) -> None:
         self.layers: set[fx.Node] = set()
         self.time: dict[fx.Node, int] = {}
+        of_image: set[fx.Node] = set()
         for node in graph.nodes:
             self.time[node] = max((self.time[read] for read in nodes.read_by(node)), default=0)
-            if self._is_layer(node):
-                self.layers.add(node)
-                self.time[node] = len(self.layers)
+            if node.op == "placeholder" or any(read in of_image for read in nodes.read_by(node)):
+                of_image.add(node)
+                if self._is_layer(node):
+                    self.layers.add(node)
+                    self.time[node] = len(self.layers)
 
     def _is_layer(self, node: fx.Node) -> bool:
-        return nodes.reads_a_map(node) or (self.time[node] > 0 and node.op != "output" and not is_cheap(node))
+        return nodes.has_weights(node) or (self.time[node] > 0 and node.op != "output" and not is_cheap(node))
 
     def read_later(self) -> Iterator[tuple[fx.Node, int]]:
         """Yields every tensor that is still read when a later layer computes, and that layer's number."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
 from actbench.codec.modules import NONLINEARITIES, POOLINGS
@@ -15,8 +16,14 @@ from actbench.feature_map import Argument, Operation
 
 _FORM = ("shape", "ndim", "dtype", "device")
 _PASS_THROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout)
-_PASS_THROUGH = {"dropout", "dropout2d", "stochastic_depth", "detach", "clone"}
-_ADDITIONS = {operator.add, operator.iadd, torch.add}
+_PASS_THROUGH = {"dropout", "dropout2d", "feature_dropout", "stochastic_depth", "alias", "lift_fresh_copy"}
+_LAYERS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    *(nn.Linear, nn.Bilinear),
+)
+_LAYER_FUNCTIONS = frozenset(
+    ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "bilinear"]
+)
 _IN_PLACE_OPERATORS: dict[Any, Any] = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
@@ -54,18 +61,32 @@ def attribute(module: nn.Module, target: str) -> Any:
 
 
 def function_name(node: fx.Node) -> str:
-    """Name of the function or method that a node calls."""
+    """Name of the function or method that a node calls; of an operator of ATen the one without its overload."""
+    if isinstance(node.target, OpOverload):
+        return str(node.target.overloadpacket.__name__)
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+
+
+def path_of(node: fx.Node) -> str:
+    """Path of the module that a node calls, or whose call it is; empty where a function is called elsewhere."""
+    return str(node.target) if node.op == "call_module" else str(node.meta.get("module", ""))
 
 
 def label(node: fx.Node) -> str:
     """Names a node for a report: its module's path, or its function within the path of the calling module."""
-    if node.op in ("call_module", "placeholder"):
+    if node.op == "placeholder":
         return str(node.target)
+    if path := path_of(node):
+        return path
     stack = node.meta.get("nn_module_stack")
     path = next(reversed(stack.values()))[0] if stack else ""
     name = function_name(node).strip("_")
     return f"{path}.{name}" if path else name
+
+
+def readers(node: fx.Node) -> list[fx.Node]:
+    """The nodes that read a node's values, in the order of the graph."""
+    return [user for user in node.graph.nodes if user in node.users and not asks_for_form(user)]
 
 
 def shape(node: fx.Node) -> tuple[int, ...]:
@@ -99,6 +120,13 @@ def is_linear_on_map(node: fx.Node) -> bool:
     return isinstance(module_of(node), nn.Linear) and len(shape(node)) == 4
 
 
+def has_weights(node: fx.Node) -> bool:
+    """Whether a node is a layer with weights: a convolution of any dimension, or a linear layer."""
+    if node.op == "call_module":
+        return isinstance(module_of(node), _LAYERS)
+    return node.op == "call_function" and function_name(node) in _LAYER_FUNCTIONS
+
+
 def reads_a_map(node: fx.Node) -> bool:
     """Whether a node is a layer with weights on maps: a convolution, or a linear layer over channels."""
     return is_convolution(node) or is_linear_on_map(node)
@@ -113,8 +141,7 @@ def mark_additions(graph: fx.Graph) -> None:
     """Marks the additions of two tensors of the same four-dimensional shape, while all shapes are known: adding a
     parameter, or anything that is broadcast, is not joining two branches."""
     for node in graph.nodes:
-        function, method = node.op == "call_function", node.op == "call_method"
-        adds = (function and node.target in _ADDITIONS) or (method and node.target == "add")
+        adds = node.op in ("call_function", "call_method") and function_name(node) in ("add", "iadd")
         if adds and not node.kwargs and len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args):
             shapes = {shape(operand) for operand in node.args}
             node.meta["adds_maps"] = len(shapes) == 1 and len(shapes.pop()) == 4
@@ -124,7 +151,11 @@ def _is_pass_through(node: fx.Node) -> bool:
     """Whether a node in evaluation mode gives the values that it gets."""
     if node.op == "call_module":
         return isinstance(module_of(node), _PASS_THROUGH_MODULES)
-    return node.op in ("call_function", "call_method") and function_name(node) in _PASS_THROUGH
+    if node.op not in ("call_function", "call_method"):
+        return False
+    # A copy in another order of memory is what lets a view be taken of it.
+    copies = function_name(node) == "clone" and len(node.args) == 1 and not node.kwargs
+    return copies or function_name(node) in _PASS_THROUGH
 
 
 def operation_of(node: fx.Node) -> Operation | None:
@@ -178,7 +209,7 @@ def is_nonlinearity(node: fx.Node) -> bool:
 
 def simplify(module: fx.GraphModule) -> None:
     """Replaces every in-place operation, as a codec may read the tensor that it would overwrite, and removes what in
-    evaluation mode only hands a tensor on, identities and dropout, and what nothing reads."""
+    evaluation mode only hands a tensor on, identities and dropout, what checks shapes, and what nothing reads."""
     order = {node: index for index, node in enumerate(module.graph.nodes)}
     for node in order:
         if _works_in_place(node):
@@ -191,9 +222,11 @@ def simplify(module: fx.GraphModule) -> None:
     for part in module.modules():
         if hasattr(part, "inplace"):
             vars(part)["inplace"] = False
-    for node in order:
+    for node in reversed(order):
         if _is_pass_through(node):
             node.replace_all_uses_with(node.all_input_nodes[0])
+            module.graph.erase_node(node)
+        elif node.op == "call_function" and function_name(node) == "_assert":
             module.graph.erase_node(node)
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
@@ -202,7 +235,7 @@ def simplify(module: fx.GraphModule) -> None:
 
 def asks_for_form(node: fx.Node) -> bool:
     """Whether a node asks for a tensor's shape or type and not for its values."""
-    named = node.op in ("call_function", "call_method") and function_name(node) in ("size", "dim")
+    named = node.op in ("call_function", "call_method") and function_name(node) in ("size", "sym_size", "dim")
     return named or (node.op == "call_function" and node.target is getattr and node.args[1] in _FORM)
 
 
@@ -222,6 +255,9 @@ def _out_of_place(node: fx.Node) -> Any:
     name = function_name(node) if node.op in ("call_function", "call_method") else ""
     if node.target in _IN_PLACE_OPERATORS:
         return _IN_PLACE_OPERATORS[node.target]
+    if isinstance(node.target, OpOverload):
+        packet = getattr(torch.ops.aten, name.rstrip("_"), None) if name.endswith("_") else None
+        return getattr(packet, node.target._overloadname, node.target)
     if not name.endswith("_") or name.endswith("__"):
         return node.target
     if node.op == "call_method":

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import traceback
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
-from io import StringIO
-from pathlib import Path
 
-import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
-from torch.utils._pytree import tree_leaves
 
 from actbench.codec.modules import NONLINEARITIES
-from actbench.errors import UserError
 from actbench.feature_map import FeatureMap, Maps, Operation, Reader
 from actbench.network import nodes
+from actbench.network.layers import arguments
 from actbench.network.live_maps import Held, Timeline, find_lifetimes, held, is_map, kept
+from actbench.network.ways import Way, follow
 
 
 @dataclass(frozen=True)
@@ -35,15 +28,18 @@ class TracedNetwork:
     """A model in evaluation mode as a graph, and the feature maps in it.
 
     `maps`: what is compressed, in the order in which it is written. `activations`: every nonlinearity's output before
-    pooling. `input_shape`: (C, H, W) of one image. `held`: all tensors that are in memory while a layer computes.
+    pooling. `input_shape`: of one image, (C, H, W). `held`: all tensors that are in memory while a layer computes.
+    `way`: how it was traced; `notes`: what its user should know.
     """
 
     module: fx.GraphModule
     maps: tuple[FeatureMap, ...]
     activations: tuple[FeatureMap, ...]
     places: dict[str, Place]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     held: tuple[Held, ...] = ()
+    way: Way = "fx"
+    notes: tuple[str, ...] = ()
 
     def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.ConvTranspose2d | nn.Linear]:
         """Layers with weights that read a map."""
@@ -57,13 +53,13 @@ class TracedNetwork:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
 
-def trace(model: nn.Module, input_shape: tuple[int, int, int], maps: Maps = "live") -> TracedNetwork:
-    """Traces a model and finds its feature maps, those of a convention. Raises UserError, naming the line, where it
-    cannot be traced."""
-    module = _symbolic_trace(copy.deepcopy(model).eval())
-    nodes.simplify(module)
-    _propagate_shapes(module, input_shape)
-    _check_outputs(copy.deepcopy(model).eval(), module, input_shape)
+def trace(
+    model: nn.Module, input_shape: tuple[int, ...], maps: Maps = "live", *, others: Sequence[tuple[int, ...]] = ()
+) -> TracedNetwork:
+    """Traces a model and finds its feature maps, those of a convention. `others`: shapes of what it takes beside the
+    image. Raises UserError, naming the line, where it cannot be traced."""
+    traced = follow(model, input_shape, *others)
+    module = traced.module
     nodes.mark_additions(module.graph)
     timeline = Timeline(module.graph)
     found = _conv_inputs(timeline) if maps == "conv-inputs" else [node for node in kept(timeline) if is_map(node)]
@@ -78,57 +74,9 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int], maps: Maps = "liv
         {name: Place(_source(node)[0].name, node.name) for node, name in named.items()},
         input_shape,
         in_memory,
+        traced.way,
+        traced.notes,
     )
-
-
-def _symbolic_trace(model: nn.Module) -> fx.GraphModule:
-    try:
-        return fx.symbolic_trace(model)
-    except Exception as error:
-        frame = _offending_frame(error)
-        where = f"{Path(frame.filename).name}:{frame.lineno}: {frame.line}" if frame else "an unknown line"
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{type(model).__name__} cannot be traced at `{where}` ({reason}): make what that line does independent "
-            "of the tensors' values, or move it into a function marked with torch.fx.wrap"
-        ) from error
-
-
-def _offending_frame(error: Exception) -> traceback.FrameSummary | None:
-    inside = str(Path(torch.__file__).parent)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(inside)]
-    outside = [frame for frame in frames if frame.filename != __file__ and not frame.filename.startswith("<")]
-    return outside[-1] if outside else None
-
-
-def _propagate_shapes(module: fx.GraphModule, input_shape: tuple[int, int, int]) -> None:
-    parameter = next(module.parameters(), torch.empty(0))
-    image = torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device)
-    try:
-        # ShapeProp prints the traceback of what it raises.
-        with torch.no_grad(), redirect_stderr(StringIO()):
-            ShapeProp(module).propagate(image)
-    except RuntimeError as error:
-        size = "×".join(map(str, input_shape))
-        reason = (str(error.__cause__ or error).splitlines() or [""])[0]
-        raise UserError(f"the model does not accept an image of {size}: {reason}") from error
-
-
-def _check_outputs(model: nn.Module, module: fx.GraphModule, input_shape: tuple[int, int, int]) -> None:
-    """Raises UserError where the traced network is another function: after a write through a view, for example."""
-    parameter = next(module.parameters(), torch.empty(0))
-    if parameter.is_meta:
-        return
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, *input_shape, generator=generator).to(parameter.device, parameter.dtype)
-    with torch.no_grad():
-        expected, traced = model(image.clone()), module(image)
-    for before, after in zip(tree_leaves(expected), tree_leaves(traced), strict=True):
-        if isinstance(before, torch.Tensor) and not torch.allclose(before, after, rtol=1e-3, atol=1e-5, equal_nan=True):
-            raise UserError(
-                f"{type(model).__name__} gives other outputs when it is traced: it writes into a tensor in place that "
-                "it reads elsewhere, or is random in evaluation mode"
-            )
 
 
 def _conv_inputs(timeline: Timeline) -> list[fx.Node]:
@@ -150,13 +98,12 @@ def _named(timeline: Timeline, found: Sequence[fx.Node]) -> dict[fx.Node, str]:
     position = {node: index for index, node in enumerate(timeline.time)}
 
     def first(node: fx.Node) -> fx.Node:
-        readers = [user for user in node.users if not nodes.asks_for_form(user)]
-        return min(readers, key=lambda user: (not _is_layer_on(node, user), position[user]))
+        return min(nodes.readers(node), key=lambda user: not _is_layer_on(node, user))
 
     names: dict[str, fx.Node] = {}
     for node in sorted(found, key=lambda node: position[first(node)]):
         reader = first(node)
-        names[_unique(str(reader.target) if reader.op == "call_module" else reader.name, names)] = node
+        names[_unique(nodes.path_of(reader) or reader.name, names)] = node
     by_node = {node: name for name, node in names.items()}
     return {node: by_node[node] for node in found}
 
@@ -182,7 +129,7 @@ def _describe(
     if channels_last:
         sizes, source_sizes = (sizes[2], *sizes[:2]), (source_sizes[2], *source_sizes[:2])
     channels, height, width = sizes
-    readers = tuple(_reader(user) for user in node.users if not nodes.asks_for_form(user))
+    readers = tuple(map(_reader, nodes.readers(node)))
     size = (source_sizes[1], source_sizes[2])
     return FeatureMap(name, channels, height, width, _producer(source), readers, between, size, channels_last)
 
@@ -196,8 +143,19 @@ def _reader(node: fx.Node) -> Reader:
         return Reader(nodes.label(node), kind, (kernel[0], kernel[1]), (stride[0], stride[1]), module.groups)
     if isinstance(module, nn.Linear):
         return Reader(nodes.label(node), "linear")
+    if module is None and nodes.is_convolution(node):
+        return _convolution(node)
     name = type(module).__name__.lower() if module else nodes.function_name(node).strip("_")
     return Reader(nodes.label(node), name)
+
+
+def _convolution(node: fx.Node) -> Reader:
+    """A convolution whose weights are computed, and which is no layer of the model's therefore."""
+    given = arguments(node)
+    kernel, stride = nodes.shape(given["weight"])[2:], given.get("stride", 1)
+    steps = (stride, stride) if isinstance(stride, int) else (tuple(stride) * 2)[:2]
+    kind = "conv" if nodes.function_name(node) == "conv2d" else "conv_transpose"
+    return Reader(nodes.label(node), kind, (kernel[0], kernel[1]), (steps[0], steps[1]), given.get("groups", 1))
 
 
 def _producer(source: fx.Node) -> str:

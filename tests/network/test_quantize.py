@@ -120,10 +120,10 @@ def test_convolutions_of_every_kind_are_quantised_by_output_channel() -> None:
     model.up.weight.data *= torch.logspace(-3, 2, 4).reshape(1, 4, 1, 1)
     deployed = deploy(splice(trace(model, (3, 8, 8)), {}), 3).module
     found = {name: each.tensor.detach() for name, each in weights(deployed).items()}
-    assert list(found) == ["first", "normed", "up", "kernel", "spread", "last"]
+    assert list(found) == ["first", "normed", "up", "conv2d", "conv_transpose2d", "last"]
     assert levels(found["normed"]) <= 7 < levels(model.normed.weight)
-    assert levels(found["kernel"]) <= 7 < levels(model.kernel)
-    for name, original in (("up", model.up.weight), ("spread", model.spread)):
+    assert levels(found["conv2d"]) <= 7 < levels(model.kernel)
+    for name, original in (("up", model.up.weight), ("conv_transpose2d", model.spread)):
         for part, before in zip(found[name].chunk(2), original.detach().chunk(2), strict=True):
             assert levels(part.transpose(0, 1)) <= 7
             torch.testing.assert_close(part.transpose(0, 1), quantized(before.transpose(0, 1), 3))
