@@ -28,7 +28,8 @@ _TIMM_SIZES |= {"coat_lite_tiny": 224, "mobilevit_xxs": 128, "mobilevitv2_050": 
 _SMP = """
     Unet:resnet18 Unet:mobilenet_v2 Unet:timm-efficientnet-b0 Unet:vgg11_bn Unet:densenet121 Unet:mit_b0
     Unet:se_resnet50 Unet:xception UnetPlusPlus:resnet18 MAnet:resnet18 Linknet:resnet18 Linknet:mobilenet_v2
-    FPN:resnet18 FPN:timm-efficientnet-b0 FPN:mit_b0 PSPNet:resnet18 PSPNet:mobilenet_v2 DeepLabV3:resnet18 DeepLabV3Plus:resnet18
+    FPN:resnet18 FPN:timm-efficientnet-b0 FPN:mit_b0 PSPNet:resnet18
+    PSPNet:mobilenet_v2 DeepLabV3:resnet18 DeepLabV3Plus:resnet18
     DeepLabV3Plus:mobilenet_v2 PAN:resnet18 UPerNet:resnet18 Segformer:mit_b0
 """
 _TRANSFORMERS = "ResNet ConvNext ConvNextV2 MobileNetV1 MobileNetV2 MobileViT Segformer RegNet ViT Swin PoolFormer"

@@ -143,7 +143,7 @@ def run(
         limit=limit,
         options=parse_options(option or [], registry),
         variants=read.variants,
-        own=_own(own.described(said), read.own, workload),
+        own=own_workload(own.described(said), read.own, workload),
     )
     if compile:
         check_compiler()
@@ -154,15 +154,15 @@ def run(
         _show_schedule(scheduled, as_json)
         return
     try:
-        _carry_out(preparation, registry, target, scheduled, store, seconds)
+        carry_out_cells(preparation, registry, target, scheduled, store, seconds)
     except KeyboardInterrupt:
-        _show_results(scheduled, store, as_json)
+        show_results(scheduled, store, as_json)
         raise
-    if any(status in (*FAILED, "invalid") for status in _show_results(scheduled, store, as_json)):
+    if any(status in (*FAILED, "invalid") for status in show_results(scheduled, store, as_json)):
         raise typer.Exit(1)
 
 
-def _carry_out(
+def carry_out_cells(
     preparation: Preparation,
     registry: Registry,
     executor_target: str,
@@ -170,6 +170,7 @@ def _carry_out(
     store: Store,
     timeout: float,
 ) -> None:
+    """Carries out what has no record yet, with a bar on the terminal."""
     from actbench.cli.progress import ProgressBar
     from actbench.harness.load import busy_line
     from actbench.harness.run import carry_out
@@ -220,7 +221,7 @@ def _show_schedule(scheduled: Sequence[ScheduledCell], as_json: bool) -> None:
     say(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
 
 
-def _show_results(scheduled: Sequence[ScheduledCell], store: Store, as_json: bool) -> list[str]:
+def show_results(scheduled: Sequence[ScheduledCell], store: Store, as_json: bool) -> list[str]:
     """Prints the records of all scheduled cells that have one, and returns their statuses."""
     from actbench.cli.results import print_table
 
@@ -245,7 +246,7 @@ def _suite(path: Path | None, registry: Registry) -> Suite:
     return Suite() if path is None else read_suite(path, registry)
 
 
-def _own(said: Description | None, in_suite: Description | None, workload: str | None) -> Description | None:
+def own_workload(said: Description | None, in_suite: Description | None, workload: str | None) -> Description | None:
     """The network and images of the user's own, which are described in one place. Raises UserError for two."""
     if sum(given is not None for given in (said, in_suite, workload)) > 1:
         raise UserError("name one workload: with --workload, with --model, or in the suite")
