@@ -195,7 +195,7 @@ def _count(module: torch.nn.Module) -> int:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]
+    return " ".join(str(error).split())[:500] or type(error).__name__
 
 
 def _place(error: BaseException) -> str:

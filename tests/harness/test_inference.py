@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from actbench.budget import Bits, Budget, Ceiling
+from actbench.errors import Unsupported
 from actbench.feature_map import Maps
 from actbench.harness.executors import CellResult
 from actbench.harness.inference import Outcome, run_cell
@@ -156,3 +157,15 @@ def test_fixed_codes_that_do_not_fit_are_unsupported(bench: Workbench) -> None:
     outcome = measure(bench, spec("quantize", "8x", "w8a8"))
     assert outcome.status == "unsupported"
     assert "262144 bits at 8 bits a value; 196608 are allowed" in outcome.reason
+
+
+@pytest.mark.parametrize(("error", "status"), [(MemoryError(), "oom"), (Unsupported(), "unsupported")])
+def test_an_error_without_a_text_is_a_reason(
+    error: Exception, status: str, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("actbench.harness.inference._measure", fails)
+    outcome = measure(bench, spec("quantize", "8x", "w8a8"))
+    assert (outcome.status, outcome.reason) == (status, type(error).__name__)
