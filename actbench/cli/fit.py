@@ -89,7 +89,7 @@ def fit(
         own=own_workload(own.described(described | paths), None, workload),
     )
     store, seconds = Store(results), check_seconds(timeout)
-    scheduled = schedule(cells_of(request, registry), registry, store, retry=False)
+    scheduled = schedule(cells_of(request, registry), registry, store)
     target = registry.executor("local").target
     carry_out_cells(request.preparation(plugin or (), memory=None), registry, target, scheduled, store, seconds)
     records = _records(scheduled, store)
@@ -97,7 +97,7 @@ def fit(
     if as_json:
         print(json.dumps(_as_json(choice, records), indent=1))
     else:
-        show_results(scheduled, store, as_json=False)
+        show_results(scheduled, store, registry, as_json=False)
         given = {"workload": workload, **described, **paths, "limit": limit}
         for line in _lines(choice, ceiling, bits, given):
             say(line)

@@ -93,6 +93,7 @@ def run(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one cell may take.")] = 1800,
     memory: Annotated[str, typer.Option(help="Memory that one cell may take, as in 8GiB.")] = "free",
     retry: Annotated[Retry | None, typer.Option(help="Try cells again that crashed or ran out.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew what has a record already.")] = False,
     executor: Annotated[str, typer.Option(help="How cells are carried out.")] = "local",
     plugin: PluginFiles = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
@@ -149,16 +150,16 @@ def run(
         check_compiler()
     preparation, seconds = request.preparation(plugin or (), parse_memory(memory)), check_seconds(timeout)
     target, store = registry.executor(executor).target, Store(results)
-    scheduled = schedule(cells_of(request, registry), registry, store, retry == "failed")
+    scheduled = schedule(cells_of(request, registry), registry, store, retry=retry == "failed", fresh=fresh)
     if dry_run:
         _show_schedule(scheduled, as_json)
         return
     try:
         carry_out_cells(preparation, registry, target, scheduled, store, seconds)
     except KeyboardInterrupt:
-        show_results(scheduled, store, as_json)
+        show_results(scheduled, store, registry, as_json)
         raise
-    if any(status in (*FAILED, "invalid") for status in show_results(scheduled, store, as_json)):
+    if any(status in (*FAILED, "invalid") for status in show_results(scheduled, store, registry, as_json)):
         raise typer.Exit(1)
 
 
@@ -221,9 +222,10 @@ def _show_schedule(scheduled: Sequence[ScheduledCell], as_json: bool) -> None:
     say(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
 
 
-def show_results(scheduled: Sequence[ScheduledCell], store: Store, as_json: bool) -> list[str]:
+def show_results(scheduled: Sequence[ScheduledCell], store: Store, registry: Registry, as_json: bool) -> list[str]:
     """Prints the records of all scheduled cells that have one, and returns their statuses."""
     from actbench.cli.results import print_table
+    from actbench.harness.source import of_other_source
 
     paths = [store.latest(one.cell.workload.name, one.cell.key) for one in scheduled]
     records = [read_record(path) for path in paths if path is not None]
@@ -235,6 +237,8 @@ def show_results(scheduled: Sequence[ScheduledCell], store: Store, as_json: bool
             if record.status != "ok":
                 say(f"{record.cell.method.name} {record.cell.budget}: {record.status}: {record.reason}")
         say(f"{len(records)} of {len(scheduled)} cells have a record in {store.folder}")
+        for method in of_other_source(records, registry):
+            say(f"{method}: measured before its source was changed, under the same version; --fresh measures it anew")
         if any(record.status in FAILED for record in records):
             say("the same command with --retry failed tries again what crashed or ran out of time or memory")
     return [record.status for record in records]

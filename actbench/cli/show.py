@@ -26,21 +26,29 @@ _BAR = 40
 
 
 def show(
-    record: Annotated[Path, typer.Argument(help="A record's file.")],
+    records: Annotated[list[Path], typer.Argument(help="Files of records.", metavar="RECORD...")],
     memory: Annotated[bool, typer.Option("--memory", help="Only its memory, step by step.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a record: what was run, what came out, map by map, and where."""
-    loaded = read_record(record)
-    if memory:
-        _show_memory(record, loaded.measurements.memory)
-        return
+    """Show records: what was run, what came out, map by map, and where."""
+    loaded = {path: read_record(path) for path in records}
     if as_json:
-        print(json.dumps(loaded.model_dump(mode="json", context={"plain": True}), indent=1))
-        return
-    from actbench.cli.results import print_table
+        forms = [record.model_dump(mode="json", context={"plain": True}) for record in loaded.values()]
+        print(json.dumps(forms if len(forms) > 1 else forms[0], indent=1))
+    elif memory:
+        for path, record in loaded.items():
+            _show_memory(path, record.measurements.memory)
+    else:
+        from actbench.cli.results import print_table
 
-    print_table([loaded])
+        print_table(list(loaded.values()))
+        for record in loaded.values():
+            if len(loaded) > 1:
+                _say_title(f"{record.cell.method.name} {record.cell.budget}, {record.file_name}")
+            _show(record)
+
+
+def _show(loaded: Record) -> None:
     for title, values in _sections(loaded).items():
         _say_title(title)
         for name, value in values.items():

@@ -84,13 +84,16 @@ def cells_of(request: RunRequest, registry: Registry) -> list[CellSpec]:
     return list({cell.key: cell for cell in cells}.values())
 
 
-def schedule(cells: Sequence[CellSpec], registry: Registry, store: Store, retry: bool) -> list[ScheduledCell]:
-    """Which cells have a record already, which are to run, which no method supports."""
+def schedule(
+    cells: Sequence[CellSpec], registry: Registry, store: Store, *, retry: bool = False, fresh: bool = False
+) -> list[ScheduledCell]:
+    """Which cells have a record already, which are to run, which no method supports. `retry`: also those that failed;
+    `fresh`: all."""
     scheduled = []
     for cell in cells:
         path = store.latest(cell.workload.name, cell.key)
         status = read_status(path) if path is not None else None
-        if status is not None and not (retry and status in FAILED):
+        if status is not None and not fresh and not (retry and status in FAILED):
             scheduled.append(ScheduledCell(cell, status))
         else:
             scheduled.append(ScheduledCell(cell, None, unsupported_reason(cell, registry)))

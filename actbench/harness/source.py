@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from actbench.info import MethodInfo
 from actbench.plugin_sources import plugin_modules
-from actbench.records.record import Plugin
+from actbench.records.record import Plugin, Record
 from actbench.registry import Registry
 
 
@@ -23,6 +23,20 @@ def plugin_of(method: str, registry: Registry) -> Plugin | None:
     # A plugin that is a file has no package: its path is nobody's business.
     package = report.source if report.version else report.name
     return Plugin(package=package, version=report.version or info.version, source=source_digest(source))
+
+
+def of_other_source(records: Sequence[Record], registry: Registry) -> list[str]:
+    """The methods of records whose plugin has another source now, and the version that the records have."""
+    now = {name: plugin_of(name, registry) for name in dict.fromkeys(record.cell.method.name for record in records)}
+    changed = {
+        record.cell.method.name
+        for record in records
+        if record.environment is not None
+        and (then := record.environment.plugin) is not None
+        and (plugin := now[record.cell.method.name]) is not None
+        and plugin.source != then.source
+    }
+    return [name for name in now if name in changed]
 
 
 def source_of(info: MethodInfo, files: Iterable[Path] = ()) -> Path | None:
