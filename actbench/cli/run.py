@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 Retry = Literal["failed"]
 
+SUITES = "suites"
+"""Where the descriptions of networks and images of the user's own are kept, in a results folder."""
+
 
 def setting(track: type[TrackSettings], name: str, **more: Any) -> Any:
     """The option of a track's setting, which says itself what it is."""
@@ -153,6 +156,8 @@ def run(
     if dry_run:
         _show_schedule(scheduled, as_json)
         return
+    if preparation.own is not None and any(one.status is None for one in scheduled):
+        _keep(preparation.own, results)
     try:
         _carry_out(preparation, registry, target, scheduled, store, seconds)
     except KeyboardInterrupt:
@@ -160,6 +165,14 @@ def run(
         raise
     if any(status in (*FAILED, "invalid") for status in _show_results(scheduled, store, as_json)):
         raise typer.Exit(1)
+
+
+def _keep(described: Description, results: Path) -> None:
+    """Keeps beside the records what says how they are measured again."""
+    from actbench.cli.suite import write_workload
+
+    make_folder("--results", results)
+    write_workload(results / SUITES, described)
 
 
 def _carry_out(
