@@ -23,7 +23,12 @@ else:
 PAGE = Path(__file__).with_name("reference.md")
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
-OF_WORKLOADS_AND_EXECUTORS = ("actbench.workloads.base", "actbench.workloads.files", "actbench.harness.executors")
+OF_WORKLOADS_AND_EXECUTORS = (
+    "actbench.workloads.base",
+    "actbench.workloads.images",
+    "actbench.workloads.files",
+    "actbench.harness.executors",
+)
 """What authors of workloads and of executors read beside what methods may import."""
 
 
