@@ -26,7 +26,12 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 FROM_PYTHON = ("actbench.api.compression", "actbench.api.compressed", "actbench.api.saving", "actbench.api.calibration")
 """What `import actbench` offers for networks of one's own, where it is defined."""
 
-OF_WORKLOADS_AND_EXECUTORS = ("actbench.workloads.base", "actbench.workloads.files", "actbench.harness.executors")
+OF_WORKLOADS_AND_EXECUTORS = (
+    "actbench.workloads.base",
+    "actbench.workloads.images",
+    "actbench.workloads.files",
+    "actbench.harness.executors",
+)
 """What authors of workloads and of executors read beside what methods may import."""
 
 

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 Retry = Literal["failed"]
 
+SUITES = "suites"
+"""Where the descriptions of networks and images of the user's own are kept, in a results folder."""
+
 
 def setting(track: type[TrackSettings], name: str, **more: Any) -> Any:
     """The option of a track's setting, which says itself what it is."""
@@ -154,6 +157,8 @@ def run(
     if dry_run:
         _show_schedule(scheduled, as_json)
         return
+    if preparation.own is not None and any(one.status is None for one in scheduled):
+        _keep(preparation.own, results)
     try:
         carry_out_cells(preparation, registry, target, scheduled, store, seconds)
     except KeyboardInterrupt:
@@ -161,6 +166,14 @@ def run(
         raise
     if any(status in (*FAILED, "invalid") for status in show_results(scheduled, store, registry, as_json)):
         raise typer.Exit(1)
+
+
+def _keep(described: Description, results: Path) -> None:
+    """Keeps beside the records what says how they are measured again."""
+    from actbench.cli.suite import write_workload
+
+    make_folder("--results", results)
+    write_workload(results / SUITES, described)
 
 
 def carry_out_cells(

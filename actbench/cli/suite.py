@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actbench.errors import UserError
 from actbench.harness.schedule import Variant
 from actbench.info import OptionValue
+from actbench.records.store import write_over
 from actbench.registry import Registry
 from actbench.workloads.own.description import IGNORED, Description
 from actbench.workloads.own.tasks import Task
@@ -63,6 +66,18 @@ class Suite:
 
     variants: tuple[Variant, ...] = ()
     own: Description | None = None
+
+
+def write_workload(folder: Path, own: Description) -> None:
+    """Keeps a description in a folder, as a suite of its name, with its paths as they are from there. Raises UserError
+    where that cannot be written."""
+    said = own.to_json()
+    for part in ("model", "metric", "data", "weights"):
+        if os.path.isabs(said[part]):
+            said[part] = os.path.relpath(said[part], folder.absolute())
+    values = ((field.name, said[field.name]) for field in fields(own) if said[field.name] != field.default)
+    lines = ["[workload]", *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values)]
+    write_over(folder / f"{own.name}.toml", "\n".join(lines) + "\n")
 
 
 def read_suite(path: Path, registry: Registry) -> Suite:

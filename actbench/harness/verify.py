@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
+from actbench.errors import UserError
 from actbench.harness.executors import Executor
 from actbench.harness.messages import Preparation
 from actbench.harness.run import RunObserver, carry_out
 from actbench.harness.schedule import ScheduledCell, unsupported_reason
 from actbench.harness.source import plugin_of
-from actbench.info import WorkloadInfo
 from actbench.listing.identify import identify
 from actbench.records.record import Record
 from actbench.records.repetition import INTERVAL, Check, compare_measurements, digest_of, source_of, version_of
 from actbench.records.store import Store
 from actbench.registry import Registry
-from actbench.spec import PROTOCOL
+from actbench.spec import PROTOCOL, WorkloadSpec
+from actbench.workloads.own.description import RANDOM, Description
 
 _INTERVAL_TOLERANCE = 1e-6
 _SHOWN_DIGITS = 16
+_DIGEST = 64
+"""Hexadecimal digits of a checkpoint's digest; weights that are in no file have a word in its place."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +36,48 @@ class Sources:
     weights: Path | None = None
     plugin_files: tuple[Path, ...] = ()
 
+    def own(self, workload: WorkloadSpec) -> Description | None:
+        """What describes a network and images of the user's own, with the files that are here; None of a workload that
+        is registered. His code is looked for in the folder that one stands in. Raises UserError where data, or a
+        checkpoint, are not given."""
+        if workload.own is None:
+            return None
+        weights = workload.digests.get("weights", "")
+        if len(weights) == _DIGEST and self.weights is None:
+            raise UserError(f"workload {workload.name} needs --weights: the checkpoint that it was measured with")
+        there = RANDOM if weights == RANDOM else str(self.weights or "")
+        return Description.from_canonical(workload.own, workload.name, self.data, there)
 
-Identify = Callable[[WorkloadInfo], Mapping[str, str]]
+
+Identify = Callable[[WorkloadSpec], Mapping[str, str]]
 """The digests of a workload's parts as they are here."""
 
 
 def identities(registry: Registry, sources: Sources) -> Identify:
     """The digests of workloads' parts, each workload's computed once."""
-    return cache(lambda info: identify(info, sources.data, sources.weights, registry.files))
+    known: dict[str, Mapping[str, str]] = {}
+
+    def digests(workload: WorkloadSpec) -> Mapping[str, str]:
+        own = sources.own(workload)
+        if own is not None:
+            return own.digests()
+        return identify(registry.workload(workload.name), sources.data, sources.weights, registry.files)
+
+    def identified(workload: WorkloadSpec) -> Mapping[str, str]:
+        said = json.dumps([workload.name, workload.own], sort_keys=True)
+        if said not in known:
+            known[said] = digests(workload)
+        return known[said]
+
+    return identified
 
 
 def check_environment(record: Record, registry: Registry, identified: Identify) -> list[Check]:
     """Whether this machine has the protocol, the plugin and the workload's parts that the record was made with. Raises
     UserError where the workload or the method is not there at all, or an option that the record names."""
     spec = record.cell
-    workload, method = registry.workload(spec.workload.name), registry.method(spec.method.name)
-    digests = identified(workload)
+    method = registry.method(spec.method.name)
+    digests = identified(spec.workload)
     method.resolve(spec.method.options)
     checks = [
         _equal("protocol", str(spec.protocol), str(PROTOCOL)),
@@ -103,6 +132,7 @@ def _by_preparation(records: Sequence[Record], sources: Sources) -> dict[Prepara
             workload.limit,
             sources.plugin_files,
             threads,
+            own=sources.own(workload),
         )
         grouped.setdefault(preparation, []).append(record)
     return grouped

@@ -25,6 +25,7 @@ from actbench.records.places import place
 from actbench.records.record import Record
 from actbench.records.verification import Verification
 from actbench.spec import CellSpec
+from actbench.workloads.own.description import RANDOM, arguments_of
 
 
 class Site:
@@ -91,7 +92,9 @@ class Site:
 def command_of(cell: CellSpec) -> str:
     """The command that measures a cell again, for a shell: what a record says stays one word."""
     method, workload = cell.method, cell.workload
-    parts = ["actbench", "run", "--workload", workload.name, "--methods", method.name]
+    described = ["--workload", workload.name] if workload.own is None else arguments_of(workload.name, workload.own)
+    parts = ["actbench", "run", *described, "--methods", method.name]
+    parts += ["--weights", RANDOM] if workload.digests.get("weights") == RANDOM else []
     if not cell.is_reference:
         parts += ["--ceilings", str(cell.budget.ceiling), "--bits", str(cell.budget.bits)]
     parts += cell.settings.arguments()

@@ -17,6 +17,7 @@ from tests.installed import install
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAM = re.compile(r'```python title="(.*?)"\n(.*?)```', re.DOTALL)
+SUITE = re.compile(r'```toml title="(.*?)"\n(.*?)```', re.DOTALL)
 COMMANDS = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 
 
@@ -72,6 +73,19 @@ def test_the_diary(tmp_path: Path) -> None:
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "wcc 4x w8a2-8: ok" in (tmp_path / "diary.txt").read_text()
+
+
+def test_a_network_and_images_of_ones_own(tmp_path: Path) -> None:
+    page = (DOCS / "your-own.md").read_text()
+    for name, code in programs("your-own.md").items():
+        (tmp_path / name).write_text(code)
+    ((name, suite),) = SUITE.findall(page)
+    (tmp_path / name).write_text(suite)
+    for command in COMMANDS.findall(page):
+        done = run(command, tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    assert "4 of 4 cells" in done.stdout
+    assert (tmp_path / "results" / "suites" / "nets-halving.toml").is_file()
 
 
 def test_the_tutorial_from_nothing_to_a_published_row(tmp_path: Path) -> None:

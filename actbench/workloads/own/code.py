@@ -95,7 +95,7 @@ def _read(file: Path) -> bytes:
 def _imported(file: Path, content: bytes, folder: Path) -> Iterator[tuple[str, Path]]:
     """The files beside the user's that a file imports, as far as its text says."""
     try:
-        tree = ast.parse(content)
+        tree = ast.parse(content, str(file))
     except (SyntaxError, ValueError) as error:
         raise UserError(f"{file} is no Python: {said_by(error)}") from error
     for node in ast.walk(tree):

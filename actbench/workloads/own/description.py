@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from actbench.errors import UserError
-from actbench.fields import NAME, check_text
+from actbench.fields import NAME, check_text, one_line
 from actbench.info import WorkloadInfo
 from actbench.workloads.files import file_digest
 from actbench.workloads.own.code import Code
@@ -130,9 +130,12 @@ class Description:
 
     @classmethod
     def from_canonical(cls, said: Mapping[str, Any], name: str, data: Path | None, weights: str) -> Description:
-        """The description that `canonical` gives, with what it leaves out."""
+        """The description that `canonical` gives, with what it leaves out. Code is looked for in the folder that one
+        stands in, and nowhere else. Raises UserError where data are missing, and for what `canonical` does not give."""
         if data is None and "data" not in said:
             raise UserError(f"workload {name} needs --data: the images that it was measured on")
+        if any(Path(str(said.get(part, ""))).name != str(said.get(part, "")) for part in ("model", "metric", "data")):
+            raise UserError(f"workload {name} names a folder, which no record does")
         values = {**said, "name": name, "weights": weights}
         return cls.from_json(values if data is None else values | {"data": str(data)})
 
@@ -145,7 +148,10 @@ class Description:
     def from_json(cls, values: Mapping[str, Any]) -> Description:
         """What `to_json` gave."""
         fitting: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**fitting)
+        try:
+            return cls(**fitting)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"this describes no network and images: {one_line(str(error))}") from error
 
     def in_folder(self, folder: Path) -> Description:
         """The same, with paths that were said from a folder."""
@@ -154,14 +160,15 @@ class Description:
         said = {name: f"{folder / code.file}:{code.name}" for name, code in codes.items() if code is not None}
         return replace(self, **cast(dict[str, Any], {"weights": weights, "data": str(folder / self.data)} | said))
 
-    def arguments(self) -> list[str]:
-        """The command line's arguments that say the same, the paths of data and weights left out."""
-        said = self.canonical() | {"name": self.name}
-        return [word for name, value in said.items() for word in (f"--{name.replace('_', '-')}", _word(value))]
-
 
 _ELSEWHERE = ("name", "data", "weights")
 """Fields of which a cell has the name, or the digest."""
+
+
+def arguments_of(name: str, said: Mapping[str, Any]) -> list[str]:
+    """The command line's arguments for what `canonical` says, the paths of data and weights left out."""
+    named = {**said, "name": name}
+    return [word for field, value in named.items() for word in (f"--{field.replace('_', '-')}", _word(value))]
 
 
 def _word(value: Any) -> str:

@@ -193,9 +193,8 @@ def _form(data: str) -> Form:
 def _class_of(name: str, names: Sequence[str], place: str) -> int:
     if name in names:
         return names.index(name)
-    raise UserError(
-        f"{place}: class {name!r} is none of {len(names)}: {', '.join(names[:5])}{', …' * (len(names) > 5)}"
-    )
+    some = ", ".join([*names[:5], *(["…"] if len(names) > 5 else [])])
+    raise UserError(f"{place}: class {name!r} is none of the {len(names)} classes {some}")
 
 
 def _label_of(image: Path, labels: Path) -> Path:

@@ -16,6 +16,11 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 """Outputs, and targets or the fp32 network's outputs, → a scalar."""
 
 
+_OF_CLASSES: tuple[Task, ...] = ("classification", "segmentation")
+_FEWEST: dict[Task, int] = {"classification": 1, "segmentation": 2}
+"""Classes that a network with one output tells apart."""
+
+
 def loss_of(task: Task, ignore: int) -> Objective:
     """The loss of a task: cross-entropy of classes and of pixels, the mean absolute error of depths that are known, the
     mean squared error of restored images and of numbers."""
@@ -55,34 +60,33 @@ def as_shares(targets: Tensor) -> Tensor:
 
 def check_outputs(description: Description, outputs: Tensor, targets: Tensor) -> None:
     """Raises UserError where a network's outputs (batch, …) are not for its targets (batch, …)."""
-    task, classes = description.task, description.layout.classes
+    task, classes, model = description.task, description.layout.classes, description.canonical()["model"]
     shape, wanted = tuple(outputs.shape[1:]), tuple(targets.shape[1:])
     fits = {
-        "classification": len(shape) == 1 and (classes or 1) <= shape[0],
-        "segmentation": len(shape) == 3 and shape[1:] == wanted and (classes or 1) <= max(2, shape[0]),
+        "classification": len(shape) == 1,
+        "segmentation": len(shape) == 3 and shape[1:] == wanted,
         "depth": shape in (wanted, (1, *wanted)),
         "restoration": shape == wanted,
         "regression": (shape or (1,)) == wanted,
-    }[task]
-    if not fits:
-        of = f" of {classes} classes" if classes else ""
-        sizes = ("×".join(map(str, size)) or "one number" for size in (shape, wanted))
-        raise UserError(
-            "--model {} gives {}, which is no {} for labels of {}{}".format(
-                description.canonical()["model"], next(sizes), task, next(sizes), of
-            )
-        )
+    }
+    if not fits[task]:
+        sizes = ["×".join(map(str, size)) or "one number" for size in (shape, wanted)]
+        raise UserError(f"--model {model} gives {sizes[0]} for labels of {sizes[1]}, which is no {task}")
+    if task in _OF_CLASSES and classes is not None and classes > max(shape[0], _FEWEST[task]):
+        raise UserError(f"--model {model} has outputs for {shape[0]} classes, and the data has {classes}")
 
 
 def check_labels(description: Description, outputs: Tensor, targets: Tensor) -> None:
-    """Raises UserError where a label is none of the network's classes."""
-    labels = targets.long()
-    counted = labels[labels != description.ignore] if description.task == "segmentation" else labels
-    classes = max(2, outputs.shape[1]) if description.task == "segmentation" else outputs.shape[1]
-    if counted.numel() and not 0 <= int(counted.min()) <= int(counted.max()) < classes:
-        wrong = int(counted.max()) if int(counted.max()) >= classes else int(counted.min())
-        hint = f"; --ignore {wrong} leaves its pixels out" if description.task == "segmentation" else ""
-        raise UserError(f"a label is {wrong}, and the network's {classes} classes are 0 to {classes - 1}{hint}")
+    """Raises UserError where a label is none of the network's classes; of other tasks there are no classes."""
+    task, labels = description.task, targets.long()
+    if task not in _OF_CLASSES:
+        return
+    classes = max(outputs.shape[1], _FEWEST[task])
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    wrong = wrong[wrong != description.ignore] if task == "segmentation" else wrong
+    if wrong.numel():
+        hint = f"; --ignore {int(wrong[0])} leaves its pixels out" if task == "segmentation" else ""
+        raise UserError(f"a label is {int(wrong[0])}, and the network's {classes} classes are 0 to {classes - 1}{hint}")
 
 
 def _of_pixels(outputs: Tensor, targets: Tensor, ignore: int) -> Tensor:

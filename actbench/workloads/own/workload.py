@@ -65,6 +65,7 @@ class OwnWorkload(Workload):
 
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        check_labels(self.description, outputs, targets)
         return self._loss(outputs, targets)
 
     @override
@@ -119,8 +120,7 @@ class _OfKnownClasses:
 
     def per_image(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Computes what the metric computes. Raises UserError where a label is none of the network's classes."""
-        if self._description.task in ("classification", "segmentation"):
-            check_labels(self._description, outputs, targets)
+        check_labels(self._description, outputs, targets)
         return self._metric.per_image(outputs, targets)
 
 
