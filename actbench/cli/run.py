@@ -158,7 +158,7 @@ def run(
         _show_schedule(scheduled, as_json)
         return
     if preparation.own is not None and any(one.status is None for one in scheduled):
-        _keep(preparation.own, results)
+        keep_workload(preparation.own, results)
     try:
         carry_out_cells(preparation, registry, target, scheduled, store, seconds)
     except KeyboardInterrupt:
@@ -168,7 +168,7 @@ def run(
         raise typer.Exit(1)
 
 
-def _keep(described: Description, results: Path) -> None:
+def keep_workload(described: Description, results: Path) -> None:
     """Keeps beside the records what says how they are measured again."""
     from actbench.cli.suite import write_workload
 
