@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from actbench.harness.executors import Listener
+from actbench.harness.executors import CellResult, Listener
 from actbench.harness.messages import Preparation
 from actbench.harness.verify import Sources, repeat_records
 from actbench.leaderboard.frame import load_verifications
 from actbench.records.packed import unpack
 from actbench.records.record import Record
+from actbench.records.repetition import Check
 from actbench.records.skipped import Skipped
 from actbench.records.store import read_record
 from actbench.registry import load_plugins
@@ -57,6 +58,39 @@ def test_a_true_record_is_verified(published: Path) -> None:
     differing = [line for line in done.stdout.splitlines() if "differs" in line]
     assert [line for line in differing if "ratio" not in line] == [], done.stdout
     assert ("verified" in done.stdout) == (done.returncode == 0) == (differing == [])
+
+
+class Replaying:
+    """An executor that has a record's measurements at hand. That a cell gives them again is tested above."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def run(self, preparation: Preparation, cells: Sequence[CellSpec], listener: Listener, timeout: float) -> None:
+        environment = self._record.environment
+        assert environment is not None
+        here, measured = environment.model_dump(exclude={"plugin"}), self._record.measurements.model_dump()
+        for cell in cells:
+            listener.ended(CellResult(cell, "ok", measurements=measured, environment=here))
+
+
+def differing_from(published: Path, path: Path) -> list[str]:
+    """The names of the checks that do not hold of a record, when its cell gives what was published."""
+    checks: list[Check] = []
+    repeat_records(
+        [read_record(path)],
+        load_plugins((HOSTILE,)),
+        Replaying(read_record(published)),
+        Sources(plugin_files=(HOSTILE,)),
+        60,
+        lambda record, found, repeated: checks.extend(found),
+    )
+    assert len(checks) > 10
+    return [check.name for check in checks if not check.holds]
+
+
+def test_what_was_not_edited_holds(published: Path) -> None:
+    assert differing_from(published, published) == []
 
 
 def better(data: dict[str, Any]) -> None:
@@ -143,9 +177,14 @@ def static(data: dict[str, Any]) -> None:
     ],
 )
 def test_an_edited_record_is_not(published: Path, tmp_path: Path, change: Any, says: str) -> None:
-    done = verify(edited(published, tmp_path, change))
+    differing = differing_from(published, edited(published, tmp_path, change))
+    assert any(says in name for name in differing), differing
+
+
+def test_the_command_says_what_was_edited(published: Path, tmp_path: Path) -> None:
+    done = verify(edited(published, tmp_path, better))
     assert done.returncode == 1
-    assert any(says in line and "differs" in line for line in done.stdout.splitlines()), done.stdout
+    assert any("quality" in line and "differs" in line for line in done.stdout.splitlines()), done.stdout
     assert "do not hold" in done.stdout
 
 
@@ -243,12 +282,10 @@ def test_another_processor_rounds_otherwise(published: Path, tmp_path: Path) -> 
         elsewhere(data)
         scaled(data, lambda bits: bits // 2)
 
-    def differing(change: Any) -> list[str]:
-        lines = verify(edited(published, tmp_path, change)).stdout.splitlines()
-        return [line for line in lines if "differs" in line and "ratio" not in line]
-
-    assert differing(elsewhere) == []
-    assert len(differing(more)) == 5, "at most and on average, the largest map, all, and each"
+    assert differing_from(published, edited(published, tmp_path, elsewhere)) == []
+    assert len(differing_from(published, edited(published, tmp_path, more))) == 5, (
+        "at most and on average, the largest map, all, and each"
+    )
 
 
 class Noting:
