@@ -16,26 +16,20 @@ from actbench.api.methods import Chosen, choose_method
 from actbench.api.modes import in_mode
 from actbench.api.saving import CompressedTraining, stop_training
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.codec.codec import Codec
 from actbench.codec.method import Method
-from actbench.codec.plain import PlainCodec
 from actbench.errors import UserError
 from actbench.feature_map import Maps
+from actbench.fitting.deployed_loss import deployed_loss
 from actbench.fitting.plain_maps import PlainMaps
 from actbench.fitting.services import Fitted, Fitting
 from actbench.harness.network_view import PlanningNetwork
 from actbench.info import OptionValue
 from actbench.network.batches import Batches
 from actbench.network.calibration import Statistics
-from actbench.network.deploy import deploy
-from actbench.network.splice import Spliced, splice
 from actbench.network.trace import TracedNetwork, trace
 from actbench.recovery.objectives import Loss
 
 Model = TypeVar("Model", bound=nn.Module)
-
-_FITTED_TOGETHER = 128
-"""The most images that pass through the network together while maps are fitted."""
 
 
 def compress(
@@ -123,23 +117,7 @@ def _fitted(
     copied = replace(network, module=copy.deepcopy(network.module))
     view = PlanningNetwork(copied, loss, fitting, device)
     plan = chosen.method.plan(view, stats, budget)
-    uncompressed: dict[str, Codec] = {fmap.name: PlainCodec(None) for fmap in network.maps}
-    codecs = uncompressed | dict(plan.codecs)
     rule = PlainMaps(network.maps, network.readers, budget, plain == "never", chosen.data_dependent)
-    services = Fitting(network, rule, stats, fitting[: min(_FITTED_TOGETHER, batches.evaluation)].to(device))
-    planned = replace(plan, codecs=codecs)
-    if fit == "off" or not len(choice):
-        return Fitted(splice(network, services.bare(planned)), frozenset(), {})
-
-    def deployed_loss(spliced: Spliced) -> float:
-        return _mean_loss(deploy(spliced, budget.bits.weights).module, choice, batches.evaluation, loss, device)
-
-    return services.choose(planned, deployed_loss)
-
-
-@torch.no_grad()
-def _mean_loss(module: nn.Module, images: Calibration, batch: int, loss: Loss, device: torch.device) -> float:
-    module, total = module.to(device), 0.0
-    for some, targets in images.batches(batch):
-        total += len(some) * float(loss(module(some.to(device)), targets.to(device)))
-    return total / len(images)
+    services = Fitting(network, rule, stats, fitting[: batches.fitted].to(device))
+    chosen_by = deployed_loss(budget.bits.weights, choice, batches.evaluation, loss, device) if len(choice) else None
+    return services.fitted(plan, None if fit == "off" else chosen_by)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from actbench.codec.codec import Codec
 from actbench.codec.method import Plan
+from actbench.codec.plain import PlainCodec
 from actbench.codec.protocols import Clipped
 from actbench.codec.statistics import MapStatistics
 from actbench.feature_map import FeatureMap
@@ -58,6 +59,15 @@ class Fitting:
     def bare(self, plan: Plan) -> dict[str, Codec]:
         """The codecs of a plan, plain maps by the rule, and nothing else."""
         return self.plain.apply(plan.codecs, self.stats)
+
+    def fitted(self, plan: Plan, loss: Callable[[Spliced], float] | None) -> Fitted:
+        """The plan with what is chosen of the services, or without a loss the bare plan; maps that it leaves out are
+        stored in fp32."""
+        others: dict[str, Codec] = {fmap.name: PlainCodec(None) for fmap in self.network.maps}
+        plan = replace(plan, codecs=others | dict(plan.codecs))
+        if loss is None:
+            return Fitted(splice(self.network, self.bare(plan)), frozenset(), {})
+        return self.choose(plan, loss)
 
     def choose(self, plan: Plan, loss: Callable[[Spliced], float]) -> Fitted:
         """Tries the services, in the combinations that apply to the plan, and keeps those with the least loss: the bare

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from actbench.codec.codec import Codec
 from actbench.feature_map import FeatureMap
+from actbench.fitting.deployed_loss import Labelled, mean_loss
 from actbench.network.batches import Batches
 from actbench.network.splice import splice
 from actbench.network.trace import TracedNetwork
 from actbench.recovery.objectives import Loss
 
 
-class Tried(Protocol):
-    """Images with targets on which a plan is tried out."""
-
-    def __len__(self) -> int: ...
-
-    def select(self, index: slice, /) -> Tried:
-        """Selects some of them."""
-
-    def batches(self, size: int, /) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields images (n, C, H, W) and targets (n, …) in order, `size` at a time."""
-
-
 class PlanningNetwork:
     """The network as `actbench.codec.method.Network` describes it."""
 
-    def __init__(self, network: TracedNetwork, loss: Loss, calibration: Tried, device: torch.device) -> None:
+    def __init__(self, network: TracedNetwork, loss: Loss, calibration: Labelled, device: torch.device) -> None:
         self._network = network
         self._loss = loss
         self._calibration = calibration
@@ -50,9 +38,5 @@ class PlanningNetwork:
     def loss(self, codecs: Mapping[str, Codec]) -> float:
         """The task's mean loss on as many calibration images as a plan is tried out on (`Batches.tried`)."""
         module = splice(self._network, codecs).module.to(self._device).eval()
-        tried, total = self._calibration.select(slice(0, self._batches.tried)), 0.0
-        with torch.no_grad():
-            for images, targets in tried.batches(self._batches.evaluation):
-                outputs = module(images.to(self._device))
-                total += len(images) * float(self._loss(outputs, targets.to(self._device)))
-        return total / len(tried)
+        tried = self._calibration.select(slice(0, self._batches.tried))
+        return mean_loss(module, tried, self._batches.evaluation, self._loss, self._device)

@@ -15,7 +15,7 @@ def timed(method: str, value: float | None, ratio: float, memory: int, **more: A
     latency, form = measured["latency"], {"median": 1.0, "quartiles": [1.0, 1.0], "samples": [1.0]}
     factors = {"median": ratio, "quartiles": [ratio, ratio], "samples": [ratio]}
     latency |= {"subject": factors, "baseline": form, "ratio": ratio, "ratio_quartiles": [ratio, ratio]}
-    kept = {"peak_bytes": memory, "reference_peak_bytes": 1000, "reserved_bytes": None, "source": "dispatcher", "timeline": None}
+    kept = {"peak_bytes": memory, "reference_peak_bytes": 1000, "timeline": None}
     parts = {"latency": latency, "memory": measured["memory"] | kept}
     return record(method, value=value, parts=parts, **more)
 
