@@ -14,12 +14,14 @@ from actbench.cli.listing import AsJson
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.records.store import read_record
+from actbench.workloads.own.description import arguments_of
 
 if TYPE_CHECKING:
     from actbench.records.measurements import Measurements
     from actbench.records.parts.memory import Memory
     from actbench.records.parts.training import Training
     from actbench.records.record import Record
+    from actbench.spec import WorkloadSpec
 
 _BAR = 40
 """Characters of a bar as long as the larger peak."""
@@ -101,6 +103,13 @@ def _say_value(name: str, value: str) -> None:
         say(f"      {line}")
 
 
+def _described(workload: WorkloadSpec) -> dict[str, object]:
+    """What a user said of a network and images of his own."""
+    if workload.own is None:
+        return {}
+    return {"described by": " ".join(arguments_of(workload.name, workload.own))}
+
+
 def _sections(record: Record) -> dict[str, dict[str, object]]:
     cell = record.cell
     options = ", ".join(f"{name}={value}" for name, value in cell.method.options.items())
@@ -108,6 +117,7 @@ def _sections(record: Record) -> dict[str, dict[str, object]]:
         "cell": {
             "key": f"{record.key}, attempt {record.attempt}",
             "workload": f"{cell.workload.name}, {cell.workload.limit or 'all'} images",
+            **_described(cell.workload),
             **{f"digest of {name}": value for name, value in cell.workload.digests.items()},
             "method": f"{cell.method.name} version {cell.method.version}" + (f" ({options})" if options else ""),
             "settings": cell.settings.title,

@@ -71,10 +71,7 @@ class Suite:
 def write_workload(folder: Path, own: Description) -> None:
     """Keeps a description in a folder, as a suite of its name, with its paths as they are from there. Raises UserError
     where that cannot be written."""
-    said = own.to_json()
-    for part in ("model", "metric", "data", "weights"):
-        if os.path.isabs(said[part]):
-            said[part] = os.path.relpath(said[part], folder.absolute())
+    said = own.in_folder(Path.cwd()).with_paths(lambda path: os.path.relpath(path, folder)).as_said()
     values = ((field.name, said[field.name]) for field in fields(own) if said[field.name] != field.default)
     lines = ["[workload]", *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values)]
     write_over(folder / f"{own.name}.toml", "\n".join(lines) + "\n")

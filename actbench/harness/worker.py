@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
@@ -113,7 +114,8 @@ class _Worker:
 
         preparation = self._preparation
         if preparation.own is not None:
-            own = OwnWorkload(preparation.own, preparation.limit)
+            # What is wrong with a file may be the reason that a record gives, which is nobody's folder's name.
+            own = OwnWorkload(preparation.own.with_paths(_from_here), preparation.limit)
             return own, own.info
         info = self._registry.workload(preparation.workload)
         settings = WorkloadSettings(preparation.data, preparation.weights, preparation.limit)
@@ -204,6 +206,11 @@ def _claim_standard_output() -> IO[bytes]:
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return os.fdopen(answers, "wb")
+
+
+def _from_here(path: str) -> str:
+    """A path below the folder that the worker stands in, as one says it there."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
 
 
 def _end() -> None:

@@ -67,7 +67,13 @@ def _over_seeds(shown: Column[Record]) -> Column[Row]:
         None if sample is None else interval,
         shown.repeats,
         remarks,
+        decimals=None if shown.decimals is None else lambda row: _decimals(shown, row),
     )
+
+
+def _decimals(shown: Column[Record], row: Row) -> int:
+    assert shown.decimals is not None
+    return shown.decimals(row.record)
 
 
 def is_number(shown: Column[Row]) -> bool:

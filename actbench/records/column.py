@@ -11,26 +11,30 @@ from actbench.info import Better
 Value = bool | int | float | str | None
 Source = TypeVar("Source")
 Outer = TypeVar("Outer")
+Answer = TypeVar("Answer")
 Repeats = Literal["exact", "interval", "ratio"]
 """How a repetition compares: a count exactly, a value by its interval, a ratio of times within a factor."""
 
 UNSTEADY = 0.1
 """The distance between a time's quartiles, as a share of its median, beyond which it does not compare."""
 
+_PLACES = 2
+"""Decimals of what does not say how many it has."""
+
 NOTHING = "–"
 """What stands where nothing was measured."""
 
 
-def number(value: Any) -> str:
-    """Whole numbers with separators, others with two decimals, text as it is."""
+def number(value: Any, places: int = 2) -> str:
+    """Whole numbers with separators, others with some decimals, text as it is."""
     if isinstance(value, float):
-        return f"{value:,.2f}"
+        return f"{value:,.{places}f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def signed_number(value: float) -> str:
-    """Two decimals with a sign."""
-    return f"{value:+.2f}"
+def signed_number(value: float, places: int = 2) -> str:
+    """Some decimals with a sign."""
+    return f"{value:+.{places}f}"
 
 
 def ratio(value: float) -> str:
@@ -60,6 +64,15 @@ def _none(source: object) -> tuple[str, ...]:
     return ()
 
 
+def _through(
+    inner: Callable[[Outer], Source | None], ask: Callable[[Source], Answer] | None, nothing: Answer
+) -> Callable[[Outer], Answer] | None:
+    """What an outer source says where the inner one is asked; nothing where nobody asks."""
+    if ask is None:
+        return None
+    return lambda outer: nothing if (source := inner(outer)) is None else ask(source)
+
+
 @dataclass(frozen=True)
 class Column(Generic[Source]):
     """One thing that was measured.
@@ -68,19 +81,21 @@ class Column(Generic[Source]):
     tooltip. `value`: None where it was not measured. `show`: a value as text. `better`: which direction is, if any.
     `interval`: the ends between which the value may be. `repeats`: how two measurements of it are compared, None for
     what follows from other columns or says nothing of a method. `remarks`: words that tables show behind the
-    value; a time that has some does not compare. `direction`: which is better where that depends on what was measured.
+    value; a time that has some does not compare. `direction` and `decimals`: which is better, and how many decimals it
+    is shown with, where that depends on what was measured.
     """
 
     name: str
     title: str
     help: str
     value: Callable[[Source], Value]
-    show: Callable[[Any], str] = number
+    show: Callable[..., str] = number
     better: Better | None = None
     interval: Callable[[Source], tuple[float, float] | None] | None = None
     repeats: Repeats | None = None
     remarks: Callable[[Source], tuple[str, ...]] = _none
     direction: Callable[[Source], Better | None] | None = None
+    decimals: Callable[[Source], int] | None = None
 
     def better_of(self, source: Source) -> Better | None:
         """Which direction is better, for what was measured."""
@@ -107,22 +122,22 @@ class Column(Generic[Source]):
             source = inner(outer)
             return None if source is None else self.value(source)
 
-        def interval(outer: Outer) -> tuple[float, float] | None:
-            source = inner(outer)
-            return None if source is None or self.interval is None else self.interval(source)
-
         def remarks(outer: Outer) -> tuple[str, ...]:
             source = inner(outer)
             return () if source is None else self.remarks(source)
 
-        def direction(outer: Outer) -> Better | None:
-            source = inner(outer)
-            return self.better if source is None else self.better_of(source)
-
-        kept = interval if self.interval is not None else None
-        depends = direction if self.direction is not None else None
         return Column(
-            self.name, self.title, self.help, value, self.show, self.better, kept, self.repeats, remarks, depends
+            self.name,
+            self.title,
+            self.help,
+            value,
+            self.show,
+            self.better,
+            _through(inner, self.interval, None),
+            self.repeats,
+            remarks,
+            _through(inner, self.direction, self.better),
+            _through(inner, self.decimals, _PLACES),
         )
 
     def text(self, source: Source) -> str:
@@ -132,9 +147,11 @@ class Column(Generic[Source]):
         if value is None:
             return NOTHING
         ends = self.interval(source) if self.interval is not None else None
-        half = "" if ends is None or self.is_time else f" ± {(ends[1] - ends[0]) / 2:.2f}"
+        places = _PLACES if self.decimals is None else self.decimals(source)
+        half = "" if ends is None or self.is_time else f" ± {(ends[1] - ends[0]) / 2:.{places}f}"
         remarks = ", ".join(self.remarks(source))
-        return self.show(value) + half + (f" ({remarks})" if remarks else "")
+        shown = self.show(value) if self.decimals is None else self.show(value, places)
+        return shown + half + (f" ({remarks})" if remarks else "")
 
     def bounds(self, source: Source) -> tuple[float, float] | None:
         """The interval, or the value itself as one; None where there is no number."""

@@ -6,6 +6,7 @@ import pytest
 
 from actbench.leaderboard.axes import axes
 from actbench.leaderboard.board import Board, boards
+from actbench.leaderboard.columns import columns
 from actbench.leaderboard.compare import compare
 from actbench.records.record import Record
 from tests.leaderboard.made_up import record
@@ -77,3 +78,12 @@ def test_a_smaller_error_is_better(after: float, verdict: str) -> None:
         [measured("quantize", "8x", 3.0, 128, sign=1)], [measured("quantize", "8x", after, 128, sign=1)]
     ).changes
     assert {change.verdict for change in changes} == {verdict}
+
+
+def test_small_numbers_are_shown_with_more_decimals() -> None:
+    (shown,) = [column for column in columns("inference") if column.name == "quality"]
+    (row,) = [row for row in board(1).rows if (row.name, row.ceiling) == ("same", "8x")]
+    assert shown.text(row) == "2.0200 ± 0.1000"
+    per_cent = record("quantize", "8x", 85.0, 128)
+    (of_shares,) = boards([per_cent], "quantize")[0].rows
+    assert shown.text(of_shares) == "85.00 ± 1.00"

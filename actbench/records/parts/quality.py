@@ -54,6 +54,11 @@ class Quality(Part):
         return 1 if self.better == "more" else -1
 
     @property
+    def decimals(self) -> int:
+        """How many decimals it is shown with: two of shares and decibels, four of what may be small."""
+        return 2 if self.unit in ("%", "dB") else 4
+
+    @property
     def factor(self) -> float | None:
         """What the mean of `per_image` is multiplied by to give the value; None where that is not how it is made."""
         if self.per_image is None:
@@ -114,6 +119,7 @@ COLUMNS = (
         lambda part: part.value,
         better="more",
         direction=lambda part: part.better,
+        decimals=lambda part: part.decimals,
         interval=lambda part: part.interval,
         repeats="interval",
     ),
@@ -125,6 +131,7 @@ COLUMNS = (
         signed_number,
         better="more",
         direction=lambda part: part.better,
+        decimals=lambda part: part.decimals,
         interval=lambda part: part.difference_interval,
     ),
     Column[Quality]("images", "images", "of evaluation", lambda part: part.images),

@@ -4,7 +4,7 @@ No torch, and none of the user's code runs."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +62,8 @@ class Description:
             raise UserError("--std, --input and --scale are above 0")
         if len(set(self.class_names)) < len(self.class_names):
             raise UserError("--class-names names a class twice")
+        if any("," in name for name in self.class_names):
+            raise UserError("--class-names: a class has a comma in its name, which separates them")
         for text in (self.model, self.output, *self.class_names):
             _check_printable(text)
         object.__setattr__(self, "name", self.name or _name_of(self.model))
@@ -120,9 +122,9 @@ class Description:
 
     def canonical(self) -> dict[str, Any]:
         """Plain JSON values in a fixed form, without what goes without saying, and without the folders of files."""
-        said = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _ELSEWHERE}
         left_out = {field.name: field.default for field in fields(self)}
-        kept = {name: value for name, value in said.items() if value != left_out[name]}
+        said = ((name, value) for name, value in self.as_said().items() if name not in _ELSEWHERE)
+        kept = {name: value for name, value in said if value != left_out[name]}
         named = {name: str(code) for name in ("model", "metric") if (code := Code.parse(getattr(self, name)))}
         code = Code.parse(self.data)
         values = kept | named | ({} if code is None else {"data": str(code)})
@@ -141,8 +143,11 @@ class Description:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; paths absolute."""
-        said = self.in_folder(Path.cwd())
-        return {field.name: getattr(said, field.name) for field in fields(said)}
+        return self.in_folder(Path.cwd()).as_said()
+
+    def as_said(self) -> dict[str, Any]:
+        """All fields by their names."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Description:
@@ -155,10 +160,14 @@ class Description:
 
     def in_folder(self, folder: Path) -> Description:
         """The same, with paths that were said from a folder."""
-        weights = self.weights if self.weights in ("", RANDOM) else str(folder / self.weights)
-        codes = {name: Code.parse(getattr(self, name)) for name in ("model", "metric", "data")}
-        said = {name: f"{folder / code.file}:{code.name}" for name, code in codes.items() if code is not None}
-        return replace(self, **cast(dict[str, Any], {"weights": weights, "data": str(folder / self.data)} | said))
+        return self.with_paths(lambda path: str(folder / path))
+
+    def with_paths(self, change: Callable[[str], str]) -> Description:
+        """The same, with each path of a file or a folder as `change` gives it."""
+        weights = self.weights if self.weights in ("", RANDOM) else change(self.weights)
+        codes = {part: Code.parse(getattr(self, part)) for part in ("model", "metric", "data")}
+        said = {part: f"{change(str(code.file))}:{code.name}" for part, code in codes.items() if code is not None}
+        return replace(self, **cast(dict[str, Any], {"weights": weights, "data": change(self.data)} | said))
 
 
 _ELSEWHERE = ("name", "data", "weights")

@@ -43,6 +43,7 @@ def test_a_key_has_names_of_files_and_digests_of_what_is_in_them(folder: Path) -
         "metric": "quality.py:metric",
         "input": [3, 8, 8],
     }
+    assert absolute.with_paths(lambda path: Path(path).relative_to(folder).as_posix()) == nearby
     assert nearby.digests() == absolute.digests()
     assert set(nearby.digests()) == {"model", "metric", "data", "weights"}
     assert nearby.name == "nets-classifier"
