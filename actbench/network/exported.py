@@ -155,6 +155,9 @@ class _Raising:
         if name == "_native_batch_norm_legit_no_training":
             x, weight, bias, mean, variance, momentum, eps = args
             return (self._added(node, F.batch_norm, (x, mean, variance, weight, bias, False, momentum, eps)),)
+        if name == "copy":  # ATen's own has no gradient
+            expanded = self._added(node, Tensor.expand_as, (args[1], args[0]))
+            return self._added(node, Tensor.type_as, (expanded, args[0]))
         if name == "slice":
             return self._added(node, operator.getitem, (args[0], _along(node, args[1], slice(*args[2:]))))
         if name == "select":
