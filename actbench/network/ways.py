@@ -95,7 +95,7 @@ def _difference(before: Tensor, after: object) -> float:
         return float("inf")
     if before.is_quantized:
         before, after = before.dequantize(), after.dequantize()
-    before, after = before.double(), after.double()
+    before, after = before.detach().double(), after.detach().double()
     finite = before.isfinite()
     if not torch.equal(before[~finite].nan_to_num(0), after[~finite].nan_to_num(0)):
         return float("inf")

@@ -137,6 +137,29 @@ def test_outputs_and_gradients_of_any_program_are_the_models(steps: list[str], b
     assert all(torch.equal(found[name], value) for name, value in expected.items() if name in found)
 
 
+class Held(nn.Module):
+    """A gate that no gradient goes through: a tensor is detached, and another computed where there are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != 3:
+            raise ValueError("three channels")
+        x = self.first(x).relu()
+        with torch.no_grad():
+            scale = x.mean((2, 3), keepdim=True).sigmoid()
+        return self.last(x * scale + x.detach())
+
+
+def test_gradients_stop_where_the_model_lets_none_through() -> None:
+    model, images = Held().eval(), torch.rand(2, 3, 8, 8)
+    found, expected = (gradients(one, images) for one in (untouched(trace(model, (3, 8, 8))), model))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 REFUSED = {"flow by value": r"features\.py:\d+: if x\.mean\(\) > 0", "random": "other outputs"}
 BY_EXPORT = ("item assignment", "write through a view", "flow by shape", "multi-head attention")
 
