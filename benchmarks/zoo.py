@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.network.features import BY_NAME
 
 Built = tuple[Any, tuple[int, ...], tuple[tuple[int, ...], ...]]
 """A model, the shape of its image, and those of what it takes beside it."""
@@ -28,8 +36,8 @@ _TIMM_SIZES |= {"coat_lite_tiny": 224, "mobilevit_xxs": 128, "mobilevitv2_050": 
 _SMP = """
     Unet:resnet18 Unet:mobilenet_v2 Unet:timm-efficientnet-b0 Unet:vgg11_bn Unet:densenet121 Unet:mit_b0
     Unet:se_resnet50 Unet:xception UnetPlusPlus:resnet18 MAnet:resnet18 Linknet:resnet18 Linknet:mobilenet_v2
-    FPN:resnet18 FPN:timm-efficientnet-b0 FPN:mit_b0 PSPNet:resnet18
-    PSPNet:mobilenet_v2 DeepLabV3:resnet18 DeepLabV3Plus:resnet18
+    FPN:resnet18
+    FPN:timm-efficientnet-b0 FPN:mit_b0 PSPNet:resnet18 PSPNet:mobilenet_v2 DeepLabV3:resnet18 DeepLabV3Plus:resnet18
     DeepLabV3Plus:mobilenet_v2 PAN:resnet18 UPerNet:resnet18 Segformer:mit_b0
 """
 _TRANSFORMERS = "ResNet ConvNext ConvNextV2 MobileNetV1 MobileNetV2 MobileViT Segformer RegNet ViT Swin PoolFormer"
@@ -52,9 +60,7 @@ def _smaller(names: list[str]) -> list[str]:
 
 
 def _plain() -> list[str]:
-    import plain_networks
-
-    return list(plain_networks.BY_NAME)
+    return list(BY_NAME)
 
 
 FAMILIES: dict[str, Callable[[], list[str]]] = {
@@ -71,7 +77,22 @@ FAMILIES: dict[str, Callable[[], list[str]]] = {
 
 
 def build(family: str, name: str) -> Built:
-    """Builds a network with random weights."""
+    """Builds a network with random weights, none of which is zero: nothing is hidden by a branch that is switched off,
+    as many are before training."""
+    model, shape, others = _built(family, name)
+    for path, parameter in [*model.named_parameters(), *model.named_buffers()]:
+        if not parameter.is_floating_point() or parameter.is_quantized:
+            continue
+        if "running_mean" in path or path.endswith("bias"):
+            parameter.data.normal_(0, 0.1)
+        elif parameter.dim() < 2:
+            parameter.data.uniform_(0.5, 1.5)
+        elif isinstance(parameter, torch.nn.Parameter):
+            parameter.data.normal_(0, (1.5 / parameter[0].numel()) ** 0.5)
+    return model, shape, others
+
+
+def _built(family: str, name: str) -> Built:
     from actbench.workloads.own.models import build_model
     from actbench.workloads.torchvision_import import torchvision
 
@@ -80,13 +101,11 @@ def build(family: str, name: str) -> Built:
         size = _TIMM_SIZES.get(name, 64)
         return build_model(f"timm:{name}"), (3, size, size), ()
     if family == "smp":
-        return _of_smp(*name.split(":")), _SQUARE, ()
+        return _of_smp(*name.split(":")), (3, 128, 128) if "PAN" in name else _SQUARE, ()
     if family == "transformers":
         return _of_transformers(name), _SQUARE, ()
     if family == "plain":
-        import plain_networks
-
-        return plain_networks.BY_NAME[name]()
+        return BY_NAME[name]()
     model = build_model(f"torchvision:{name}")
     if name.startswith("raft"):
         return model, (3, 128, 128), ((3, 128, 128),)

@@ -163,6 +163,8 @@ def _measured(measured: Measurements) -> dict[str, object]:
         rows["bit operations"] = f"{compute.bit_operations:,} of {compute.reference_bit_operations:,}"
     if parameters := measured.parameters:
         rows["parameters"] = f"{parameters.original:,} + {parameters.added:,}, {parameters.deployed:,} deployed"
+    if measured.network:
+        rows["traced by"] = f"torch.{measured.network.way}"
     if integer := measured.integer:
         engine = integer.engine or "no kernels for it on this processor"
         rows["convolutions in int8"] = f"{len(integer.layers)} ({engine}): {', '.join(integer.layers) or 'none'}"

@@ -12,11 +12,12 @@ from torch import Tensor, fx
 
 from actbench.codec.method import Method, Plan
 from actbench.errors import InvalidCodec, Unsupported
+from actbench.feature_map import Maps
 from actbench.harness.deployed import check_outputs, measure_compiled, measure_latency, measure_memory, predict_memory
 from actbench.harness.fit import fit
 from actbench.harness.isolation.decoder import Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
-from actbench.harness.training import measure_training
+from actbench.harness.training import SAVED_MAPS, measure_training
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.compute import count
@@ -29,6 +30,7 @@ from actbench.records.measurements import Measurements
 from actbench.records.parts.compute import Compute, Parameters
 from actbench.records.parts.footprint import Footprint
 from actbench.records.parts.integer import Integer
+from actbench.records.parts.network import Network
 from actbench.records.parts.part import first_error
 from actbench.records.parts.training import Recovery
 from actbench.recovery.train import recover
@@ -44,7 +46,9 @@ _NO_MEMORY = "can't allocate memory"
 def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress) -> Outcome:
     """Measures one cell. Whatever goes wrong is an outcome, with what had been measured until then."""
     outcome = Outcome()
+    maps: Maps = SAVED_MAPS if isinstance(cell.settings, Training) else cell.settings.maps
     try:
+        _describe(bench.maps[maps].network, outcome)
         if isinstance(cell.settings, Training):
             measure_training(bench, cell, cell.settings, info, progress, outcome)
         else:
@@ -64,6 +68,14 @@ def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progr
         outcome.status, outcome.reason = "crash", f"{type(error).__name__}: {_one_line(error)} ({_place(error)})"
         outcome.warnings.append(traceback.format_exc(limit=-6))
     return outcome
+
+
+def _describe(network: TracedNetwork, outcome: Outcome) -> None:
+    """Says how the network was traced, and what its user should know. Raises Unsupported where there is no map."""
+    outcome.measurements.network = Network(way=network.way)
+    outcome.warnings += network.notes
+    if not network.maps:
+        raise Unsupported("the network has no feature map: no tensor C×H×W of one image waits between two layers")
 
 
 def _measure(

@@ -39,8 +39,9 @@ class Batches:
     @classmethod
     def of(cls, network: TracedNetwork) -> Batches:
         """Chooses them by the sizes of everything that a network computes."""
-        computed = [node for node in network.module.graph.nodes if nodes.shape(node) and node.op != "output"]
-        sizes = [prod(nodes.shape(node)[1:]) for node in computed]
+        computed = [node for node in network.module.graph.nodes if node.op not in ("output", "get_attr")]
+        # All of a tensor is one image's, also where windows or heads stand in the place of the batch.
+        sizes = [prod(shape) for node in computed for shape in nodes.shapes(node)]
         largest, together = max(sizes), sum(sizes)
         evaluation = min(max(_LEAST, _within(250, _CACHED, largest)), _within(250, _LARGEST, largest))
         return cls(

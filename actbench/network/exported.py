@@ -62,7 +62,7 @@ def export(model: nn.Module, image: tuple[Tensor, ...], *, functional: bool = Fa
     Raises whatever torch.export raises."""
     images = tuple(each.expand(2, *each.shape[1:]).clone() for each in image)
     batch = tuple({0: Dim.DYNAMIC} for _ in images)
-    with warnings.catch_warnings(), torch.no_grad(), _plain_attention():
+    with warnings.catch_warnings(), torch.enable_grad(), _plain_attention():
         warnings.simplefilter("ignore")
         program = torch.export.export(model, images, dynamic_shapes=batch, strict=False)
         if functional:
@@ -132,7 +132,8 @@ class _Raising:
         if name in _WRAPPERS:
             region, *inputs = args[_WRAPPERS[name] :]
             places = [place for place in region.graph.nodes if place.op == "placeholder"]
-            return self._inline(region, dict(zip(places, inputs, strict=True)))
+            outputs = self._inline(region, dict(zip(places, inputs, strict=True)))
+            return outputs if args[0] is not False else tuple(map(self._detached, outputs))
         if node.target is operator.getitem and not isinstance(args[0], fx.Node):
             return args[0][args[1]]
         if name == "slice" and _is_whole(*args[1:]):
@@ -140,6 +141,9 @@ class _Raising:
         if name == "slice_scatter" and _is_whole(*args[2:]):
             return args[1]
         return self._call(node, name, args, kwargs)
+
+    def _detached(self, value: Any) -> Any:
+        return self._graph.call_method("detach", (value,)) if isinstance(value, fx.Node) else value
 
     def _call(self, node: fx.Node, name: str, args: Any, kwargs: Any) -> Any:
         """Adds a call, in the form that it has in Python where others look at its arguments."""
@@ -155,6 +159,9 @@ class _Raising:
         if name == "_native_batch_norm_legit_no_training":
             x, weight, bias, mean, variance, momentum, eps = args
             return (self._added(node, F.batch_norm, (x, mean, variance, weight, bias, False, momentum, eps)),)
+        if name == "copy":  # ATen's own has no gradient
+            expanded = self._added(node, Tensor.expand_as, (args[1], args[0]))
+            return self._added(node, Tensor.type_as, (expanded, args[0]))
         if name == "slice":
             return self._added(node, operator.getitem, (args[0], _along(node, args[1], slice(*args[2:]))))
         if name == "select":

@@ -55,9 +55,13 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
         previous = _previous(node)
         if not isinstance(norm, nn.BatchNorm2d) or previous is None or nodes.readers(previous) != [node]:
             continue
-        convolution = nodes.module_of(previous)
-        if type(convolution) is nn.Conv2d and _called_once(module, previous) and norm.track_running_stats:
-            _replace(module, previous, fuse_conv_bn_eval(convolution.eval(), norm.eval()))
+        layer = nodes.module_of(previous)
+        # torch folds into output channels as if a transposed convolution had no groups.
+        folds = type(layer) is nn.Conv2d or (type(layer) is nn.ConvTranspose2d and layer.groups == 1)
+        if folds and _called_once(module, previous) and norm.track_running_stats:
+            transposed = isinstance(layer, nn.ConvTranspose2d)
+            fused = fuse_conv_bn_eval(cast(nn.Conv2d, layer).eval(), norm.eval(), transposed)
+            _replace(module, previous, fused)
             node.replace_all_uses_with(previous)
     tidy(module)
 

@@ -97,6 +97,8 @@ class _Call:
             else:
                 own = tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, requires_grad=False)
                 layer.register_parameter(key, own)
+        if "num_batches_tracked" in layer._buffers:
+            layer.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.long))
         return layer.eval()
 
     def _built(self) -> nn.Module | None:

@@ -12,7 +12,7 @@ from actbench.feature_map import FeatureMap, Maps, Operation, Reader
 from actbench.network import nodes
 from actbench.network.layers import arguments
 from actbench.network.live_maps import Held, Timeline, find_lifetimes, held, is_map, kept
-from actbench.network.ways import Way, follow
+from actbench.network.ways import WAYS, Way, follow
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,16 @@ class TracedNetwork:
 
 
 def trace(
-    model: nn.Module, input_shape: tuple[int, ...], maps: Maps = "live", *, others: Sequence[tuple[int, ...]] = ()
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    maps: Maps = "live",
+    *,
+    others: Sequence[tuple[int, ...]] = (),
+    ways: Collection[Way] = WAYS,
 ) -> TracedNetwork:
     """Traces a model and finds its feature maps, those of a convention. `others`: shapes of what it takes beside the
-    image. Raises UserError, naming the line, where it cannot be traced."""
-    traced = follow(model, input_shape, *others)
+    image; `ways`: those that are tried. Raises UserError, naming the line, where it cannot be traced."""
+    traced = follow(model, input_shape, *others, ways=ways)
     module = traced.module
     nodes.mark_additions(module.graph)
     timeline = Timeline(module.graph)
@@ -84,7 +89,7 @@ def _conv_inputs(timeline: Timeline) -> list[fx.Node]:
     return [
         node
         for node, time in timeline.time.items()
-        if time > 0 and any(_is_layer_on(node, user) for user in node.users)
+        if time > 0 and is_map(node) and any(_is_layer_on(node, user) for user in node.users)
     ]
 
 
@@ -125,13 +130,19 @@ def _source(node: fx.Node) -> tuple[fx.Node, tuple[Operation, ...]]:
 def _describe(
     name: str, node: fx.Node, source: fx.Node, between: tuple[Operation, ...], *, channels_last: bool
 ) -> FeatureMap:
-    sizes, source_sizes = nodes.shape(node)[1:], nodes.shape(source)[1:]
+    sizes, source_sizes = _of_one_image(node), _of_one_image(source)
     if channels_last:
         sizes, source_sizes = (sizes[2], *sizes[:2]), (source_sizes[2], *source_sizes[:2])
     channels, height, width = sizes
     readers = tuple(map(_reader, nodes.readers(node)))
     size = (source_sizes[1], source_sizes[2])
     return FeatureMap(name, channels, height, width, _producer(source), readers, between, size, channels_last)
+
+
+def _of_one_image(node: fx.Node) -> tuple[int, ...]:
+    """Sizes of all that a node gives of one image: windows in the place of the batch are one under the other."""
+    windows, channels, height, width = nodes.shape(node)
+    return channels, windows * height, width
 
 
 def _reader(node: fx.Node) -> Reader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -37,8 +37,11 @@ _IMAGES = 2
 Images = tuple[Tensor, ...]
 """A batch of each input that a model takes."""
 
+WAYS: tuple[Way, ...] = ("fx", "export")
+"""In the order in which they are tried."""
+
 _ATTEMPTS: tuple[tuple[Way, bool], ...] = (("fx", False), ("export", False), ("export", True))
-"""Ways in their order, and whether writes into tensors become new tensors."""
+"""Ways, and whether writes into tensors become new tensors."""
 
 
 class _OtherOutputs(Exception):
@@ -54,15 +57,15 @@ class Traced:
     notes: tuple[str, ...] = ()
 
 
-def follow(model: nn.Module, *input_shapes: tuple[int, ...]) -> Traced:
-    """Traces a copy of a model, in evaluation and in fp32, by the first way that leads to a graph that computes the
-    same. `input_shapes`: of one image, (C, H, W), or of each of the inputs that the model takes. Raises UserError where
-    the model does not accept such an image, and where no way leads to a graph, with the reasons."""
+def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Way] = WAYS) -> Traced:
+    """Traces a copy of a model, in evaluation and in fp32, by the first of the ways that leads to a graph that computes
+    the same. `input_shapes`: of one image, (C, H, W), or of each of the inputs that the model takes. Raises UserError
+    where the model does not accept such an image, and where no way leads to a graph, with the reasons."""
     own, notes = _copied(model)
     images = _images(own, input_shapes)
     expected, overwriting = _outputs(own, images), _overwriting(own)
     reasons: dict[str, None] = {}
-    for way, functional in _ATTEMPTS:
+    for way, functional in [attempt for attempt in _ATTEMPTS if attempt[0] in ways]:
         for part in overwriting:  # what a graph does without is the model's all the same
             vars(part)["inplace"] = True
         try:
@@ -92,7 +95,7 @@ def _difference(before: Tensor, after: object) -> float:
         return float("inf")
     if before.is_quantized:
         before, after = before.dequantize(), after.dequantize()
-    before, after = before.double(), after.double()
+    before, after = before.detach().double(), after.detach().double()
     finite = before.isfinite()
     if not torch.equal(before[~finite].nan_to_num(0), after[~finite].nan_to_num(0)):
         return float("inf")

@@ -11,6 +11,7 @@ from actbench.records.parts.footprint import Footprint
 from actbench.records.parts.integer import Integer
 from actbench.records.parts.latency import Latency
 from actbench.records.parts.memory import Memory, PredictedMemory
+from actbench.records.parts.network import Network
 from actbench.records.parts.part import Part
 from actbench.records.parts.quality import Quality
 from actbench.records.parts.training import Recovery, Training
@@ -22,6 +23,7 @@ class Measurements(Part):
 
     model_config = ConfigDict(extra="forbid", frozen=False)
 
+    network: Network | None = None
     fit: Fit | None = None
     recovery: Recovery | None = None
     training: Training | None = None

@@ -59,6 +59,8 @@ class Code:
         known = sys.modules.get(self.file.stem)
         if getattr(known, "__file__", None) == str(self.file):
             return known
+        if not self.file.is_file():
+            raise UserError(f"there is no file {self.file}")
         try:
             return load_file(self.file, self.file.stem if known is None else f"own_{self.file.stem}")
         except (Exception, SystemExit) as error:  # it is the user's code
