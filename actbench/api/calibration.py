@@ -31,7 +31,10 @@ class Calibration:
     @classmethod
     def of(cls, images: Images, model: nn.Module) -> Calibration:
         """Takes at most MOST images. Without targets these are what the model itself gives. Raises UserError where they
-        are no images, or where the model cannot take them."""
+        are no images, where the model is not in fp32, or where it cannot take them."""
+        widths = {str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()} - {"float32"}
+        if widths:
+            raise UserError(f"the model's weights are {', '.join(sorted(widths))}: compress model.float()")
         pixels, targets = _collected(images)
         order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))
         pixels = pixels[order]
@@ -94,7 +97,11 @@ def _collected(images: Images) -> tuple[Tensor, Tensor | None]:
 @torch.no_grad()
 def _outputs(model: nn.Module, pixels: Tensor) -> Tensor:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    outputs = [model(some.to(device)) for some in pixels.split(32)]
+    try:
+        outputs = [model(some.to(device)) for some in pixels.split(32)]
+    except Exception as error:  # it is the user's code
+        size = "x".join(map(str, pixels.shape[1:]))
+        raise UserError(f"the model does not accept images of {size}: {' '.join(str(error).split())[:200]}") from error
     if not all(isinstance(output, Tensor) for output in outputs):
         raise UserError(f"the model gives {type(outputs[0]).__name__}, not a tensor: give targets and a loss")
     return torch.cat([cast(Tensor, output).float().cpu() for output in outputs])

@@ -20,11 +20,11 @@ from actbench.feature_map import FeatureMap
 from actbench.fitting.services import Services
 from actbench.measure.footprint import Meter, measure_footprint
 from actbench.measure.tables import static_bits
-from actbench.network import nodes
 from actbench.network.conventions import live_peak
 from actbench.network.deploy import deploy
 from actbench.network.splice import Spliced
 from actbench.network.trace import TracedNetwork
+from actbench.network.ways import named_tensors
 from actbench.records.parts.footprint import Footprint
 from actbench.runtime.network import StripedNetwork
 from actbench.runtime.stripes import Stripe
@@ -44,14 +44,22 @@ class Codecs(nn.ModuleDict):
 @dataclass
 class Compression:
     """What a compressed model is made of: the traced fp32 `network`, and the graph with codecs that runs in its place.
-    `before`: what `uninstall` needs."""
+
+    `tensors`: the model's tensor, by name, of each in the graph. `before`: buffers of the model, by name, as they were
+    before normalisations were estimated again.
+    """
 
     network: TracedNetwork
     spliced: Spliced
     budget: Budget
     method: str
     kept: Services
-    before: list[tuple[nn.Module, str, Any]] = field(default_factory=list)
+    tensors: dict[str, str] = field(init=False)
+    before: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        own = {name for name, _ in named_tensors(self.spliced.module)}
+        self.tensors = {path: name for path, name in self.network.tensors.items() if path in own}
 
     def run(self, model: nn.Module, x: Tensor) -> Any:
         """Computes the model's outputs from stored maps. Raises UserError for images of another size."""
@@ -61,17 +69,20 @@ class Compression:
                 f"the model was compressed for images of {_size(expected)} and got {_size(given)}: compress it again "
                 "with calibration images of that size"
             )
-        self._relink(model)
+        self.link(model)
         return self.spliced.module(x)
 
-    def _relink(self, model: nn.Module) -> None:
-        """The graph reads tensors of the model's own: what moves a model to a device may put others in their place."""
-        for node in self.spliced.module.graph.nodes:
-            if node.op == "get_attr" and _has(model, node.target):
-                path, _, name = node.target.rpartition(".")
-                value = nodes.attribute(model, node.target)
-                if nodes.attribute(self.spliced.module, node.target) is not value:
-                    setattr(self.spliced.module.get_submodule(path), name, value)
+    def link(self, model: nn.Module) -> None:
+        """Has the graph compute with the model's own tensors, and in its modes: what moves a model to a device may put
+        others in their place."""
+        tensors, modes = dict(named_tensors(model)), {name: part.training for name, part in model.named_modules()}
+        for path, name in self.tensors.items():
+            owner, _, key = path.rpartition(".")
+            module = self.spliced.module.get_submodule(owner)
+            kept: dict[str, Any] = module._parameters if key in module._parameters else module._buffers
+            kept[key] = tensors[name]
+        for name, part in self.spliced.module.named_modules():
+            part.training = modes.get(name, model.training)
 
 
 class Compressed(nn.Module):
@@ -148,7 +159,7 @@ def install(model: nn.Module, compression: Compression) -> Compressed:
     taken = sorted(name for name in _OFFERED if hasattr(model, name))
     if taken:
         raise UserError(f"{type(model).__name__} has a {taken[0]!r} of its own: compress a module that holds it")
-    _use_own_modules(model, compression)
+    _share(model, compression)
     stages = compression.spliced.encoders().values()
     was = type(model)
     model.__class__ = type(f"Compressed{was.__name__}", (Compressed, was), {"__module__": was.__module__})
@@ -157,44 +168,33 @@ def install(model: nn.Module, compression: Compression) -> Compressed:
     return cast(Compressed, model)
 
 
+@torch.no_grad()
 def uninstall(model: Compressed) -> None:
     """Makes of a compressed model what it was, but for weights that were trained."""
-    for module, name, value in reversed(model._compression.before):
-        setattr(module, name, value)
+    buffers = dict(model.named_buffers())
+    for name, value in model._compression.before.items():
+        buffers[name].copy_(value)
     del model.codecs
     del model.__dict__["_compression"]
     model.__class__ = type(model).__bases__[1]
 
 
-def _use_own_modules(model: nn.Module, compression: Compression) -> None:
-    """Puts the model's own modules into the graph. Statistics of normalisations that were estimated again go into the
-    model, and operations in place, which would overwrite what is encoded, are switched off, until it is restored."""
-    graph, before = compression.spliced.module, compression.before
-    for node in list(graph.graph.nodes):
-        if node.op != "call_module" or not _has(model, node.target):
-            continue
-        own, copied = model.get_submodule(node.target), graph.get_submodule(node.target)
-        if type(own) is not type(copied):
-            raise UserError(f"{node.target} is computed in another form when it is traced: compress with inplace=False")
-        if getattr(own, "inplace", False):
-            before.append((own, "inplace", True))
-            vars(own)["inplace"] = False
-        for name, estimated in copied.named_buffers():
-            value = nodes.attribute(own, name)
-            if not torch.equal(value, estimated):
-                before.append((own, name, value.clone()))
-                value.copy_(estimated)
-        path, _, name = node.target.rpartition(".")
-        setattr(graph.get_submodule(path), name, own)
-    compression._relink(model)
-
-
-def _has(model: nn.Module, path: str) -> bool:
-    try:
-        nodes.attribute(model, path)
-    except AttributeError:
-        return False
-    return True
+@torch.no_grad()
+def _share(model: nn.Module, compression: Compression) -> None:
+    """Has the graph compute with the model's own tensors, into which statistics that were estimated again go. Raises
+    UserError where a parameter of the graph is none of the model's."""
+    network, graph = compression.network, dict(named_tensors(compression.spliced.module))
+    apart = [name for name in graph if not name.startswith("stored.") and name not in network.tensors]
+    parameters = [name for name in apart if isinstance(graph[name], nn.Parameter)]
+    if parameters or network.notes:
+        reason = network.notes[0] if network.notes else f"{parameters[0]} is computed from other parameters"
+        raise UserError(f"{type(model).__name__} cannot share its weights with the graph: {reason}")
+    tensors = dict(named_tensors(model))
+    for path, name in compression.tensors.items():
+        if not isinstance(graph[path], nn.Parameter) and not torch.equal(tensors[name], graph[path]):
+            compression.before[name] = tensors[name].clone()
+            tensors[name].copy_(graph[path])
+    compression.link(model)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import fx, nn
 
@@ -29,7 +29,8 @@ class TracedNetwork:
 
     `maps`: what is compressed, in the order in which it is written. `activations`: every nonlinearity's output before
     pooling. `input_shape`: of one image, (C, H, W). `held`: all tensors that are in memory while a layer computes.
-    `way`: how it was traced; `notes`: what its user should know.
+    `way`: how it was traced; `notes`: what its user should know. `tensors`: which of the model's parameters and buffers
+    each of the module's is, by their names.
     """
 
     module: fx.GraphModule
@@ -40,6 +41,7 @@ class TracedNetwork:
     held: tuple[Held, ...] = ()
     way: Way = "fx"
     notes: tuple[str, ...] = ()
+    tensors: Mapping[str, str] = field(default_factory=dict)
 
     def readers(self, fmap: FeatureMap) -> Sequence[nn.Conv2d | nn.ConvTranspose2d | nn.Linear]:
         """Layers with weights that read a map."""
@@ -81,6 +83,7 @@ def trace(
         in_memory,
         traced.way,
         traced.notes,
+        traced.tensors,
     )
 
 

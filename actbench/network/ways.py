@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import traceback
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -50,11 +50,13 @@ class _OtherOutputs(Exception):
 
 @dataclass(frozen=True)
 class Traced:
-    """A model as a graph, and how it was traced. `notes`: what its user should know."""
+    """A model as a graph, and how it was traced. `notes`: what its user should know. `tensors`: which of the model's
+    parameters and buffers each of the graph's is, by their names; what the graph computed from some is none of them."""
 
     module: fx.GraphModule
     way: Way
     notes: tuple[str, ...] = ()
+    tensors: Mapping[str, str] = field(default_factory=dict)
 
 
 def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Way] = WAYS) -> Traced:
@@ -72,12 +74,23 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
             with _silence():
                 module = _graph(own, images, way, functional=functional)
                 _compare(expected, module, images)
-            return Traced(module, way, notes)
+            return Traced(module, way, notes, _tensors(own, module))
         except Exception as error:  # the model's code, and the tracer's, may raise anything
             reasons[f"torch.{way} {_reason(error)}"] = None
             if way == "export" and not isinstance(error, _OtherOutputs):
                 break
     raise UserError(f"{type(model).__name__} cannot be traced: {'; '.join(reasons)}")
+
+
+def named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yields parameters and buffers under all of their names."""
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def _tensors(model: nn.Module, module: fx.GraphModule) -> dict[str, str]:
+    names = {id(tensor): name for name, tensor in named_tensors(model)}
+    return {path: names[id(tensor)] for path, tensor in named_tensors(module) if id(tensor) in names}
 
 
 def difference(expected: object, given: object) -> float:

@@ -208,3 +208,58 @@ def test_other_images_a_pickle_and_a_name_that_is_taken(model: Residual, images:
     other.maps = "mine"  # type: ignore[assignment]
     with pytest.raises(actbench.UserError, match="'maps' of its own"):
         actbench.compress(other, calibration=images, **SETTINGS)
+
+
+class Functional(nn.Module):
+    """A convolution in a subclass's own `forward`, one that is called as a function, and control flow by shapes."""
+
+    class Standardised(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.kernel = self.Standardised(3, 8, 3, padding=1), nn.Parameter(torch.randn(8, 8, 3, 3) / 8)
+        self.norm, self.last = nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] % 2:
+            raise ValueError("odd")
+        x = self.norm(self.first(x)).relu()
+        x = nn.functional.conv2d(x, self.kernel, padding=1).relu()
+        return self.last(x)  # type: ignore[no-any-return]
+
+
+def test_layers_that_are_called_as_functions_share_their_parameters(images: Tensor) -> None:
+    torch.manual_seed(0)
+    model = Functional()
+    compressed = actbench.compress(model, calibration=images, **SETTINGS).train()
+    assert len(compressed.maps) == 2
+    compressed(images).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    outputs = compressed.eval()(images)
+    with torch.no_grad():
+        model.kernel.zero_()
+    assert not torch.equal(compressed(images), outputs)
+
+
+def test_modes_of_modules_are_followed(model: Residual, images: Tensor) -> None:
+    compressed = actbench.compress(model, calibration=images, **SETTINGS).train()
+    model.stem[1].eval()
+    mean, other = model.stem[1].running_mean.clone(), model.block[1].running_mean.clone()
+    compressed(images)
+    assert torch.equal(model.stem[1].running_mean, mean)
+    assert not torch.equal(model.block[1].running_mean, other)
+
+
+def test_other_models(images: Tensor) -> None:
+    computed = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3))
+    model = actbench.compress(nn.Sequential(computed, nn.ReLU(), nn.Conv2d(8, 4, 3)), calibration=images, **SETTINGS)
+    model(images).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in computed.parameters())
+    with pytest.raises(actbench.UserError, match=r"compress model.float\(\)"):
+        actbench.compress(Residual().half(), calibration=images, **SETTINGS)
+    with pytest.raises(actbench.UserError, match="does not accept images of 5x12x12"):
+        actbench.compress(Residual(), calibration=torch.rand(4, 5, 12, 12), **SETTINGS)
+    with pytest.raises(actbench.UserError, match="no feature map"):
+        actbench.compress(nn.Conv2d(3, 8, 3), calibration=images, **SETTINGS)
