@@ -44,8 +44,8 @@ class SavedInput(nn.Module):
         storage, identity = x.untyped_storage(), _identity(x)
         if self._last is not None and not self._last[0].expired() and self._last[1] == identity:
             return self._last[2]
-        with self.watch("encode"), torch.no_grad():
-            payload = self.codec.encode(x.detach())
+        with self.watch("encode"), torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            payload = self.codec.encode(_unhalved(x.detach()))
             packed = PackedPayload.of(payload)
         self.tell(payload)
         self._last = (StorageWeakRef(storage), identity, packed)
@@ -181,6 +181,7 @@ def convolve(x: Tensor, layer: nn.Conv2d) -> Tensor:
 def conv_weight_gradient(codec: Codec, payload: Payload, gradient: Tensor, layer: nn.Conv2d) -> Tensor:
     """Computes the gradient of a convolution's weight, from the payload where the codec can, else from the decoded
     map."""
+    gradient = _unhalved(gradient)
     if isinstance(codec, TrainingCodec):
         direct = codec.convolution_weight_gradient(payload, gradient, layer)
         if direct is not None:
@@ -215,12 +216,18 @@ class _Linear(torch.autograd.Function):
 
 
 def _linear_weight_gradient(codec: Codec, payload: Payload, gradient: Tensor) -> Tensor:
+    gradient = _unhalved(gradient)
     if isinstance(codec, TrainingCodec):
         direct = codec.linear_weight_gradient(payload, gradient)
         if direct is not None:
             return direct
     x = codec.decode(payload).to(gradient.dtype)
     return gradient.flatten(0, -2).T @ x.reshape(-1, x.shape[-1])
+
+
+def _unhalved(x: Tensor) -> Tensor:
+    """What autocast has in half of fp32's width, in fp32: codecs are fitted, and compute, in no less."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _identity(x: Tensor) -> tuple[object, ...]:
