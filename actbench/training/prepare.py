@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import cast
 
 from torch import fx, nn
 
@@ -11,6 +12,7 @@ from actbench.codec.codec import Codec
 from actbench.settings import Normalisation
 from actbench.training.activations import FrozenNorm, MaskedReLU, QuantisedNorm
 from actbench.training.layers import CompressedConv2d, CompressedLinear, HookedLayer, SavedInput
+from actbench.training.pooling import IndexedMaxPool
 from actbench.training.recompute import NormalisedBefore, NormalisedConv2d
 
 
@@ -24,7 +26,8 @@ def prepare(
     """Copies a network so that each layer with a codec, by the layer's name, saves its input as the codec's payload;
     layers that share one codec share what it stores.
 
-    With `masks` every ReLU saves bits in place of its output, and with `normalisation` `quantised` every batch
+    With `masks` every ReLU saves bits in place of its output, every maximum pooling places in place of its input, and
+    with `normalisation` `quantised` every batch
     normalisation saves codes in place of its input; one without a trained parameter, in evaluation, saves nothing. With
     `recomputed` one that trains behind a layer with a codec saves nothing either. Without any this is the mechanism
     alone, as the papers have it.
@@ -74,6 +77,8 @@ def stand_in(layer: nn.Module, saved: SavedInput | None, *, masks: bool, frozen:
     whether normalisations are stood in for, too."""
     if saved is not None and not isinstance(layer, NormalisedConv2d):
         return _compressed(layer, saved)
+    if masks and IndexedMaxPool.stands_in_for(layer):
+        return IndexedMaxPool(cast(nn.MaxPool2d, layer))
     if masks and isinstance(layer, nn.ReLU6):
         return MaskedReLU(6.0)
     if masks and isinstance(layer, nn.ReLU):
