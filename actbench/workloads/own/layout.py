@@ -135,7 +135,9 @@ class Layout:
         split = next((name for name in PARTS[part] if name in splits), None)
         if split is None:
             raise UserError(f"{self.folder / TABLE} has no row of the split {' or '.join(PARTS[part])}")
-        rows = (row for row in self._table if row.split == split)
+        rows = [row for row in self._table if row.split == split]
+        if self.task == "regression":
+            _check_alike(rows)
         return [Sample(str(self._file(row.file, row)), self._label(row)) for row in rows]
 
     def _label(self, row: Entry) -> str | int | tuple[float, ...]:
@@ -188,6 +190,14 @@ def _form(data: str) -> Form:
         return "table"
     pairs = (folder / part / IMAGES for part in ("train", "test", "val"))
     return "pairs" if (folder / IMAGES).is_dir() or any(map(Path.is_dir, pairs)) else "classes"
+
+
+def _check_alike(rows: Sequence[Entry]) -> None:
+    """Raises UserError where a row has fewer numbers than the first, or more."""
+    wanted = len(rows[0].numbers())
+    for row in rows:
+        if len(row.numbers()) != wanted:
+            raise UserError(f"{row.place}: {len(row.numbers())} numbers, and {wanted} in the first row")
 
 
 def _class_of(name: str, names: Sequence[str], place: str) -> int:

@@ -54,14 +54,14 @@ class OwnWorkload(Workload):
 
     @override
     def evaluation_set(self) -> Images:
-        return self._images(self._source("test")).spread(self.settings.limit)
+        return self._alike(self._source("test")).spread(self.settings.limit)
 
     @override
     def transfer_sets(self) -> tuple[Images, Images]:
         if self.description.task != "restoration":
             return super().transfer_sets()
-        training, evaluation = (self._images(Negatives(self._source(part))) for part in ("train", "test"))
-        return training, evaluation.spread(self.settings.limit)
+        training, evaluation = (Negatives(self._source(part)) for part in ("train", "test"))
+        return self._images(training), self._alike(evaluation).spread(self.settings.limit)
 
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -83,6 +83,14 @@ class OwnWorkload(Workload):
     def _first(self) -> tuple[Tensor, Tensor]:
         """The first training image (1, C, H, W) and its target."""
         return self._training.read([0])
+
+    def _alike(self, source: Source) -> Images:
+        """The images of a source, which have the training images' size as far as the first one says."""
+        shape = _three(source.read([0])[0][0])
+        if shape != self.input_shape:
+            sizes = ["×".join(map(str, size)) for size in (shape, self.input_shape)]
+            raise UserError(f"test images are {sizes[0]}, training images {sizes[1]}: give the size, --input C,H,W")
+        return self._images(source)
 
     def _images(self, source: Source) -> Images:
         return StreamedImages.of(source, *self._normalisation)

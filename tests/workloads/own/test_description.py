@@ -172,6 +172,9 @@ def test_labels_of_a_table(folder: Path) -> None:
     assert [sample.target for sample in named.samples("train")] == [0, 1]
     with pytest.raises(UserError, match=r"labels.csv:3: class 'ant' is none of the 2 classes dog, owl"):
         described(data="table", class_names=["dog", "owl"]).digests()
+    (place / "labels.csv").write_text("file,label,split\na.png,1 2,train\nb.png,3,train\nc.png,4 5,test\n")
+    with pytest.raises(UserError, match=r"labels.csv:3: 1 numbers, and 2 in the first row"):
+        described(data="table", task="regression").digests()
     (place / "labels.csv").write_text("file,label,split\na.png,1.5 2,train\nb.png,3 x,test\n")
     with pytest.raises(UserError, match="label '3 x' is no number"):
         described(data="table", task="regression").digests()

@@ -1,6 +1,7 @@
 """The workload of a description: every form of data, every task, and what is said where they do not go together."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,16 @@ def test_images_of_unequal_size(folder: Path) -> None:
         own(**values).training_set().loaded()
     assert own(**values, input=[3, 12, 8]).training_set().loaded().pixels.shape == (12, 3, 12, 8)
     assert own(**values, input=[3, 16, 16]).training_set().loaded().pixels.shape == (12, 3, 16, 16)
+
+
+def test_parts_of_unequal_size(folder: Path) -> None:
+    write_classes(folder / "data")
+    write_classes(folder / "larger", size=(20, 20))
+    shutil.rmtree(folder / "data" / "test")
+    (folder / "larger" / "test").rename(folder / "data" / "test")
+    workload = own(model="nets.py:classifier", task="classification")
+    with pytest.raises(UserError, match=r"test images are 3×20×20, training images 3×16×16: give the size"):
+        workload.evaluation_set()
 
 
 def test_scaling() -> None:
