@@ -207,6 +207,18 @@ def is_nonlinearity(node: fx.Node) -> bool:
     return operation is not None and operation.name in NONLINEARITIES and len(shape(node)) == 4
 
 
+def leave_out_defaults(module: fx.GraphModule, given: int) -> None:
+    """Takes the place of each input behind the `given` first ones by what it is where nobody gives it."""
+    inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
+    for node in (node for node in inputs[given:] if node.args):
+        for user in list(node.users):
+            user.args, user.kwargs = (
+                fx.node.map_arg(part, lambda read, node=node: node.args[0] if read is node else read)  # type: ignore[misc]
+                for part in (user.args, user.kwargs)
+            )
+        module.graph.erase_node(node)
+
+
 def simplify(module: fx.GraphModule) -> None:
     """Replaces every in-place operation, as a codec may read the tensor that it would overwrite, and removes what in
     evaluation mode only hands a tensor on, identities and dropout, what checks shapes, and what nothing reads."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import traceback
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -144,6 +145,7 @@ def _overwriting(model: nn.Module) -> list[nn.Module]:
 def _graph(model: nn.Module, images: Images, way: Way, *, functional: bool) -> fx.GraphModule:
     image = tuple(each[:1] for each in images)
     module = fx.symbolic_trace(model) if way == "fx" else export(model, image, functional=functional)
+    nodes.leave_out_defaults(module, len(images))
     nodes.simplify(module)
     _propagate_shapes(module, image)
     raise_layers(module)
@@ -171,10 +173,15 @@ def _compare(expected: Any, module: fx.GraphModule, images: Images) -> None:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Tracers print the tracebacks of what they raise, and warn of what concerns those who wrote them."""
-    with warnings.catch_warnings(), redirect_stderr(StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    """Tracers print the tracebacks of what they raise, and warn and log what concerns those who wrote them."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _reason(error: Exception) -> str:

@@ -87,6 +87,14 @@ class TwoInputs(Body):
         return self.last(F.relu(self.middle(x)))
 
 
+class Default(Body):
+    """Something that nobody gives, handed on."""
+
+    def forward(self, x: Tensor, offset: Tensor | None = None, scale: float = 2.0) -> Tensor:
+        x = F.relu(F.conv2d(x, self.first.weight, offset, padding=1)) * scale
+        return self.last(F.relu(self.middle(x)))
+
+
 class ByShape(Body):
     """Control flow on a shape, as in segmentation-models-pytorch."""
 
@@ -186,6 +194,7 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "dictionary out": _body(DictionaryOut),
     "tuple out": _body(TupleOut),
     "two inputs": lambda: (TwoInputs(), IMAGE, ((6,),)),
+    "default": _body(Default),
     "flow by shape": _body(ByShape),
     "flow by value": _body(ByValue),
     "random": _body(Random),

@@ -127,3 +127,26 @@ def test_gradients_reach_the_parameters_that_weights_are_computed_from() -> None
     gradient = network.module.get_parameter("middle.weight").grad
     assert gradient is not None
     assert gradient.abs().sum() > 0
+
+
+class Positions(nn.Module):
+    """Adds a table that depends on no parameter, but for a parameter's type; its convolution is quantised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+        self.register_buffer("steps", torch.arange(16.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        table = (self.steps / 3).to(self.first.weight.dtype).sin()
+        return self.last(self.first(x + table).relu() + table)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_table_is_no_weight(way: Way) -> None:
+    network = trace(Positions(), IMAGE, ways=[way])
+    deployed = deploy(splice(network, {}), 2).module
+    assert "sin" in [nodes.function_name(node) for node in network.module.graph.nodes]
+    assert in_fp32(deployed, Bits.parse("w2a8"), torch.rand(1, *IMAGE)) == {}
+    assert set(weights(deployed)) == {"first", "last"}
+    assert "sin" not in [nodes.function_name(node) for node in deployed.graph.nodes]
