@@ -24,6 +24,9 @@ _LAYERS = (
 _LAYER_FUNCTIONS = frozenset(
     ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "bilinear"]
 )
+_PRODUCTS = frozenset(
+    ["matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "embedding", "scaled_dot_product_attention"]
+)
 _IN_PLACE_OPERATORS: dict[Any, Any] = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
@@ -125,6 +128,21 @@ def has_weights(node: fx.Node) -> bool:
     if node.op == "call_module":
         return isinstance(module_of(node), _LAYERS)
     return node.op == "call_function" and function_name(node) in _LAYER_FUNCTIONS
+
+
+def multiplies(node: fx.Node) -> bool:
+    """Whether a node is a product of matrices, or looks rows up in one."""
+    if node.op == "call_module":
+        return isinstance(module_of(node), nn.Embedding)
+    return node.op in ("call_function", "call_method") and function_name(node) in _PRODUCTS
+
+
+def parameters_of(node: fx.Node) -> list[nn.Parameter]:
+    """The parameters of the module that a node calls, or that are handed to the function that it calls."""
+    if node.op == "call_module":
+        return list(cast(nn.Module, module_of(node)).parameters())
+    given = map(_attribute, node.all_input_nodes if node.op == "call_function" else ())
+    return [value for value in given if isinstance(value, nn.Parameter)]
 
 
 def reads_a_map(node: fx.Node) -> bool:

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from actbench.errors import UserError
 from actbench.network import nodes
+from actbench.network.cheap_steps import is_cheap
 from actbench.network.exported import export
 from actbench.network.layers import raise_layers
 
@@ -66,6 +67,7 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
     images = _images(own, input_shapes)
     expected, overwriting = _outputs(own, images), _overwriting(own)
     reasons: dict[str, None] = {}
+    opaque: Traced | None = None
     for way, functional in [attempt for attempt in _ATTEMPTS if attempt[0] in ways]:
         for part in overwriting:  # what a graph does without is the model's all the same
             vars(part)["inplace"] = True
@@ -73,11 +75,15 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
             with _silence():
                 module = _graph(own, images, way, functional=functional)
                 _compare(expected, module, images)
-            return Traced(module, way, notes)
+            opaque = opaque or Traced(module, way, notes)
+            if not _hides_weights(module):
+                return Traced(module, way, notes)
         except Exception as error:  # the model's code, and the tracer's, may raise anything
             reasons[f"torch.{way} {_reason(error)}"] = None
             if way == "export" and not isinstance(error, _OtherOutputs):
                 break
+    if opaque is not None:
+        return opaque
     raise UserError(f"{type(model).__name__} cannot be traced: {'; '.join(reasons)}")
 
 
@@ -151,6 +157,17 @@ def _graph(model: nn.Module, images: Images, way: Way, *, functional: bool) -> f
     raise_layers(module)
     _propagate_shapes(module, image)
     return module
+
+
+def _hides_weights(module: fx.GraphModule) -> bool:
+    """Whether a graph has a step that computes with weights of its own and is no layer: attention as one module, or a
+    function that symbolic tracing was told not to enter. What is inside is neither a map nor quantised."""
+    return any(
+        tensor.dim() > 1
+        for node in module.graph.nodes
+        if not (nodes.has_weights(node) or nodes.multiplies(node) or is_cheap(node))
+        for tensor in nodes.parameters_of(node)
+    )
 
 
 def _propagate_shapes(module: fx.GraphModule, image: Images) -> None:

@@ -87,6 +87,16 @@ def test_a_normalisation_behind_a_transposed_convolution_folds(groups: int, left
     torch.testing.assert_close(deploy(splice(network, {}), 32).module(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+def test_weights_inside_a_module_of_attention_are_seen() -> None:
+    model, shape, _ = BY_NAME["attention as a module"]()
+    symbolic, chosen = (
+        deploy(splice(trace(model, shape, ways=ways), {}), 4).module for ways in (("fx",), ("fx", "export"))
+    )
+    assert in_fp32(symbolic, Bits.parse("w4a8"), torch.rand(1, *shape))
+    assert in_fp32(chosen, Bits.parse("w4a8"), torch.rand(1, *shape)) == {}
+    assert len(weights(chosen)) == 5
+
+
 class Twice(nn.Module):
     """One kernel in two convolutions of different strides, and a module whose parameters are used both ways."""
 
