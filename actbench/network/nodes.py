@@ -24,6 +24,9 @@ _LAYERS = (
 _LAYER_FUNCTIONS = frozenset(
     ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "bilinear"]
 )
+_PRODUCTS = frozenset(
+    ["matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "embedding", "scaled_dot_product_attention"]
+)
 _IN_PLACE_OPERATORS: dict[Any, Any] = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
@@ -127,6 +130,21 @@ def has_weights(node: fx.Node) -> bool:
     return node.op == "call_function" and function_name(node) in _LAYER_FUNCTIONS
 
 
+def multiplies(node: fx.Node) -> bool:
+    """Whether a node is a product of matrices, or looks rows up in one."""
+    if node.op == "call_module":
+        return isinstance(module_of(node), nn.Embedding)
+    return node.op in ("call_function", "call_method") and function_name(node) in _PRODUCTS
+
+
+def parameters_of(node: fx.Node) -> list[nn.Parameter]:
+    """The parameters of the module that a node calls, or that are handed to the function that it calls."""
+    if node.op == "call_module":
+        return list(cast(nn.Module, module_of(node)).parameters())
+    given = map(_attribute, node.all_input_nodes if node.op == "call_function" else ())
+    return [value for value in given if isinstance(value, nn.Parameter)]
+
+
 def reads_a_map(node: fx.Node) -> bool:
     """Whether a node is a layer with weights on maps: a convolution, or a linear layer over channels."""
     return is_convolution(node) or is_linear_on_map(node)
@@ -205,6 +223,18 @@ def is_nonlinearity(node: fx.Node) -> bool:
     """Whether a node is a nonlinearity on a four-dimensional tensor."""
     operation = operation_of(node)
     return operation is not None and operation.name in NONLINEARITIES and len(shape(node)) == 4
+
+
+def leave_out_defaults(module: fx.GraphModule, given: int) -> None:
+    """Takes the place of each input behind the `given` first ones by what it is where nobody gives it."""
+    inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
+    for node in (node for node in inputs[given:] if node.args):
+        for user in list(node.users):
+            user.args, user.kwargs = (
+                fx.node.map_arg(part, lambda read, node=node: node.args[0] if read is node else read)  # type: ignore[misc]
+                for part in (user.args, user.kwargs)
+            )
+        module.graph.erase_node(node)
 
 
 def simplify(module: fx.GraphModule) -> None:

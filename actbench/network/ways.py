@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from actbench.errors import UserError
 from actbench.network import nodes
+from actbench.network.cheap_steps import is_cheap
 from actbench.network.exported import export
 from actbench.network.layers import raise_layers
 
@@ -67,6 +69,7 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
     images = _images(own, input_shapes)
     expected, overwriting = _outputs(own, images), _overwriting(own)
     reasons: dict[str, None] = {}
+    opaque: Traced | None = None
     for way, functional in [attempt for attempt in _ATTEMPTS if attempt[0] in ways]:
         for part in overwriting:  # what a graph does without is the model's all the same
             vars(part)["inplace"] = True
@@ -74,11 +77,16 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
             with _silence():
                 module = _graph(own, images, way, functional=functional)
                 _compare(expected, module, images)
-            return Traced(module, way, notes, _tensors(own, module))
+            traced = Traced(module, way, notes, _tensors(own, module))
+            if not _hides_weights(module):
+                return traced
+            opaque = opaque or traced
         except Exception as error:  # the model's code, and the tracer's, may raise anything
             reasons[f"torch.{way} {_reason(error)}"] = None
             if way == "export" and not isinstance(error, _OtherOutputs):
                 break
+    if opaque is not None:
+        return opaque
     raise UserError(f"{type(model).__name__} cannot be traced: {'; '.join(reasons)}")
 
 
@@ -157,11 +165,23 @@ def _overwriting(model: nn.Module) -> list[nn.Module]:
 def _graph(model: nn.Module, images: Images, way: Way, *, functional: bool) -> fx.GraphModule:
     image = tuple(each[:1] for each in images)
     module = fx.symbolic_trace(model) if way == "fx" else export(model, image, functional=functional)
+    nodes.leave_out_defaults(module, len(images))
     nodes.simplify(module)
     _propagate_shapes(module, image)
     raise_layers(module)
     _propagate_shapes(module, image)
     return module
+
+
+def _hides_weights(module: fx.GraphModule) -> bool:
+    """Whether a graph has a step that computes with weights of its own and is no layer: attention as one module, or a
+    function that symbolic tracing was told not to enter. What is inside is neither a map nor quantised."""
+    return any(
+        tensor.dim() > 1
+        for node in module.graph.nodes
+        if not (nodes.has_weights(node) or nodes.multiplies(node) or is_cheap(node))
+        for tensor in nodes.parameters_of(node)
+    )
 
 
 def _propagate_shapes(module: fx.GraphModule, image: Images) -> None:
@@ -184,10 +204,15 @@ def _compare(expected: Any, module: fx.GraphModule, images: Images) -> None:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Tracers print the tracebacks of what they raise, and warn of what concerns those who wrote them."""
-    with warnings.catch_warnings(), redirect_stderr(StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    """Tracers print the tracebacks of what they raise, and warn and log what concerns those who wrote them."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _reason(error: Exception) -> str:

@@ -52,6 +52,36 @@ def test_show_loads_no_torch(tmp_path: Path) -> None:
     assert "loaded: []" in done.stderr
 
 
+NET = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, by_value=False):
+        super().__init__()
+        self.first, self.last, self.by_value = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1), by_value
+    def forward(self, x):
+        x = self.first(x)
+        if self.by_value and x.sum() > 0: x = -x
+        return {"out": self.last(x.relu()), "aux": x}
+def by_value(): return Net(True)
+"""
+
+
+def test_doctor_says_what_was_found_and_why_not(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    done = actbench("doctor", "--model", "net.py:Net", "--input", "3,8,8", "--output", "out", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert (found["way"], found["maps"], found["traffic"], found["identity_error"]) == ("fx", 1, 4 * 64, 0)
+    assert found["outputs"] == "2×8×8"
+    done = actbench("doctor", "--model", "net.py:Net", "--input", "3,8,8", cwd=tmp_path)
+    assert "a dictionary of out, aux" in done.stdout
+    assert "steps that need whole maps: none" in done.stdout
+    done = actbench("doctor", "--model", "net.py:by_value", "--input", "3,8,8", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "net.py:10: if self.by_value and x.sum() > 0" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_maps_of_a_workload_are_those_that_are_measured(tmp_path: Path) -> None:
     done = actbench("maps", "--workload", "shapes", "--ceiling", "8x", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -93,6 +123,9 @@ def test_the_maps_of_a_workload_are_those_that_are_measured(tmp_path: Path) -> N
         (["maps", "--model", "torchvision:resnet19"], "no model 'resnet19'"),
         (["maps", "--model", "gone:f"], "No module named"),
         (["maps", "--model", "torchvision:resnet18", "--input", "3,0,5"], "channels, height and width"),
+        (["doctor", "--model", "torchvision:resnet18", "--input", "3"], "channels, height and width"),
+        (["doctor", "--model", "torchvision:resnet18", "--input", "4,32,32"], "does not accept an image of 4×32×32"),
+        (["doctor", "--model", "gone.py:net"], "there is no file gone.py"),
         (["maps", "--model", "torchvision:alexnet", "--input", "3,8,8"], "does not accept an image"),
     ],
 )

@@ -87,6 +87,28 @@ class TwoInputs(Body):
         return self.last(F.relu(self.middle(x)))
 
 
+class Default(Body):
+    """Something that nobody gives, handed on."""
+
+    def forward(self, x: Tensor, offset: Tensor | None = None, scale: float = 2.0) -> Tensor:
+        x = F.relu(F.conv2d(x, self.first.weight, offset, padding=1)) * scale
+        return self.last(F.relu(self.middle(x)))
+
+
+class Attention(Body):
+    """Attention as one module, over the positions of a map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x))
+        tokens = x.flatten(2).transpose(1, 2)
+        mixed = self.attention(tokens, tokens, tokens, need_weights=False)[0].transpose(1, 2)
+        return self.last(F.relu(self.middle(mixed.reshape(mixed.shape[0], 6, 16, 16))))
+
+
 class ByShape(Body):
     """Control flow on a shape, as in segmentation-models-pytorch."""
 
@@ -186,6 +208,8 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "dictionary out": _body(DictionaryOut),
     "tuple out": _body(TupleOut),
     "two inputs": lambda: (TwoInputs(), IMAGE, ((6,),)),
+    "attention as a module": _body(Attention),
+    "default": _body(Default),
     "flow by shape": _body(ByShape),
     "flow by value": _body(ByValue),
     "random": _body(Random),

@@ -87,6 +87,16 @@ def test_a_normalisation_behind_a_transposed_convolution_folds(groups: int, left
     torch.testing.assert_close(deploy(splice(network, {}), 32).module(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+def test_weights_inside_a_module_of_attention_are_seen() -> None:
+    model, shape, _ = BY_NAME["attention as a module"]()
+    symbolic, chosen = (
+        deploy(splice(trace(model, shape, ways=ways), {}), 4).module for ways in (("fx",), ("fx", "export"))
+    )
+    assert in_fp32(symbolic, Bits.parse("w4a8"), torch.rand(1, *shape))
+    assert in_fp32(chosen, Bits.parse("w4a8"), torch.rand(1, *shape)) == {}
+    assert len(weights(chosen)) == 5
+
+
 class Twice(nn.Module):
     """One kernel in two convolutions of different strides, and a module whose parameters are used both ways."""
 
@@ -127,3 +137,26 @@ def test_gradients_reach_the_parameters_that_weights_are_computed_from() -> None
     gradient = network.module.get_parameter("middle.weight").grad
     assert gradient is not None
     assert gradient.abs().sum() > 0
+
+
+class Positions(nn.Module):
+    """Adds a table that depends on no parameter, but for a parameter's type; its convolution is quantised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+        self.register_buffer("steps", torch.arange(16.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        table = (self.steps / 3).to(self.first.weight.dtype).sin()
+        return self.last(self.first(x + table).relu() + table)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_table_is_no_weight(way: Way) -> None:
+    network = trace(Positions(), IMAGE, ways=[way])
+    deployed = deploy(splice(network, {}), 2).module
+    assert "sin" in [nodes.function_name(node) for node in network.module.graph.nodes]
+    assert in_fp32(deployed, Bits.parse("w2a8"), torch.rand(1, *IMAGE)) == {}
+    assert set(weights(deployed)) == {"first", "last"}
+    assert "sin" not in [nodes.function_name(node) for node in deployed.graph.nodes]

@@ -161,7 +161,13 @@ def test_gradients_stop_where_the_model_lets_none_through() -> None:
 
 
 REFUSED = {"flow by value": r"features\.py:\d+: if x\.mean\(\) > 0", "random": "other outputs"}
-BY_EXPORT = ("item assignment", "write through a view", "flow by shape", "multi-head attention")
+BY_EXPORT = (
+    "item assignment",
+    "write through a view",
+    "flow by shape",
+    "multi-head attention",
+    "attention as a module",
+)
 
 
 @pytest.mark.parametrize("name", sorted(set(BY_NAME) - set(REFUSED)))
