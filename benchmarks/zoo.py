@@ -18,7 +18,7 @@ Built = tuple[Any, tuple[int, ...], tuple[tuple[int, ...], ...]]
 """A model, the shape of its image, and those of what it takes beside it."""
 
 _SQUARE = (3, 64, 64)
-_LARGER = {"inception_v3": 96, "convnext": 64, "maxvit": 224, "vit_": 224, "swin": 64}
+_LARGER = {"inception_v3": 96, "quantized_inception": 96, "convnext": 64, "maxvit": 224, "vit_": 224, "swin": 64}
 
 _TIMM = """
     resnet18 resnet50d resnetv2_50x1_bit seresnet18 skresnet18 resnest14d res2net50_14w_8s resnext26ts
@@ -126,7 +126,7 @@ def _of_transformers(name: str) -> Any:
 
     sizes = {"image_size": 64, "patch_size": 16, "hidden_size": 48, "num_attention_heads": 4, "num_hidden_layers": 2}
     sizes |= {"intermediate_size": 96}
-    given = sizes if name in ("ViT",) else {"image_size": 64, "window_size": 4} if name == "Swin" else {}
+    given = sizes if name in ("ViT",) else {"image_size": 64, "window_size": 2} if name == "Swin" else {}
     config = getattr(transformers, f"{name}Config")(**given)
     kind = "ForSemanticSegmentation" if name == "Segformer" else "ForImageClassification"
     return getattr(transformers, f"{name}{kind}")(config)

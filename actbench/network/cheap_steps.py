@@ -41,8 +41,8 @@ _REDUCTIONS = """
     amax amin max mean min std std_mean sum var var_mean
 """
 _REARRANGEMENTS = """
-    cat chunk concat concatenate getitem narrow select slice split split_with_sizes stack tensor_split unbind
-    fill select_scatter setitem slice_scatter
+    cat chunk concat concatenate getitem index index_select narrow select slice split split_with_sizes stack
+    tensor_split unbind fill select_scatter setitem slice_scatter
     flatten movedim permute reshape squeeze swapaxes t transpose unflatten unsqueeze view _unsafe_view view_as
     expand expand_as flip repeat repeat_interleave roll
     channel_shuffle contiguous native_channel_shuffle pixel_shuffle pixel_unshuffle

@@ -1,4 +1,5 @@
-"""From a model to its graph: symbolic tracing first, and where that fails or computes something else, torch.export."""
+"""From a model to its graph: symbolic tracing first; where that fails, computes something else, or leaves layers hidden
+in a module or a function that it does not enter, torch.export."""
 
 from __future__ import annotations
 
