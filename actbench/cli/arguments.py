@@ -58,7 +58,7 @@ def parse_memory(text: str) -> int | None:
     if text == "free":
         return None
     size = parse_size(text)
-    if size not in MEMORY:
+    if size is None or size not in MEMORY:
         raise UserError(f"--memory {text!r}: write an amount, as in 8GiB or 512MiB, or free")
     return size
 

@@ -18,6 +18,8 @@ LEAST_AT_THE_ENDS = 8
 """First and last layers keep at least so many bits (protocol)."""
 
 _CANDIDATES = 20
+_BLOCK = 1 << 17
+"""Values that are rounded together: as many as stay in caches."""
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Linear)
 _TRANSPOSED_FUNCTIONS = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -92,13 +94,19 @@ def quantized(weight: Tensor, width: int) -> Tensor:
     The step is the one of least squared error among fractions of the largest magnitude.
     """
     rows = weight.flatten(1).float()
+    parts = [_nearest(part, width) for part in rows.split(max(1, _BLOCK // rows.shape[1]))]
+    return torch.cat(parts).reshape(weight.shape).to(weight.dtype)
+
+
+def _nearest(rows: Tensor, width: int) -> Tensor:
+    """Rounds each row of weights (rows, values)."""
     largest = rows.abs().amax(1, keepdim=True).clamp_min(1e-12)
     best, least = rows, torch.full_like(largest, torch.inf)
     for fraction in torch.linspace(1.0, 0.3, _CANDIDATES).tolist():
         rounded = _rounded(rows, largest * fraction, width)
         error = (rounded - rows).square().sum(1, keepdim=True)
         best, least = torch.where(error < least, rounded, best), torch.minimum(error, least)
-    return best.reshape(weight.shape).to(weight.dtype)
+    return best
 
 
 def _rounded(rows: Tensor, largest: Tensor, width: int) -> Tensor:

@@ -53,16 +53,18 @@ def selection_order(gram: Tensor, importance: Tensor, count: int) -> list[int]:
     tr(M R) most, `R[j,:] M R[:,j] / R[j,j]`, and removes what it explains: `R ← R − R[:,j] R[j,:] / R[j,j]`, a Cholesky
     factorisation with this pivot. `gram`, `importance` (M): (C, C).
     """
-    residual = gram.clone()
+    residual, weighted = gram.clone(), importance @ gram  # R and M R
     chosen: list[int] = []
     floor = float(gram.diagonal().sum()) * 1e-12 + 1e-300
     for _ in range(count):
         energy = residual.diagonal()
-        gain = (residual * (importance @ residual)).sum(0) / energy.clamp_min(floor)
+        gain = (residual * weighted).sum(0) / energy.clamp_min(floor)
         gain = torch.where(energy > floor, gain, energy)
         gain[chosen] = -torch.inf
         pick = int(gain.argmax())
         chosen.append(pick)
         if float(energy[pick]) > floor:
-            residual = residual - torch.outer(residual[:, pick], residual[pick]) / energy[pick]
+            column, row = residual[:, pick].clone(), residual[pick] / energy[pick]
+            residual = residual - torch.outer(column, row)
+            weighted = weighted - torch.outer(importance @ column, row)
     return chosen
