@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from actbench.cli import own
 from actbench.cli.listing import AsJson
 from actbench.cli.own import parse_shape
 from actbench.cli.tables import say
@@ -25,6 +26,8 @@ def doctor(
     model: Annotated[str, typer.Option(help="torchvision:NAME, timm:NAME, FILE.py:FUNCTION or MODULE:FUNCTION.")],
     input_shape: Annotated[str, typer.Option("--input", help="Channels, height, width.")] = "3,224,224",
     output: Annotated[str | None, typer.Option(help="Key or number of the output, of several.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A checkpoint, to see that it fits; none by default.")] = None,
+    class_names: own.ClassNames = None,
     as_json: AsJson = False,
 ) -> None:
     """Say how a model is traced, which maps it has, and what cannot be folded, quantised or computed in stripes."""
@@ -32,9 +35,9 @@ def doctor(
 
     from actbench.harness.doctor import examine
     from actbench.network.trace import trace
-    from actbench.workloads.own.models import build_model, with_one_output
+    from actbench.workloads.own.models import with_one_output
 
-    shape, built = parse_shape("--input", input_shape), build_model(model)
+    shape, built = parse_shape("--input", input_shape), own.model_alone(model, weights, class_names)
     if output is not None:
         built = with_one_output(built, output)
     network = trace(built, shape)
