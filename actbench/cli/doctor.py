@@ -12,14 +12,11 @@ import typer
 from actbench.cli import own
 from actbench.cli.listing import AsJson
 from actbench.cli.own import parse_shape
-from actbench.cli.tables import say
+from actbench.cli.tables import say, some_of
 from actbench.feature_map import FLOAT_BITS
 
 if TYPE_CHECKING:
     from actbench.harness.doctor import Examination
-
-_SHOWN = 8
-"""Names in a line; the others are counted."""
 
 
 def doctor(
@@ -66,8 +63,7 @@ def _lines(found: Examination) -> Iterator[str]:
 
 
 def _listed(what: str, names: Sequence[str]) -> Iterator[str]:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    yield f"{what}: {', '.join(names[:_SHOWN]) or 'none'}{more}"
+    yield f"{what}: {some_of(names) or 'none'}"
 
 
 def _pairs(found: Mapping[str, str]) -> list[str]:
