@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from actbench.errors import UserError
 from actbench.recovery.objectives import Loss
+from actbench.workloads.own.models import pick
 
 Images = Tensor | tuple[Tensor, Tensor] | Iterable[Tensor] | Iterable[tuple[Tensor, Tensor]]
 """Images (n, C, H, W) as the network takes them; or a pair of them with targets (n, …); or batches of either, as a
@@ -62,10 +63,12 @@ class Calibration:
 
 def default_loss(targets: Tensor) -> Loss:
     """Cross-entropy for whole numbers; for targets in floating point the divergence of classes where there is a row of
-    them an image, and else the mean squared error. All take outputs and targets (n, …)."""
+    them an image, and else the mean squared error. All take what a model gives, of several outputs one, and targets
+    (n, …)."""
     if not targets.is_floating_point():
-        return functional.cross_entropy
-    return _divergence if targets.dim() == 2 else functional.mse_loss
+        return lambda outputs, classes: functional.cross_entropy(pick(outputs, ""), classes.long())
+    apart = _divergence if targets.dim() == 2 else functional.mse_loss
+    return lambda outputs, others: apart(pick(outputs, ""), others)
 
 
 def _divergence(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -98,7 +101,9 @@ def _collected(images: Images) -> tuple[Tensor, Tensor | None]:
 def _outputs(model: nn.Module, pixels: Tensor) -> Tensor:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     try:
-        outputs = [model(some.to(device)) for some in pixels.split(32)]
+        outputs = [pick(model(some.to(device)), "") for some in pixels.split(32)]
+    except UserError:
+        raise
     except Exception as error:  # it is the user's code
         size = "x".join(map(str, pixels.shape[1:]))
         raise UserError(f"the model does not accept images of {size}: {' '.join(str(error).split())[:200]}") from error

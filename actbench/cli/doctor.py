@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from actbench.cli import own
 from actbench.cli.listing import AsJson
 from actbench.cli.own import parse_shape
-from actbench.cli.tables import say
+from actbench.cli.tables import say, some_of
 from actbench.feature_map import FLOAT_BITS
 
 if TYPE_CHECKING:
     from actbench.harness.doctor import Examination
-
-_SHOWN = 8
-"""Names in a line; the others are counted."""
 
 
 def doctor(
     model: Annotated[str, typer.Option(help="torchvision:NAME, timm:NAME, FILE.py:FUNCTION or MODULE:FUNCTION.")],
     input_shape: Annotated[str, typer.Option("--input", help="Channels, height, width.")] = "3,224,224",
     output: Annotated[str | None, typer.Option(help="Key or number of the output, of several.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A checkpoint, to see that it fits; none by default.")] = None,
+    class_names: own.ClassNames = None,
     as_json: AsJson = False,
 ) -> None:
     """Say how a model is traced, which maps it has, and what cannot be folded, quantised or computed in stripes."""
@@ -32,9 +32,9 @@ def doctor(
 
     from actbench.harness.doctor import examine
     from actbench.network.trace import trace
-    from actbench.workloads.own.models import build_model, with_one_output
+    from actbench.workloads.own.models import with_one_output
 
-    shape, built = parse_shape("--input", input_shape), build_model(model)
+    shape, built = parse_shape("--input", input_shape), own.model_alone(model, weights, class_names)
     if output is not None:
         built = with_one_output(built, output)
     network = trace(built, shape)
@@ -63,8 +63,7 @@ def _lines(found: Examination) -> Iterator[str]:
 
 
 def _listed(what: str, names: Sequence[str]) -> Iterator[str]:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    yield f"{what}: {', '.join(names[:_SHOWN]) or 'none'}{more}"
+    yield f"{what}: {some_of(names) or 'none'}"
 
 
 def _pairs(found: Mapping[str, str]) -> list[str]:

@@ -109,8 +109,15 @@ def fit(
 
 
 def _ceiling(memory: str) -> Ceiling:
-    """A size is of what is in memory at once; a ceiling of another kind may be written out."""
-    return Ceiling.parse(memory if ":" in memory or memory.endswith("x") else f"live:{memory}")
+    """A size is of what is in memory at once; a ceiling of another kind may be written out. Raises UserError for
+    anything else."""
+    try:
+        return Ceiling.parse(memory if ":" in memory or memory.endswith("x") else f"live:{memory}")
+    except UserError:
+        raise UserError(
+            f"--memory {memory!r}: write a size with KiB or MiB, as in 256KiB, or a ceiling of another kind, as in "
+            "peak:64KiB, traffic:1.5MiB or 8x"
+        ) from None
 
 
 def _factor(argument: str, text: str | None) -> Fraction | None:

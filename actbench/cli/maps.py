@@ -35,7 +35,8 @@ def maps(
     suite: Annotated[Path | None, typer.Option(help="The network of a suite's [workload].")] = None,
     input_shape: Annotated[str, typer.Option("--input", help="Of --model: channels, height, width.")] = "3,224,224",
     output: own.Output = None,
-    weights: Annotated[Path | None, typer.Option(help="Of --workload: its checkpoint.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A checkpoint of --model or --workload.")] = None,
+    class_names: own.ClassNames = None,
     ceiling: Annotated[str, typer.Option(help="For example 4x, traffic:4x, or live:64KiB.")] = "4x",
     bits: Annotated[str, typer.Option(help="For example w8a8, w8a2-8, or w32a32 for none.")] = "w32a32",
     convention: Annotated[
@@ -53,7 +54,9 @@ def maps(
         raise UserError("name one network, with --model, --workload or --suite")
     counted: Maps = "live" if convention == "activations" else convention
     if model is not None:
-        network = trace(*_model(model, parse_shape("--input", input_shape), output or ""), counted)
+        built = own.model_alone(model, None if weights is None else str(weights), class_names)
+        shape = parse_shape("--input", input_shape)
+        network = trace(_of_one_output(built, shape, output or ""), shape, counted)
     else:
         measured = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
         network = trace(measured.model(), measured.input_shape, counted)
@@ -64,13 +67,12 @@ def maps(
         _print(report)
 
 
-def _model(model: str, shape: Shape, output: str) -> tuple[nn.Module, Shape]:
-    """A model with one output, and the shape of its input."""
+def _of_one_output(model: nn.Module, shape: Shape, output: str) -> nn.Module:
     import torch
 
-    from actbench.workloads.own.models import build_model, of_one_output
+    from actbench.workloads.own.models import of_one_output
 
-    return of_one_output(build_model(model).eval(), torch.zeros(1, *shape), output)[0], shape
+    return of_one_output(model, torch.zeros(1, *shape), output)[0]
 
 
 def _described(path: Path) -> Workload:
@@ -183,6 +185,10 @@ def _summary(report: dict[str, Any]) -> list[str]:
     if share is not None:
         lines.append(
             f"largest activation {report['largest_activation']:,} values, "
-            f"{100 * share:.2g} % of the {report['parameters']:,} parameters"
+            f"{_percent(share)} of the {report['parameters']:,} parameters"
         )
     return lines
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:,.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from actbench.cli.arguments import is_whole
 from actbench.errors import UserError
-from actbench.workloads.own.description import Description
+from actbench.workloads.own.description import RANDOM, Description
 from actbench.workloads.own.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _PANEL = "Your own network and images"
 
@@ -53,6 +56,14 @@ def described(given: Mapping[str, Any]) -> Description | None:
     return Description.from_json(
         {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
     )
+
+
+def model_alone(model: str, weights: str | None, class_names: str | None) -> nn.Module:
+    """A model without data: with weights that cost no download, unless a checkpoint is given, and with a head for as
+    many classes as are named."""
+    from actbench.workloads.own.models import load_model
+
+    return load_model(model, weights or RANDOM, len(_names("--class-names", class_names)) if class_names else None)
 
 
 def parse_shape(argument: str, text: str) -> tuple[int, int, int]:

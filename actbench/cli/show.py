@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from actbench.cli.listing import AsJson
-from actbench.cli.tables import new_table, print_whole, say
+from actbench.cli.tables import new_table, print_whole, say, some_of
 from actbench.errors import UserError
 from actbench.records.store import read_record
 from actbench.workloads.own.description import arguments_of
@@ -87,7 +87,7 @@ def _peak(memory: Memory) -> str:
     said = f"{memory.peak_bytes:,} bytes, fp32 {memory.reference_peak_bytes:,} ({memory.source})"
     if step := memory.peak_step:
         said += f"; at its peak in {step.name}, {step.stored_bytes:,} of them stored maps"
-    return said + (f"; whole maps for {', '.join(memory.whole)}" if memory.whole else "")
+    return said + (f"; whole maps for {some_of(memory.whole)}" if memory.whole else "")
 
 
 def _say_title(title: str) -> None:

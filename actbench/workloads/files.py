@@ -66,7 +66,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             state = _state(path)
         return {name.removeprefix("module."): value for name, value in state.items()}
     except UnpicklingError as error:
-        raise UserError(f"checkpoint {path} holds more than weights: {_first_line(error)}") from error
+        raise UserError(
+            f"checkpoint {path} is no state dictionary of tensors ({_unpickled(error)}): save model.state_dict()"
+        ) from error
     except Exception as error:  # what is raised of damaged files has no common kind
         raise UserError(f"cannot read checkpoint {path}: {_first_line(error)}; give another file") from error
 
@@ -90,6 +92,12 @@ def fill_model(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         lines = str(error).splitlines()
         reason = (lines[1] if len(lines) > 1 else lines[0]).strip()
         raise UserError(f"checkpoint {path} does not fit {type(model).__name__}: {reason[:200]}") from error
+
+
+def _unpickled(error: Exception) -> str:
+    """What could not be read, without torch's advice to run the code in the file."""
+    said = " ".join(str(error).rpartition("WeightsUnpickler error:")[2].split())
+    return said.partition(". ")[0].partition(" Check the documentation")[0][:200]
 
 
 def _first_line(error: Exception) -> str:

@@ -74,6 +74,26 @@ def test_what_is_stored_is_what_counts(model: Residual, images: Tensor) -> None:
     assert "PlainCodec" in compressed._repr_html_()
 
 
+class Several(Residual):
+    def forward(self, x: Tensor) -> Any:
+        scores = super().forward(x)
+        return {"aux": scores[:, :2], "out": scores}
+
+
+@pytest.mark.parametrize("targets", [False, True])
+def test_of_several_outputs_one_is_looked_at_and_all_are_given(images: Tensor, targets: bool) -> None:
+    model = Several().eval()
+    exact = model(images)
+    calibration = (images, torch.arange(16, dtype=torch.uint8) % 4) if targets else images
+    actbench.compress(model, method="quantize", ceiling="4x", calibration=calibration)
+    given = model(images)
+    assert set(given) == {"aux", "out"}
+    for name, outputs in exact.items():
+        assert 0 < (given[name] - outputs).norm() < 0.5 * outputs.norm()
+    actbench.restore(model)
+    assert torch.equal(model(images)["out"], exact["out"])
+
+
 def test_without_a_ceiling_nothing_changes(model: Residual, images: Tensor) -> None:
     exact = model(images)
     compressed = actbench.compress(model, method="none", ceiling="1x", bits="w32a32", calibration=images, fit="off")

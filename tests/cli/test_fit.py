@@ -61,7 +61,8 @@ def test_nothing_within_the_limits(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--memory", "3"], "write a factor"),
+        (["--memory", "3"], "--memory '3': write a size with KiB or MiB"),
+        (["--memory", "3KB"], "as in 256KiB"),
         (["--memory", "3KiB", "--max-loss", "-1"], "--max-loss"),
         (["--memory", "3KiB", "--max-loss", "nan"], "--max-loss"),
         (["--memory", "3KiB", "--max-latency", "fast"], "as in 1.5x"),

@@ -130,3 +130,27 @@ def test_mistakes_are_one_line(folder: Path, arguments: list[str], says: str) ->
     (line,) = [line for line in done.stderr.splitlines() if "machine busy" not in line]
     assert says in line
     assert not list((folder / "mistakes").rglob("*.json"))
+
+
+def test_a_network_is_examined_with_the_arguments_that_a_run_has(folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    from actbench.cli.own import model_alone
+
+    head = model_alone("torchvision:mobilenet_v3_small", None, "a,b,c").classifier[-1]
+    assert head.out_features == 3
+    save_file(model_alone(f"{folder / 'nets.py'}:dense", None, None).state_dict(), folder / "dense.safetensors")
+    fitting = ["--input", "3,16,16", "--weights", "dense.safetensors"]
+    done = actbench(folder, "doctor", "--model", "nets.py:dense", *fitting)
+    assert done.returncode == 0, done.stderr
+    assert "maps: 2;" in done.stdout
+    for verb in ("doctor", "maps"):
+        other = actbench(folder, verb, "--model", "nets.py:classifier", *fitting)
+        assert other.returncode == 2
+        assert "dense.safetensors does not fit" in other.stderr
+
+
+def test_shares_are_printed_as_percent() -> None:
+    from actbench.cli.maps import _percent
+
+    assert [_percent(share) for share in (1.43, 0.14, 0.0123, 20)] == ["143 %", "14 %", "1.2 %", "2,000 %"]

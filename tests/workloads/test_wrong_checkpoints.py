@@ -41,3 +41,15 @@ def test_nothing_is_said_of_a_file_beside_its_error(tmp_path: Path) -> None:
         warnings.simplefilter("always")
         assert list(read_weights(tmp_path / "weights.pt")) == ["conv"]
     assert not said
+
+
+def test_a_whole_model_is_refused_without_torchs_advice_to_run_its_code(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
+    (tmp_path / "text.pt").write_text("import torch\n")
+    for name, reason in {"model.pt": r"torch\.nn\.modules\.linear\.Linear", "text.pt": "Unsupported operand"}.items():
+        with pytest.raises(
+            UserError, match=rf"no state dictionary of tensors .*{reason}.*save model.state_dict"
+        ) as said:
+            read_weights(tmp_path / name)
+        assert "weights_only" not in str(said.value)
+        assert len(str(said.value)) < 300

@@ -145,18 +145,18 @@ class Layout:
             return row.number if row.number is not None else _class_of(row.label, self._names, row.place)
         if self.task == "regression":
             return row.numbers()
-        return str(self._file(row.label, row))
+        return str(self._file(row.label, row, f"for {self.task} a label is the file of an image or of an array"))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
         """The names of classes in the order of the outputs: as they were given, or those of the table, sorted."""
         return self.names or tuple(sorted({row.label for row in self._table}))
 
-    def _file(self, name: str, row: Entry) -> Path:
+    def _file(self, name: str, row: Entry, wanted: str = "add it, or remove the row") -> Path:
         for path in (self.folder / name, self.folder / IMAGES / name):
             if path.is_file():
                 return path
-        raise UserError(f"{row.place}: there is no file {name}")
+        raise UserError(f"{row.place}: there is no file {name}; {wanted}")
 
     def _of_pairs(self, part: Part) -> list[Sample]:
         images, labels = self._pair_folders(part)

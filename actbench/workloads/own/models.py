@@ -55,7 +55,8 @@ def build_model(model: str, classes: int | None = None, *, published: bool = Fal
             raise
         except OSError as error:
             raise UserError(
-                f"the weights of {model} could not be downloaded ({_brief(error)}): give --weights"
+                f"the weights of {model} could not be downloaded ({_brief(error)}): "
+                "give --weights FILE, or --weights random"
             ) from error
         except Exception as error:  # builders raise whatever they please
             raise UserError(f"{model} cannot be built: {_brief(error)}") from error

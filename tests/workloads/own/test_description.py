@@ -159,6 +159,14 @@ def test_tables_that_lack_something(folder: Path, table: str, says: str) -> None
         described(data="table").digests()
 
 
+def test_a_table_of_classes_is_none_of_labels_for_pixels(folder: Path) -> None:
+    (folder / "table").mkdir()
+    (folder / "table" / "labels.csv").write_text("file,label,split\na.png,1,train\na.png,1,test\n")
+    (folder / "table" / "a.png").touch()
+    with pytest.raises(UserError, match=r"labels.csv:2: there is no file 1; for segmentation a label is the file"):
+        described(data="table", task="segmentation").digests()
+
+
 def test_labels_of_a_table(folder: Path) -> None:
     place = folder / "table"
     (place / "images").mkdir(parents=True)
