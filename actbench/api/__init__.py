@@ -5,4 +5,12 @@ from actbench.api.compression import compress, restore
 from actbench.api.exported import export
 from actbench.api.saving import CompressedTraining, compress_training, compressed_training
 
-__all__ = ["Compressed", "CompressedTraining", "compress", "compress_training", "compressed_training", "export", "restore"]
+__all__ = [
+    "Compressed",
+    "CompressedTraining",
+    "compress",
+    "compress_training",
+    "compressed_training",
+    "export",
+    "restore",
+]

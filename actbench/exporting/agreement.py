@@ -24,9 +24,9 @@ class OtherOutputs(Exception):
 
 @dataclass(frozen=True)
 class Agreement:
-    """Outputs of two networks on the same images. `top1`: values of which the largest along dimension 1 is compared, one
-    for each image or pixel; `ties`: those that have another largest, but as large within the tolerance; `others`: those
-    that have another. `difference`: the largest, and `typical` its root mean square, as shares of the largest output."""
+    """Outputs of two networks on the same images. `top1`: how often the largest output along dimension 1 is compared,
+    once for each image or pixel; `ties`: where both have another, but as large within the tolerance; `others`: where
+    one is larger. `difference`: the largest, and `typical` the root mean square, as shares of the largest output."""
 
     images: int
     top1: int

@@ -19,8 +19,8 @@ Tables = Mapping[fx.Node, Tensor]
 
 @dataclass(frozen=True)
 class Call:
-    """`given`: every argument by its name in the operator's schema, defaults included. `values`: what nodes have become,
-    names in the ONNX graph or lists of them; `tables` those that are constants."""
+    """`given`: every argument by its name in the operator's schema, defaults included. `values`: what nodes have
+    become, names in the ONNX graph or lists of them; `tables` those that are constants."""
 
     graph: Graph
     node: fx.Node
@@ -53,6 +53,24 @@ class Call:
         if isinstance(value, fx.Node):
             return str(self.values[value])
         return self.graph.constant(float(value))
+
+    def read_as(self, argument: str, dtype: torch.dtype) -> str:
+        """The name of a tensor that the call reads, in this type; a number becomes a constant of it."""
+        value = self.given[argument]
+        if not isinstance(value, fx.Node):
+            return self.graph.constant(torch.tensor(value, dtype=dtype).numpy())
+        name = str(self.values[value])
+        return name if value.meta["val"].dtype == dtype else self.cast(name, dtype)
+
+    def cast(self, name: str, dtype: torch.dtype) -> str:
+        """A tensor in another type."""
+        return self.graph.add("Cast", name, name=str(self.node.name), to=self.graph.type_of(dtype))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of what the call gives."""
+        given: torch.dtype = self.node.meta["val"].dtype
+        return given
 
     def table(self, argument: str) -> Numbers:
         """The values of a constant, in fp32."""
@@ -96,8 +114,3 @@ def _bound(schema: Any, node: fx.Node) -> Iterator[tuple[str, Any]]:
             yield argument.name, node.args[position]
         else:
             yield argument.name, node.kwargs.get(argument.name, argument.default_value)
-
-
-def is_fp32(dtype: torch.dtype | None) -> bool:
-    """Whether a type is the one in which the graph computes."""
-    return dtype in (None, torch.float32)

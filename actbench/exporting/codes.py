@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy
+import torch
 from torch import fx
 
 from actbench.errors import Unsupported
@@ -32,22 +33,29 @@ def integer_type(width: int, *, signed: bool, least: int = _TYPES[0]) -> Any:
 
 def quantized(call: Call) -> str:
     """The codes of a map: `QuantizeLinear(min(x − low, highest), step)`. The zero point is 0, as the low end of a clip
-    is seldom a multiple of the step; and the integers may have more values than the codes."""
+    is seldom a multiple of the step; and the integers may have more values than the codes. Codes that something else
+    reads than what decodes them stay numbers in fp32."""
     graph, width = call.graph, int(call["width"])
     low, step = call.table("low"), call.table("step")
-    x = call.read("x")
+    x, levels = call.read("x"), (1 << width) - 1
     if numpy.any(low):
         x = call.add("Sub", x, graph.constant(_beside(call, low)))
+    if not _are_stored(call.node):
+        codes = call.add("Round", call.add("Div", x, graph.constant(_beside(call, step))))
+        return call.add("Clip", codes, graph.constant(0.0), graph.constant(float(levels)))
     if width not in (8, 16):  # with 4 bits too, or onnxruntime would move the quantisation before a pooling
-        x = call.add("Min", x, graph.constant(_beside(call, ((1 << width) - 1) * step)))
+        x = call.add("Min", x, graph.constant(_beside(call, levels * step)))
     return call.add("QuantizeLinear", x, graph.constant(step), _zeros(call, call.node, step), **_axis(step))
 
 
 def dequantized(call: Call) -> str:
     """The values of codes."""
-    low, step = call.table("low"), call.table("step")
-    zeros = _zeros(call, _written_by(call, call["x"]), step)
-    x = call.add("DequantizeLinear", call.read("x"), call.graph.constant(step), zeros, **_axis(step))
+    low, step, written = call.table("low"), call.table("step"), call["x"]
+    if _are_stored(written):
+        zeros = _zeros(call, written, step)
+        x = call.add("DequantizeLinear", call.read("x"), call.graph.constant(step), zeros, **_axis(step))
+    else:
+        x = call.add("Mul", call.read_as("x", torch.float32), call.graph.constant(_beside(call, step)))
     return call.add("Add", x, call.graph.constant(_beside(call, low))) if numpy.any(low) else x
 
 
@@ -68,13 +76,10 @@ def _zeros(call: Call, written: fx.Node, step: Numbers) -> str:
     return call.graph.constant(numpy.zeros(step.shape, kind))
 
 
-def _written_by(call: Call, node: fx.Node) -> fx.Node:
-    """The node that wrote the codes which another reads."""
-    while nodes.function_name(node) != "quantize":
-        if node.op != "call_function" or len(node.all_input_nodes) != 1:
-            raise call.refused("what is stored is not what a uniform quantiser gave")
-        node = node.all_input_nodes[0]
-    return node
+def _are_stored(node: fx.Node) -> bool:
+    """Whether a node gives codes that nothing reads but what decodes them."""
+    decoded = all(nodes.function_name(user) == "dequantize" for user in node.users)
+    return nodes.function_name(node) == "quantize" and decoded
 
 
 def _axis(step: Numbers) -> dict[str, int]:

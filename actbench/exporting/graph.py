@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy
+import torch
 from numpy.typing import NDArray
 
 from actbench.errors import UserError
@@ -36,19 +37,32 @@ class Graph:
         self._constants: dict[str, Any] = {}
         self._named: set[str] = set()
 
-    def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Adds a node with one output, and gives the output's name; an empty input is one that is left out."""
+    def add(self, operator: str, *inputs: str, name: str = "", unread: int = 0, **attributes: Any) -> str:
+        """Adds a node, and gives the name of its first output; behind it are so many that nobody reads. An empty input
+        is one that is left out."""
         output = self.name(name or operator.lower())
-        node = self._onnx.helper.make_node(operator, list(inputs), [output], name=output, **attributes)
+        outputs = [output, *(self.name(f"{output}_unread") for _ in range(unread))]
+        node = self._onnx.helper.make_node(operator, list(inputs), outputs, name=output, **attributes)
         self._nodes.append(node)
         return output
 
     def constant(self, values: Numbers | float | list[int], name: str = "constant") -> str:
         """Adds a constant: an array as it is, a float in fp32, whole numbers in 64 bits."""
-        array = numpy.asarray(values, numpy.int64 if isinstance(values, list) else getattr(values, "dtype", numpy.float32))
+        array = numpy.asarray(
+            values, numpy.int64 if isinstance(values, list) else getattr(values, "dtype", numpy.float32)
+        )
         name = self.name(name)
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
+
+    def tensor(self, values: Numbers) -> Any:
+        """An array as an attribute of a node."""
+        return self._onnx.numpy_helper.from_array(values)
+
+    def type_of(self, dtype: torch.dtype) -> int:
+        """The number that a type has in ONNX."""
+        kind: int = self._onnx.helper.np_dtype_to_tensor_dtype(torch.empty(0, dtype=dtype).numpy().dtype)
+        return kind
 
     def name(self, wanted: str) -> str:
         """A name that nothing has, like the one that is wanted."""
@@ -69,4 +83,3 @@ class Graph:
         model = helper.make_model(graph, opset_imports=[opset], producer_name="actbench", ir_version=_FORMAT)
         self._onnx.checker.check_model(model, full_check=True)
         return model
-

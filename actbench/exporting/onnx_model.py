@@ -49,6 +49,7 @@ class _Translation:
     def model(self, shape: tuple[int, ...]) -> Any:
         """The whole model."""
         outputs: Any = ()
+        self._check_operators()
         for node in self._program.graph.nodes:
             if node.op == "placeholder":
                 self._take_input(node)
@@ -58,6 +59,14 @@ class _Translation:
                 outputs = node.args[0]
         given = {self._named_output(node, number): _sizes(node) for number, node in enumerate(outputs)}
         return self._graph.model(shape, INPUT, given)
+
+    def _check_operators(self) -> None:
+        """Raises Unsupported, naming what has no ONNX form, before anything is translated."""
+        self._program.graph.eliminate_dead_code()
+        called = [node for node in self._program.graph.nodes if node.op == "call_function"]
+        names = {nodes.function_name(node) for node in called if _gives_tensors(node)}
+        if unknown := sorted(names - set(TRANSLATIONS)):
+            raise Unsupported(f"no ONNX form is known of {', '.join(unknown)}")
 
     def _take_input(self, node: fx.Node) -> None:
         spec = {spec.arg.name: spec for spec in self._program.graph_signature.input_specs}[node.name]
@@ -83,13 +92,9 @@ class _Translation:
         return self._graph.constant(values.numpy(), path)
 
     def _translated(self, node: fx.Node) -> Any:
-        name = nodes.function_name(node).rstrip("_")
-        translate = TRANSLATIONS.get(name)
-        if name.startswith("sym_") or not node.users:
-            return None  # how many images there are: shapes say it themselves
-        if translate is None:
-            raise Unsupported(f"no ONNX form is known of the operator {name}{_place(node)}")
-        return translate(Call.of(self._graph, node, self._values, self._tables))
+        if not _gives_tensors(node):
+            return None
+        return TRANSLATIONS[nodes.function_name(node)](Call.of(self._graph, node, self._values, self._tables))
 
     def _named_output(self, node: fx.Node, number: int) -> str:
         name = "outputs" if number == 0 else f"outputs_{number}"
@@ -100,11 +105,9 @@ def _sizes(node: fx.Node) -> tuple[int | str, ...]:
     return tuple(size if isinstance(size, int) else "batch" for size in node.meta["val"].shape)
 
 
-def _place(node: fx.Node) -> str:
-    """Where in the network an operator is: the path of the module that calls it."""
-    stack = node.meta.get("nn_module_stack")
-    path = next(reversed(stack.values()))[0] if stack else ""
-    return f", which {path} uses" if path else ""
+def _gives_tensors(node: fx.Node) -> bool:
+    """Whether a call computes something: the number of images is in shapes, and what checks it gives nothing."""
+    return isinstance(node.meta.get("val"), Tensor | list | tuple)
 
 
 def _has(module: fx.GraphModule, path: str) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy
+import torch
 from torch import fx
 
-from actbench.exporting.call import Call, is_fp32
+from actbench.exporting.call import Call
 
 Translation = Callable[[Call], Any]
 
@@ -165,14 +166,16 @@ def binary(operator: str) -> Translation:
         first, second = list(call.given)[:2]
         if call.get("alpha", 1) != 1:
             raise call.refused("a factor of its own")
-        return call.add(operator, call.read(first), call.read(second))
+        return call.add(operator, call.read_as(first, call.dtype), call.read_as(second, call.dtype))
 
     return translate
 
 
 def clip(call: Call) -> str:
     """Values cut at one end, or at both."""
-    low, high = (call.given.get(name, call.given.get(other)) for name, other in (("min", "min_val"), ("max", "max_val")))
+    low, high = (
+        call.given.get(name, call.given.get(other)) for name, other in (("min", "min_val"), ("max", "max_val"))
+    )
     ends = ["" if end is None else call.read(end) for end in (low, high)]
     return call.add("Clip", call.read("self"), *ends)
 
@@ -227,29 +230,24 @@ def reduced(operator: str) -> Translation:
     """A mean, sum or extreme over some dimensions."""
 
     def translate(call: Call) -> str:
-        if not is_fp32(call.given.get("dtype")):
-            raise call.refused("in another type")
         dims = [] if call.get("dim") is None else pairs(call["dim"], 1)
         axes = [call.graph.constant(dims)] if dims else []
-        return call.add(operator, call.read("self"), *axes, keepdims=int(call.get("keepdim", False)))
+        return call.add(operator, call.read_as("self", call.dtype), *axes, keepdims=int(call.get("keepdim", False)))
 
     return translate
 
 
 def same(call: Call) -> Any:
-    """What only hands a tensor on."""
-    first = call.given[next(iter(call.given))]
-    if not is_fp32(call.given.get("dtype")):
-        raise call.refused("in another type")
-    return call.values[first]
+    """What hands a tensor on, in another type perhaps."""
+    return call.read_as(next(iter(call.given)), call.dtype)
 
 
 def arranged(call: Call) -> str:
     """Another shape for the same values, in their order."""
     first = next(iter(call.given))
-    given, batch = call.shape_of(first), call.shape_of(first)[:1]
+    batch = call.shape_of(first)[:1]
     sizes = [
-        size if isinstance(size, int) else 0 if place == 0 and (size,) == batch and len(given) else -1
+        size if isinstance(size, int) else 0 if place == 0 and (size,) == batch else -1
         for place, size in enumerate(call.shape)
     ]
     if sizes.count(-1) > 1:
@@ -320,7 +318,8 @@ def padded(call: Call) -> str:
     ends, rank = list(call["pad"]), call.rank_of("self")
     missing = [0] * (rank - len(ends) // 2)
     pads = call.graph.constant([*missing, *ends[::2][::-1], *missing, *ends[1::2][::-1]])
-    return call.add("Pad", call.read("self"), pads, call.graph.constant(float(call.get("value", 0.0))), mode=mode)
+    value = torch.tensor(call.get("value", 0.0), dtype=call.dtype).numpy()
+    return call.add("Pad", call.read("self"), pads, call.graph.constant(value), mode=mode)
 
 
 def pixels_shuffled(call: Call) -> str:

@@ -32,7 +32,9 @@ def record_program(deployed: fx.GraphModule, images: Tensor, *, marked: bool = F
     example = images[:_LEAST].expand(_LEAST, -1, -1, -1).cpu().contiguous()
     try:
         with torch.no_grad(), _silence():
-            return torch.export.export(module, (example,), dynamic_shapes=({0: Dim.AUTO},), strict=False)
+            program = torch.export.export(module, (example,), dynamic_shapes=({0: Dim.AUTO},), strict=False)
+            # Without a table of decompositions nothing is taken apart; what is written in place no longer is.
+            return program.run_decompositions({}) if marked else program
     except Exception as error:
         raise Unsupported(_reason(module, example, error)) from error
 
@@ -40,7 +42,7 @@ def record_program(deployed: fx.GraphModule, images: Tensor, *, marked: bool = F
 def save_program(program: ExportedProgram, path: Path) -> None:
     """Writes a program and its weights into one file: JSON and bytes of tensors. The example inputs are left out: torch
     would write them as a pickle."""
-    program.example_inputs = None  # type: ignore[assignment]
+    program.example_inputs = None
     torch.export.save(program, path)
 
 

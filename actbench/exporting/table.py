@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from actbench.exporting import choices
 from actbench.exporting import operators as ops
 from actbench.exporting.codes import dequantized, quantized
 
@@ -39,8 +40,10 @@ _BINARY = {
     "maximum": "Max",
     "minimum": "Min",
 }
+_COMPARED = {"lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual", "eq": "Equal"}
+_BITWISE = {"__and__": "And", "__or__": "Or", "bitwise_and": "And", "bitwise_or": "Or"}
 _REDUCED = {"mean": "ReduceMean", "sum": "ReduceSum", "amax": "ReduceMax", "amin": "ReduceMin"}
-_SAME = ("alias", "clone", "contiguous", "detach", "dropout", "dropout_", "feature_dropout", "lift_fresh_copy", "to")
+_SAME = ("alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", "lift_fresh_copy", "to", "_to_copy")
 _ARRANGED = ("reshape", "view", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze")
 
 TRANSLATIONS: Mapping[str, ops.Translation] = {
@@ -84,5 +87,18 @@ TRANSLATIONS: Mapping[str, ops.Translation] = {
     **dict.fromkeys(("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_split"), ops.divided),
     "getitem": ops.item,
     **dict.fromkeys(("pad", "constant_pad_nd"), ops.padded),
+    **{name: choices.compared(operator) for name, operator in _COMPARED.items()},
+    "ne": choices.different,
+    **{name: choices.bitwise(operator) for name, operator in _BITWISE.items()},
+    "where": choices.chosen,
+    "count_nonzero": choices.counted,
+    "cumsum": choices.running_sum,
+    "kthvalue": choices.kth_smallest,
+    "nan_to_num": choices.without_nan,
+    "square": choices.square,
+    "rsub": choices.subtracted_from,
+    "ones_like": choices.ones,
+    "stack": choices.stacked,
+    "narrow": choices.narrowed,
     "pixel_shuffle": ops.pixels_shuffled,
 }

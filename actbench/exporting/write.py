@@ -53,7 +53,7 @@ class Exported:
         files = ", ".join(f"{name} {size / 1024:,.1f} KiB" for name, size in self.sizes.items())
         return (
             f"{self.folder}: {files}\n{self.agreement}\n"
-            f"latency of an image: {runner} {ours:.2f} ms, deployed in torch {theirs:.2f} ms ({self.latency.ratio:.2f}x)"
+            f"latency of an image: {runner} {ours:.2f} ms, deployed form {theirs:.2f} ms, {self.latency.ratio:.2f}x"
         )
 
 

@@ -54,9 +54,7 @@ def live_bits(network: TracedNetwork, stored: Mapping[str, int]) -> dict[int, in
     does."""
     sizes = _sizes(network, stored)
     times = sorted({tensor.written for tensor in network.held})
-    return {
-        time: sum(sizes[other] for other in network.held if other.written <= time <= other.read) for time in times
-    }
+    return {time: sum(sizes[other] for other in network.held if other.written <= time <= other.read) for time in times}
 
 
 def _sizes(network: TracedNetwork, stored: Mapping[str, int]) -> dict[Held, int]:
