@@ -15,7 +15,15 @@ from actbench.info import MethodInfo, Option, WorkloadInfo, load_target
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from actbench.api import Compressed, CompressedTraining, compress, compress_training, compressed_training, restore
+    from actbench.api import (
+        Compressed,
+        CompressedTraining,
+        compress,
+        compress_training,
+        compressed_training,
+        export,
+        restore,
+    )
 
 __version__ = "0.2.0"
 
@@ -31,15 +39,21 @@ __all__ = [
     "compress",
     "compress_training",
     "compressed_training",
+    "export",
     "hookimpl",
     "load_results",
     "restore",
 ]
 
+_OF_TORCH = (
+    *("Compressed", "CompressedTraining", "compress", "compress_training", "compressed_training", "export"),
+    "restore",
+)
+
 
 def __getattr__(name: str) -> Any:
     """What needs torch is imported when it is asked for."""
-    if name in ("Compressed", "CompressedTraining", "compress", "compress_training", "compressed_training", "restore"):
+    if name in _OF_TORCH:
         return load_target(f"actbench.api:{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -2,6 +2,15 @@
 
 from actbench.api.compressed import Compressed
 from actbench.api.compression import compress, restore
+from actbench.api.exported import export
 from actbench.api.saving import CompressedTraining, compress_training, compressed_training
 
-__all__ = ["Compressed", "CompressedTraining", "compress", "compress_training", "compressed_training", "restore"]
+__all__ = [
+    "Compressed",
+    "CompressedTraining",
+    "compress",
+    "compress_training",
+    "compressed_training",
+    "export",
+    "restore",
+]

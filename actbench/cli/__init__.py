@@ -8,7 +8,22 @@ import sys
 import typer
 
 from actbench import __version__
-from actbench.cli import check, compare, doctor, fit, layer, listing, maps, publish, run, scaffold, show, submit, verify
+from actbench.cli import (
+    check,
+    compare,
+    doctor,
+    export,
+    fit,
+    layer,
+    listing,
+    maps,
+    publish,
+    run,
+    scaffold,
+    show,
+    submit,
+    verify,
+)
 from actbench.cli.command import Command
 from actbench.cli.plugins import PluginSwitch
 from actbench.errors import UserError
@@ -45,6 +60,7 @@ def _options(
 
 app.command("run", cls=Command)(run.run)
 app.command("fit", cls=Command)(fit.fit)
+app.command("export", cls=Command)(export.export)
 app.command("publish", cls=Command)(publish.publish)
 app.command("compare", cls=Command)(compare.compare)
 app.command("verify", cls=Command)(verify.verify)

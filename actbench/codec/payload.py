@@ -55,7 +55,8 @@ class Field:
     @property
     def batch(self) -> int:
         """Number of images."""
-        return len(self.values if self.lengths is None else self.lengths)
+        # Not `len`, which would fix the number where a program for any number of images is recorded.
+        return (self.values if self.lengths is None else self.lengths).shape[0]
 
     def select(self, images: Sequence[int]) -> Field:
         """The field of some of the images, by their indices."""
@@ -108,9 +109,9 @@ class Payload:
         foreign = [name for name, field in fields.items() if type(field) is not Field]
         if foreign:
             raise InvalidCodec(f"{foreign[0]} is no Field: what else it holds would not be counted")
-        batches = {field.batch for field in fields.values()}
-        if len(batches) > 1:
-            raise InvalidCodec(f"fields of one payload hold different numbers of images: {sorted(batches)}")
+        batches = [field.batch for field in fields.values()]
+        if any(batch != batches[0] for batch in batches):
+            raise InvalidCodec(f"fields of one payload hold different numbers of images: {sorted(set(batches))}")
         self.fields = fields
 
     def __getitem__(self, name: str) -> Tensor:

@@ -91,3 +91,13 @@ class Clipped(Protocol):
 
     def clip_channels(self, x: Tensor) -> None:
         """Gives each stored channel the clip of least squared error on a batch x of what `encode` gets."""
+
+
+@runtime_checkable
+class Branchless(Protocol):
+    """A codec that writes strings of bits, and can do without them and without a branch on values: what a program that
+    is recorded once, for all images, needs."""
+
+    def encode_values(self, x: Tensor) -> Payload:
+        """Encodes a batch (batch, C, H, W) to what `decode` takes in place of strings: the values that they stand
+        for."""

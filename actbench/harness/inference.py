@@ -83,7 +83,7 @@ def _measure(
 ) -> None:
     torch.manual_seed(cell.seed)
     measured = outcome.measurements
-    spliced, plan = _compress(bench, cell, settings, info, progress, measured)
+    spliced, plan = compress_cell(bench, cell, settings, info, progress, measured)
     outcome.warnings += plan.notes
     progress("deploy", 0, 0)
     deployed = deploy(spliced, cell.budget.bits.weights, bench.example)
@@ -116,7 +116,7 @@ def _measure(
     _judge(cell, info, measured.footprint, outcome)
 
 
-def _compress(
+def compress_cell(
     bench: Workbench,
     cell: CellSpec,
     settings: Inference,

@@ -11,7 +11,7 @@ from actbench.codec.quantizers import at_least_fp32
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 from actbench_plugins.wcc import haar
-from actbench_plugins.wcc.positions import STATIC, choose, from_field, static_positions, to_field, uses_bitmap
+from actbench_plugins.wcc.positions import STATIC, choose, from_field, marked, static_positions, to_field, uses_bitmap
 from actbench_plugins.wcc.transforms import Transform
 
 
@@ -50,7 +50,17 @@ class WaveletCodec(Codec):
         codes = codes.to(x.dtype) if self.quantizer.width <= 8 else codes
         return Payload(kept=unsigned(codes, self.quantizer.width), **fields)
 
+    def encode_values(self, x: Tensor) -> Payload:
+        exact = at_least_fp32(x)
+        coefficients = self.transform(haar.pad(exact, self.transform.levels))
+        values = coefficients if self.quantizer is None else self.quantizer(coefficients)
+        kept = values * marked(self.selection, coefficients, self.count)
+        restored = self.transform.inverse(kept)[:, :, : self.size[0], : self.size[1]]
+        return Payload(values=floating(restored.to(x.dtype)))
+
     def decode(self, payload: Payload) -> Tensor:
+        if "values" in payload:
+            return payload["values"]
         return self._restore(self._kept(payload), payload).to(payload["kept"].dtype)
 
     def convolve(self, payload: Payload, convolution: nn.Conv2d) -> Tensor | None:

@@ -53,6 +53,8 @@ def coarsest_first(height: int, width: int, levels: int) -> Tensor:
 
 def forward(x: Tensor, levels: int) -> Tensor:
     """The transform: (batch, C, H, W), both sides multiples of 2^levels → flat coefficients (batch, C, H·W)."""
+    if torch.compiler.is_exporting():
+        return _analysed(x, levels).flatten(2)
     if not x.requires_grad:  # an autograd function takes as long as a small map
         return _in_blocks(_analyse, x, levels).flatten(2)
     plane: Tensor = _Forward.apply(x, levels)  # type: ignore[no-untyped-call]
@@ -63,6 +65,8 @@ def inverse(coefficients: Tensor, width: int, levels: int, *, overwrite: bool = 
     """The inverse: flat coefficients (batch, C, H·W) of rows of this width W → (batch, C, H, W). With `overwrite`
     contiguous coefficients may be used up."""
     plane: Tensor = coefficients.unflatten(2, (-1, width))
+    if torch.compiler.is_exporting():
+        return _synthesised(plane, levels)
     if not plane.requires_grad:
         return _in_blocks(_synthesise if overwrite else _synthesise_copy, plane, levels)
     x: Tensor = _Inverse.apply(plane, levels)  # type: ignore[no-untyped-call]
@@ -137,6 +141,34 @@ def _synthesise(plane: Tensor, levels: int, out: Tensor) -> None:
 
 def _synthesise_copy(coefficients: Tensor, levels: int, out: Tensor) -> None:
     _synthesise(coefficients.clone(memory_format=torch.contiguous_format), levels, out)
+
+
+def _analysed(x: Tensor, levels: int) -> Tensor:
+    """What `_analyse` computes of (batch, C, H, W), in a form that can be recorded: nothing is written in place."""
+    if levels == 0:
+        return x
+    top, bottom = x[:, :, 0::2], x[:, :, 1::2]
+    sums, differences = ((rows[..., 0::2] * 0.5, rows[..., 1::2] * 0.5) for rows in (top + bottom, top - bottom))
+    low = _analysed(sums[0] + sums[1], levels - 1)
+    return _in_squares(sums[0] - sums[1], low, differences[0] - differences[1], differences[0] + differences[1])
+
+
+def _synthesised(plane: Tensor, levels: int) -> Tensor:
+    """What `_synthesise` computes of (batch, C, H, W), in a form that can be recorded."""
+    if levels == 0:
+        return plane
+    sums, differences = (plane[:, :, start::2] * 0.5 for start in (0, 1))
+    low = _synthesised(plane[:, :, 0::2, 1::2], levels - 1) * 0.5
+    vertical, diagonal, horizontal = sums[..., 0::2], differences[..., 0::2], differences[..., 1::2]
+    left, right = vertical + low, low - vertical
+    rows = diagonal + horizontal, horizontal - diagonal
+    return _in_squares(left + rows[0], right + rows[1], left - rows[0], right - rows[1])
+
+
+def _in_squares(first: Tensor, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
+    """Puts four values (batch, C, H/2, W/2) into each square, row by row → (batch, C, H, W)."""
+    rows = [torch.stack(pair, 4).flatten(3) for pair in ((first, second), (third, fourth))]
+    return torch.stack(rows, 3).flatten(2, 3)
 
 
 def _columns(rows: Tensor) -> Tensor:

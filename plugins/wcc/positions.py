@@ -25,8 +25,14 @@ def choose(selection: str, coefficients: Tensor, count: int, transform: Transfor
     if selection in STATIC:
         fixed = static_positions(selection, transform, count).to(coefficients.device)
         return fixed.expand(len(coefficients), 1, -1)
+    return numbers(marked(selection, coefficients, count), count)
+
+
+def marked(selection: str, coefficients: Tensor, count: int) -> Tensor:
+    """Marks the positions that an image's own coefficients choose: (batch, C, positions) → (batch, groups, positions)
+    bool."""
     energy = energies(coefficients) if selection == "joint" else coefficients.detach().float().square()
-    return numbers(largest(energy, count), count)
+    return largest(energy, count)
 
 
 def energies(coefficients: Tensor) -> Tensor:
@@ -36,6 +42,8 @@ def energies(coefficients: Tensor) -> Tensor:
     whatever others it is computed, which a reduction's loops do not promise.
     """
     values = coefficients.detach().float()
+    if torch.compiler.is_exporting():
+        return _added_up(values.square())
     half = -(-values.shape[1] // 2)
     energy = values[:, :half].square()
     for place in range(half, values.shape[1]):
@@ -44,6 +52,15 @@ def energies(coefficients: Tensor) -> Tensor:
         energy, others = energy.chunk(2, dim=1)
         energy.narrow(1, 0, others.shape[1]).add_(others)
     return energy.clone()  # one channel alone, not in the memory of all
+
+
+def _added_up(squares: Tensor) -> Tensor:
+    """The same sums in the same order, in a form that can be recorded: nothing is written in place."""
+    while squares.shape[1] > 1:
+        half, others = squares.chunk(2, dim=1)
+        count = others.shape[1]
+        squares = torch.cat([half[:, :count] + others, half[:, count:]], 1)
+    return squares
 
 
 def largest(energy: Tensor, count: int) -> Tensor:
