@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Wanted = Literal["auto", "onnx", "torch"]
 
 
+@own.describing
 def export(
     out: Annotated[Path, typer.Option(help="A new folder for what is written.")],
     record: Annotated[Path | None, typer.Argument(help="A record's file: its network.")] = None,
@@ -43,17 +44,8 @@ def export(
     workload: Annotated[str | None, typer.Option(help="A workload; `actbench workloads` lists them.")] = None,
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The workload's checkpoint.")] = None,
-    model: own.Model = None,
-    task: own.TaskOption = None,
-    metric: own.MetricOption = None,
-    input: own.Input = None,
-    mean: own.Mean = None,
-    std: own.Deviation = None,
-    class_names: own.ClassNames = None,
-    output: own.Output = None,
-    ignore: own.Ignore = None,
-    scale: own.Scale = None,
-    name: own.Name = None,
+    *,
+    given: own.Given,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Compare on so many images, evenly spread.")
     ] = None,
@@ -66,27 +58,12 @@ def export(
         raise UserError(f"--out {out} is not empty: name a new folder")
     registry = registered(plugin)
     if record is not None:
-        given = {"method": method, "workload": workload, "model": model, "limit": limit}
-        _refuse_with_record([said for said, value in given.items() if value is not None])
+        others = {"method": method, "workload": workload, **given, "limit": limit}
+        _refuse_with_record([name for name, value in others.items() if value is not None])
         published = read_record(record)
         _write(_of_record(published, registry, data, weights), out, format)
         return
-    described: dict[str, Any] = {
-        "model": model,
-        "task": task,
-        "metric": metric,
-        "input": input,
-        "mean": mean,
-        "std": std,
-        "class_names": class_names,
-        "output": output,
-        "ignore": ignore,
-        "scale": scale,
-        "name": name,
-        "data": data,
-        "weights": weights,
-    }
-    said = own_workload(own.described(described), None, workload)
+    said = own_workload(own.described({**given, "data": data, "weights": weights}), None, workload)
     request = RunRequest(
         workload=workload or "shapes",
         methods=(str(method),),

@@ -29,6 +29,7 @@ from actbench.records.store import Store, read_record
 from actbench.registry import Registry
 
 
+@own.describing
 def fit(
     memory: Annotated[str, typer.Option(help="What maps may take at once, as in 256KiB.")],
     max_loss: Annotated[float, typer.Option(help="The most that may be lost, in the metric's unit.")] = 1.0,
@@ -38,17 +39,8 @@ def fit(
     workload: Annotated[str | None, typer.Option(help="A workload; `actbench workloads` lists them.")] = None,
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The workload's checkpoint.")] = None,
-    model: own.Model = None,
-    task: own.TaskOption = None,
-    metric: own.MetricOption = None,
-    input: own.Input = None,
-    mean: own.Mean = None,
-    std: own.Deviation = None,
-    class_names: own.ClassNames = None,
-    output: own.Output = None,
-    ignore: own.Ignore = None,
-    scale: own.Scale = None,
-    name: own.Name = None,
+    *,
+    given: own.Given,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Evaluate on so many images, evenly spread.")
     ] = None,
@@ -63,19 +55,6 @@ def fit(
         raise UserError(f"--max-loss {max_loss}: give a number that is not below 0")
     limits = Limits(Fraction(max_loss), _factor("--max-latency", max_latency))
     registry, ceiling = registered(plugin), _ceiling(memory)
-    described: dict[str, Any] = {
-        "model": model,
-        "task": task,
-        "metric": metric,
-        "input": input,
-        "mean": mean,
-        "std": std,
-        "class_names": class_names,
-        "output": output,
-        "ignore": ignore,
-        "scale": scale,
-        "name": name,
-    }
     paths = {"data": data, "weights": weights}
     request = RunRequest(
         workload=workload or "shapes",
@@ -86,7 +65,7 @@ def fit(
         data=data,
         weights=weights,
         limit=limit,
-        own=own_workload(own.described(described | paths), None, workload),
+        own=own_workload(own.described({**given, **paths}), None, workload),
     )
     store, seconds = Store(results), check_seconds(timeout)
     scheduled = schedule(cells_of(request, registry), registry, store)
@@ -101,8 +80,8 @@ def fit(
         print(json.dumps(_as_json(choice, records), indent=1))
     else:
         show_results(scheduled, store, registry, as_json=False)
-        given = {"workload": workload, **described, **paths, "limit": limit}
-        for line in _lines(choice, ceiling, bits, given):
+        workload_arguments = {"workload": workload, **given, **paths, "limit": limit}
+        for line in _lines(choice, ceiling, bits, workload_arguments):
             say(line)
     if choice.taken is None:
         raise typer.Exit(1)
@@ -150,7 +129,7 @@ def _records(scheduled: Sequence[ScheduledCell], store: Store) -> list[Record]:
     return [read_record(path) for path in paths if path is not None]
 
 
-def _lines(choice: Choice, ceiling: Ceiling, bits: str, given: Mapping[str, Any]) -> list[str]:
+def _lines(choice: Choice, ceiling: Ceiling, bits: str, arguments: Mapping[str, Any]) -> list[str]:
     lines = [f"no: {_name(record)} {reason}" for record, reason in choice.refused]
     if choice.front:
         names = ", ".join(_name(record) for record in choice.front)
@@ -167,7 +146,7 @@ def _lines(choice: Choice, ceiling: Ceiling, bits: str, given: Mapping[str, Any]
         "--bits",
         bits,
     ]
-    for name, value in given.items():
+    for name, value in arguments.items():
         command += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
     return [*lines, f"take {_name(choice.taken)}: {_figures(choice.taken)}", f"again: {shlex.join(command)}"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,19 +25,44 @@ def _option(name: str, explanation: str) -> Any:
     return typer.Option(name, help=explanation, rich_help_panel=_PANEL)
 
 
-Model = Annotated[str | None, _option("--model", "Your network: FILE.py:NAME, torchvision:NAME or timm:NAME.")]
-TaskOption = Annotated[Task | None, _option("--task", "What it is for.")]
-MetricOption = Annotated[str | None, _option("--metric", "One of the task's, or FILE.py:NAME; the task's first.")]
-Input = Annotated[str | None, _option("--input", "Channels, height and width that images are scaled to.")]
-Mean = Annotated[str | None, _option("--mean", "By channel, of pixels from 0 to 1; with --std.")]
-Deviation = Annotated[str | None, _option("--std", "By channel; with --mean.")]
 ClassNames = Annotated[
     str | None, _option("--class-names", "In the order of the outputs, separated by commas; or a file, one a line.")
 ]
 Output = Annotated[str | None, _option("--output", "Of a network with several: the key, or the number, of one.")]
-Ignore = Annotated[int | None, _option("--ignore", "Segmentation: the label that does not count; 255.")]
-Scale = Annotated[float | None, _option("--scale", "What stored depths and numbers are divided by; 1.")]
-Name = Annotated[str | None, _option("--name", "What the workload is called; by default after the model.")]
+
+_OPTIONS: dict[str, Any] = {
+    "model": Annotated[str | None, _option("--model", "Your network: FILE.py:NAME, torchvision:NAME or timm:NAME.")],
+    "task": Annotated[Task | None, _option("--task", "What it is for.")],
+    "metric": Annotated[str | None, _option("--metric", "One of the task's, or FILE.py:NAME; the task's first.")],
+    "input": Annotated[str | None, _option("--input", "Channels, height and width that images are scaled to.")],
+    "mean": Annotated[str | None, _option("--mean", "By channel, of pixels from 0 to 1; with --std.")],
+    "std": Annotated[str | None, _option("--std", "By channel; with --mean.")],
+    "class_names": ClassNames,
+    "output": Output,
+    "ignore": Annotated[int | None, _option("--ignore", "Segmentation: the label that does not count; 255.")],
+    "scale": Annotated[float | None, _option("--scale", "What stored depths and numbers are divided by; 1.")],
+    "name": Annotated[str | None, _option("--name", "What the workload is called; by default after the model.")],
+}
+"""By the fields of a description; paths of data and weights are every command's own."""
+
+Given = Mapping[str, Any]
+"""What was given of these options, None for what was not."""
+
+
+def describing(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command these options, in the place of its parameter `given`, which gets what was given of them."""
+    own = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=of) for name, of in _OPTIONS.items()]
+    parameters: list[Parameter] = []
+    for parameter in signature(command, eval_str=True).parameters.values():
+        parameters += own if parameter.name == "given" else [parameter.replace(kind=Parameter.KEYWORD_ONLY)]
+
+    @functools.wraps(command)
+    def described_command(**values: Any) -> None:
+        command(given={name: values.pop(name) for name in _OPTIONS}, **values)
+
+    described_command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    described_command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return described_command
 
 
 def described(given: Mapping[str, Any]) -> Description | None:

@@ -54,6 +54,7 @@ def setting(track: type[TrackSettings], name: str, **more: Any) -> Any:
     return typer.Option(track.wordings()[name].argument, help=track.wordings()[name].help, **more)
 
 
+@own.describing
 def run(
     methods: Annotated[str | None, typer.Option(help="Methods, separated by commas, or `all`.")] = None,
     suite: Annotated[Path | None, typer.Option(help="A TOML file of methods with options, side by side.")] = None,
@@ -76,17 +77,8 @@ def run(
     seeds: Annotated[str, typer.Option(help="Seeds, as in 0,1,2.")] = "0",
     data: Annotated[Path | None, typer.Option(help="The workload's data, where it needs any.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The workload's checkpoint.")] = None,
-    model: own.Model = None,
-    task: own.TaskOption = None,
-    metric: own.MetricOption = None,
-    input: own.Input = None,
-    mean: own.Mean = None,
-    std: own.Deviation = None,
-    class_names: own.ClassNames = None,
-    output: own.Output = None,
-    ignore: own.Ignore = None,
-    scale: own.Scale = None,
-    name: own.Name = None,
+    *,
+    given: own.Given,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Evaluate on so many images, evenly spread.")
     ] = None,
@@ -119,21 +111,7 @@ def run(
         "--normalisation": normalisation,
     }
     read = _suite(suite, registry)
-    said = {
-        "model": model,
-        "task": task,
-        "metric": metric,
-        "input": input,
-        "mean": mean,
-        "std": std,
-        "class_names": class_names,
-        "output": output,
-        "ignore": ignore,
-        "scale": scale,
-        "name": name,
-        "data": data,
-        "weights": weights,
-    }
+    described = own.described({**given, "data": data, "weights": weights})
     request = RunRequest(
         workload=workload or "shapes",
         methods=tuple(split("--methods", methods)) if methods is not None else (),
@@ -147,7 +125,7 @@ def run(
         limit=limit,
         options=parse_options(option or [], registry),
         variants=read.variants,
-        own=own_workload(own.described(said), read.own, workload),
+        own=own_workload(described, read.own, workload),
     )
     if compile:
         check_compiler()
