@@ -82,6 +82,7 @@ class Several(Residual):
 
 @pytest.mark.parametrize("targets", [False, True])
 def test_of_several_outputs_one_is_looked_at_and_all_are_given(images: Tensor, targets: bool) -> None:
+    torch.manual_seed(0)
     model = Several().eval()
     exact = model(images)
     calibration = (images, torch.arange(16, dtype=torch.uint8) % 4) if targets else images
