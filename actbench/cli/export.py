@@ -75,7 +75,9 @@ def export(
         options=parse_options(option or [], registry),
         own=said,
     )
-    _write(_of_cell(cells_of(request, registry)[0], registry, data, weights, said), out, format)
+    # A run has its references too.
+    (cell,) = (cell for cell in cells_of(request, registry) if cell.method.name == method)
+    _write(_of_cell(cell, registry, data, weights, said), out, format)
 
 
 def _refuse_with_record(given: list[str]) -> None:

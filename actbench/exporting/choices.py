@@ -87,10 +87,14 @@ def subtracted_from(call: Call) -> str:
     return call.add("Sub", call.read_as("other", call.dtype), call.read_as("self", call.dtype))
 
 
-def ones(call: Call) -> str:
-    """Ones, as many as another tensor has values."""
-    value = numpy.ones(1, torch.empty(0, dtype=call.dtype).numpy().dtype)
-    return call.add("ConstantOfShape", call.add("Shape", call.read("self")), value=call.graph.tensor(value))
+def alike(number: int) -> Translation:
+    """One number, as often as another tensor has values."""
+
+    def translate(call: Call) -> str:
+        value = call.graph.tensor(torch.full((1,), number, dtype=call.dtype).numpy())
+        return call.add("ConstantOfShape", call.add("Shape", call.read("self")), value=value)
+
+    return translate
 
 
 def stacked(call: Call) -> str:

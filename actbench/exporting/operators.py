@@ -66,13 +66,13 @@ def _weighted(call: Call) -> list[str]:
     return [call.read("input"), call.read("weight"), *bias]
 
 
-def batch_norm(call: Call) -> str:
-    """A batch normalisation in evaluation mode."""
+def batch_norm(call: Call) -> list[str]:
+    """A batch normalisation in evaluation mode, in the form that gives statistics too: these are empty."""
     channels = call.shape_of("running_mean")[0]
     scale = call.read("weight") if call["weight"] is not None else _filled(call, channels, 1.0)
     shift = call.read("bias") if call["bias"] is not None else _filled(call, channels, 0.0)
     statistics = call.read("running_mean"), call.read("running_var")
-    return call.add("BatchNormalization", call.read("input"), scale, shift, *statistics, epsilon=call["eps"])
+    return [call.add("BatchNormalization", call.read("input"), scale, shift, *statistics, epsilon=call["eps"])]
 
 
 def layer_norm(call: Call) -> str:
@@ -140,18 +140,14 @@ def adaptive_pool(call: Call) -> str:
 
 def resize(call: Call) -> str:
     """Interpolation, nearest or bilinear, to a size or by a factor."""
-    sizes = [call.fixed(size) for size in call.shape[2:]]
-    # The factors that torch computes with: those that were given, not what sizes that are rounded make of them.
-    given = call.given.get("scale_factors") or [given / before for given, before in _per_size(call, sizes)]
-    scales = call.graph.constant(numpy.array([1, 1, *given], numpy.float32))
     mode = {"nearest2d": "nearest", "bilinear2d": "linear"}[call.name.removeprefix("upsample_")]
     where = "align_corners" if call.get("align_corners") else "half_pixel" if mode == "linear" else "asymmetric"
-    named = {"mode": mode, "coordinate_transformation_mode": where, "nearest_mode": "floor"}
-    return call.add("Resize", call.read("input"), "", scales, **named)
-
-
-def _per_size(call: Call, sizes: list[int]) -> Any:
-    return zip(sizes, call.sizes_of("input", 2), strict=True)
+    named = {"mode": mode, "coordinate_transformation_mode": where, "nearest_mode": "floor", "axes": [2, 3]}
+    factors = call.get("scale_factors")
+    if factors is None:
+        sizes = call.graph.constant([call.fixed(size) for size in call.shape[2:]])
+        return call.add("Resize", call.read("input"), "", "", sizes, **named)
+    return call.add("Resize", call.read("input"), "", call.graph.constant(numpy.array(factors, numpy.float32)), **named)
 
 
 def simple(operator: str, **attributes: Any) -> Translation:
@@ -176,8 +172,10 @@ def clip(call: Call) -> str:
     low, high = (
         call.given.get(name, call.given.get(other)) for name, other in (("min", "min_val"), ("max", "max_val"))
     )
-    ends = ["" if end is None else call.read(end) for end in (low, high)]
-    return call.add("Clip", call.read("self"), *ends)
+    x = call.read("self")
+    for operator, end in (("Max", low), ("Min", high)):
+        x = x if end is None else call.add(operator, x, call.read(end))
+    return x
 
 
 def relu6(call: Call) -> str:

@@ -42,10 +42,11 @@ class FrozenQuantizer(UniformQuantizer):
 
 
 def freeze_quantizers(module: nn.Module, *, marked: bool) -> None:
-    """Fixes all uniform quantisers of a module, in place."""
+    """Fixes all uniform quantisers of a module, in place. Those of a class derived from them compute what they like,
+    and stay."""
     for part in list(module.modules()):
         for name, child in list(part.named_children()):
-            if isinstance(child, UniformQuantizer):
+            if type(child) is UniformQuantizer:
                 setattr(part, name, FrozenQuantizer(child, marked=marked))
 
 

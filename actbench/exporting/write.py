@@ -17,7 +17,7 @@ from torch import Tensor, fx
 
 from actbench import __version__
 from actbench.errors import UserError
-from actbench.exporting.agreement import Agreement, OtherOutputs, compare
+from actbench.exporting.agreement import LARGEST, TOLERANCE, Agreement, OtherOutputs, compare
 from actbench.exporting.deployment import Deployment, Format
 from actbench.exporting.engines import engine
 from actbench.exporting.graph import OPSET
@@ -132,7 +132,7 @@ def _described(
         **deployment.about,
         "input": list(deployment.network.input_shape),
         "bits": {kind: footprint.counted(kind)[0] for kind in ("peak", "traffic", "live")},
-        "agreement": asdict(agreement),
+        "agreement": asdict(agreement) | {"largest_allowed": LARGEST, "typical_allowed": TOLERANCE},
         "latency": {
             "threads": torch.get_num_threads(),
             "written_seconds": latency.subject.median,

@@ -119,6 +119,15 @@ def test_the_programs_in_python(name: str, said: str, tmp_path: Path) -> None:
     assert done.stdout.strip().endswith(said)
 
 
+def test_the_export(tmp_path: Path) -> None:
+    """The program; the command is run in `tests/cli/test_export.py`."""
+    ((name, code),) = programs("export.md").items()
+    (tmp_path / name).write_text(code)
+    done = subprocess.run([sys.executable, name], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "top-1 is the same in 16 of 16" in done.stdout
+
+
 def test_the_packages_of_third_parties_are_those_that_are_documented(tmp_path: Path) -> None:
     """`tests/downstream`, which only its own environment installs."""
     downstream = DOCS.parent / "tests" / "downstream"
