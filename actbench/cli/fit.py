@@ -16,7 +16,7 @@ from actbench.cli import own
 from actbench.cli.arguments import MOST, check_seconds, split
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.plugins import registered
-from actbench.cli.run import carry_out_cells, keep_workload, own_workload, show_results
+from actbench.cli.run import carry_out_cells, own_workload, show_results
 from actbench.cli.tables import say
 from actbench.errors import UserError
 from actbench.harness.environment import WantedDevice, choose_device
@@ -71,8 +71,6 @@ def fit(
     scheduled = schedule(cells_of(request, registry), registry, store)
     target = registry.executor("local").target
     preparation = request.preparation(plugin or (), memory=None)
-    if preparation.own is not None:
-        keep_workload(preparation.own, results)
     carry_out_cells(preparation, registry, target, scheduled, store, seconds)
     records = _records(scheduled, store)
     choice = choose(records, limits)

@@ -25,7 +25,8 @@ def print_table(records: Sequence[Record]) -> None:
         rows = [record for record in records if record.cell.settings.track == track]
         if rows:
             print_whole(results_table(rows, track))
-            say(". ".join(legend(track)) + ".")
+            for line in ("", *legend(track), ""):
+                say(line)
 
 
 def results_table(records: Sequence[Record], track: Track) -> Table:

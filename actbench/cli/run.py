@@ -135,8 +135,6 @@ def run(
     if dry_run:
         _show_schedule(scheduled, as_json)
         return
-    if preparation.own is not None and any(one.status is None for one in scheduled):
-        keep_workload(preparation.own, results)
     try:
         carry_out_cells(preparation, registry, target, scheduled, store, seconds)
     except KeyboardInterrupt:
@@ -144,14 +142,6 @@ def run(
         raise
     if any(status in (*FAILED, "invalid") for status in show_results(scheduled, store, registry, as_json)):
         raise typer.Exit(1)
-
-
-def keep_workload(described: Description, results: Path) -> None:
-    """Keeps beside the records what says how they are measured again."""
-    from actbench.cli.suite import write_workload
-
-    make_folder("--results", results)
-    write_workload(results / SUITES, described)
 
 
 def carry_out_cells(
@@ -162,8 +152,10 @@ def carry_out_cells(
     store: Store,
     timeout: float,
 ) -> None:
-    """Carries out what has no record yet, with a bar on the terminal."""
+    """Carries out what has no record yet, with a bar on the terminal. Keeps beside the records what says how they are
+    measured again, where there are any: a network that cannot be measured has nothing to repeat."""
     from actbench.cli.progress import ProgressBar
+    from actbench.cli.suite import write_workload
     from actbench.harness.load import busy_line
     from actbench.harness.run import carry_out
 
@@ -174,7 +166,11 @@ def carry_out_cells(
             print(busy, file=sys.stderr)
     engine = registry.load(executor_target)()
     with ProgressBar(len(left), Console(stderr=True)) as bar:
-        carry_out(scheduled, preparation, engine, store, bar, timeout, registry)
+        try:
+            carry_out(scheduled, preparation, engine, store, bar, timeout, registry)
+        finally:
+            if bar.records and preparation.own is not None:
+                write_workload(store.folder.parent / SUITES, preparation.own)
 
 
 def _show_schedule(scheduled: Sequence[ScheduledCell], as_json: bool) -> None:
