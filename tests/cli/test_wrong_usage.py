@@ -21,7 +21,7 @@ VALUES = {
     "--recover": ["-1", "1.5", "", str(10**23)],
     "--track training --last": ["²", "0", "-1", "1.5", "", "most", str(10**23), MANY],
     "--ceilings": ["0x", "0.5x", "0.999999x", f"{10**12}x", f"1.{MANY}x", "1e9x", "x", "8", "", "infx", "nanx", "-8x"],
-    " --ceilings": ["٨x", "8×", "traffic:", "live:8x", "8x;4x", "8x,0x"],
+    " --ceilings": ["٨x", "8×", "traffic:", "live:8", "8x;4x", "8x,0x"],
     "--bits": ["w8", "a8", "w0a8", "w8a8-2", "w99a9", "w8a17", "", "w٨a٨", f"w{MANY}a8"],
     "--option": ["x", "none.x=1", "=", ".=", "", "wcc.levels", "wcc.levels=²", "wc.levels=1", f"wcc.levels={MANY}"],
     "--results": [LONG, f"{LONG}/a", "a file", "a file/below", "/proc/nowhere", "dangling", "", "a\0b"],
