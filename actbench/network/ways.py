@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from actbench.errors import UserError
 from actbench.network import nodes
+from actbench.network.attention import open_attention
 from actbench.network.exported import export
 from actbench.network.layers import raise_layers
 
@@ -66,6 +67,8 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
     own, notes = _copied(model)
     images = _images(own, input_shapes)
     expected, overwriting = _outputs(own, images), _overwriting(own)
+    names = {id(tensor): name for name, tensor in named_tensors(own)}
+    open_attention(own)
     reasons: dict[str, None] = {}
     for way, functional in [attempt for attempt in _ATTEMPTS if attempt[0] in ways]:
         for part in overwriting:  # what a graph does without is the model's all the same
@@ -74,7 +77,7 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
             with _silence():
                 module = _graph(own, images, way, functional=functional)
                 _compare(expected, module, images)
-            return Traced(module, way, notes, _tensors(own, module))
+            return Traced(module, way, notes, _tensors(names, module))
         except Exception as error:  # the model's code, and the tracer's, may raise anything
             reasons[f"torch.{way} {_reason(error)}"] = None
             if way == "export" and not isinstance(error, _OtherOutputs):
@@ -88,8 +91,7 @@ def named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_buffers(remove_duplicate=False)
 
 
-def _tensors(model: nn.Module, module: fx.GraphModule) -> dict[str, str]:
-    names = {id(tensor): name for name, tensor in named_tensors(model)}
+def _tensors(names: Mapping[int, str], module: fx.GraphModule) -> dict[str, str]:
     return {path: names[id(tensor)] for path, tensor in named_tensors(module) if id(tensor) in names}
 
 
