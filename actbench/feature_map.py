@@ -45,8 +45,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reader:
-    """A layer or function that reads a map: `operation` is `conv`, `conv_transpose`, `linear` or the name of a
-    function such as `add`."""
+    """A layer or function that reads a map: `operation` is `conv`, `conv_transpose`, `linear`, `attention` or the
+    name of a function such as `add`."""
 
     name: str
     operation: str
@@ -76,12 +76,39 @@ class Lifetime:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How a tensor of a network holds a map. Without an `order` it is (batch, C, H, W).
+
+    `order`: its dimensions in the order batch, positions, channels. `sizes`: those behind the batch, where a map has
+    others, tokens (N, C) or a window (h, w, C); the map is then C×H×W with H×W as its `grid`, and an image's windows
+    are one under the other. `actbench.codec.layouts` lays tensors out.
+    """
+
+    order: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
+    grid: tuple[int, ...] = ()
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the tensor is the map as codecs get it."""
+        return not self.order
+
+
+CHANNELS_FIRST = Layout()
+"""(batch, C, H, W)."""
+
+CHANNELS_LAST = Layout((0, 1, 2, 3))
+"""(batch, H, W, C)."""
+
+
+@dataclass(frozen=True)
 class FeatureMap:
     """One feature map of one image: C×H×W, named after the first layer that reads it.
 
     `between` are the steps from the *source* (the tensor before the nonlinearity, of size `source`, H×W) to the map
     itself: nonlinearity and pooling, in their order. A map that no nonlinearity precedes is its own source. `alive`:
-    when it is in memory.
+    when it is in memory. `layout`: how the network's tensor holds it; of tokens (batch, N, C) the map is C×h×w where N
+    is h·h, and C×N×1 otherwise.
     """
 
     name: str
@@ -92,7 +119,7 @@ class FeatureMap:
     readers: tuple[Reader, ...]
     between: tuple[Operation, ...] = ()
     source: tuple[int, int] = (0, 0)
-    channels_last: bool = False
+    layout: Layout = CHANNELS_FIRST
     alive: Lifetime = Lifetime()
 
     @property

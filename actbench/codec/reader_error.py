@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from actbench.codec.layouts import as_tensor
 from actbench.feature_map import FeatureMap
 
 
@@ -20,19 +21,15 @@ def reader_error(
     for layer in readers:
         # The layer may be on a GPU or in another type than the sample.
         device, dtype = layer.weight.device, layer.weight.dtype
-        output, lossy = (layer(_laid_out(fmap, x).to(device, dtype)).float() for x in (target, decoded))
-        total += _relative(output, lossy, channels_last=fmap.channels_last)
+        output, lossy = (layer(as_tensor(x, fmap.layout).to(device, dtype)).float() for x in (target, decoded))
+        total += _relative(output, lossy, channels_last=not fmap.layout.channels_first)
     if len(readers) < len(fmap.readers) or not readers:
         total += _relative(target, decoded, channels_last=False)
     return total
 
 
-def _laid_out(fmap: FeatureMap, x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1) if fmap.channels_last else x
-
-
 def _relative(output: Tensor, lossy: Tensor, *, channels_last: bool) -> float:
     """The squared error over the variance about each channel's mean."""
-    positions = (0, 1, 2) if channels_last else (0, 2, 3)
+    positions = tuple(range(output.dim() - 1)) if channels_last else (0, 2, 3)
     variance = (output - output.mean(positions, keepdim=True)).square().sum()
     return float((output - lossy).square().sum() / variance.clamp_min(1e-12))

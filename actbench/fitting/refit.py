@@ -39,4 +39,4 @@ def _decoded_sample(codec: Codec, stats: MapStatistics) -> Tensor:
 
 def _folds(fmap: FeatureMap) -> bool:
     readers = fmap.readers
-    return not fmap.channels_last and all(reader.operation == "conv" and reader.groups == 1 for reader in readers)
+    return fmap.layout.channels_first and all(reader.operation == "conv" and reader.groups == 1 for reader in readers)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, fx
 
+from actbench.codec.layouts import as_map, as_tensor
 from actbench.feature_map import FeatureMap
 from actbench.network.trace import TracedNetwork
 
@@ -34,13 +35,9 @@ class CompressingRun(fx.Interpreter):
         if not isinstance(result, Tensor):
             return result
         for above in self._sources.get(n.name, ()):
-            self._before[above.name] = _channels_first(above, result)
+            self._before[above.name] = as_map(result, above.layout)
         fmap = self._maps.get(n.name)
         if fmap is None:
             return result
-        decoded = self._compress(fmap, self._before.pop(fmap.name), _channels_first(fmap, result))
-        return decoded.permute(0, 2, 3, 1) if fmap.channels_last else decoded
-
-
-def _channels_first(fmap: FeatureMap, x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2) if fmap.channels_last else x
+        decoded = self._compress(fmap, self._before.pop(fmap.name), as_map(result, fmap.layout))
+        return as_tensor(decoded, fmap.layout)

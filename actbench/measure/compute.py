@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from actbench.budget import REFERENCE, Bits
+from actbench.codec.layouts import as_map
 from actbench.codec.payload import Payload
 from actbench.errors import Unsupported
 from actbench.feature_map import FLOAT_BITS
@@ -108,5 +109,5 @@ def in_fp32(module: fx.GraphModule, bits: Bits, *image: Tensor) -> dict[str, str
 
 def _shape(stage: Encode, x: Tensor) -> tuple[int, int, int]:
     """The (C, H, W) of what an encoder reads."""
-    channels, height, width = x.permute(0, 3, 1, 2).shape[1:] if stage.channels_last else x.shape[1:]
+    channels, height, width = as_map(x, stage.layout).shape[1:]
     return channels, height, width

@@ -47,6 +47,7 @@ _REARRANGEMENTS = """
     expand expand_as flip repeat repeat_interleave roll
     channel_shuffle contiguous native_channel_shuffle pixel_shuffle pixel_unshuffle
 """
+_VIEWS = frozenset(_REARRANGEMENTS.split()) - {"cat", "concat", "concatenate", "stack", "roll", "flip"}
 _FUNCTIONS = frozenset(NONLINEARITIES).union(
     *(POOLINGS, ["interpolate", "pad", "upsample", "constant_pad_nd"]),
     *(names.split() for names in (_ELEMENTWISE, _NORMALISATIONS, _REDUCTIONS, _REARRANGEMENTS)),
@@ -57,6 +58,11 @@ def is_cheap(node: fx.Node) -> bool:
     """Whether a node's result is computed again when it is read: nonlinearities and other elementwise steps,
     normalisations, poolings, means, joins, and what only moves values."""
     return _calls(node, _MODULES, _FUNCTIONS)
+
+
+def is_rearrangement(node: fx.Node) -> bool:
+    """Whether a node takes a view of one tensor, or parts of it, in another shape or order."""
+    return node.op in ("call_function", "call_method") and function_name(node).rstrip("_") in _VIEWS
 
 
 def _calls(node: fx.Node, modules: tuple[type[nn.Module], ...], functions: frozenset[str]) -> bool:

@@ -59,7 +59,7 @@ def _convolve_stored(deployed: Spliced, image: Tensor) -> None:
         encode = named[encode_name]
         stage = cast(Encode, nodes.module_of(encode))
         decode = next((user for user in encode.users if isinstance(nodes.module_of(user), Decode)), None)
-        if decode is None or name not in payloads or stage.channels_last:
+        if decode is None or name not in payloads or not stage.layout.channels_first:
             continue
         for reader in list(decode.users):
             _redirect(deployed.module, encode, reader, stage.codec, payloads[name])

@@ -69,7 +69,7 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
 def fold(spliced: Spliced) -> None:
     """Takes apart every codec that can fold, and folds its ends, in place, as far as they go."""
     for name, encoder in spliced.encoders().items():
-        if not encoder.channels_last:
+        if encoder.layout.channels_first:
             _take_apart(spliced, name, encoder)
     graph = spliced.module.graph
     while any(identity(spliced.module, node) for node in graph.nodes for identity in _IDENTITIES):

@@ -132,13 +132,13 @@ def origins(timeline: Timeline, node: fx.Node, tensors: Collection[fx.Node]) -> 
 
 def is_map(node: fx.Node) -> bool:
     """Whether a node gives C×H×W values of one image, in floating point: what a codec can stand for."""
-    return nodes.is_floating(node) and len(nodes.shape(node)) == 4 and nodes.shape(node)[0] == 1
+    return nodes.is_floating(node) and nodes.layout(node) is not None
 
 
 def _is_at_home(node: fx.Node) -> bool:
     """Whether it is no loss to keep a tensor here rather than where it has another form: maps, and vectors, which are
-    none."""
-    return is_map(node) or len(nodes.shape(node)) <= 2
+    none, but not the parts of tokens."""
+    return is_map(node) or (len(nodes.shape(node)) <= 2 and not node.meta.get("parts_of_tokens"))
 
 
 def _elements(node: fx.Node) -> int:

@@ -12,7 +12,7 @@ from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
 from actbench.codec.modules import NONLINEARITIES, POOLINGS
-from actbench.feature_map import Argument, Operation
+from actbench.feature_map import Argument, Layout, Operation
 
 _FORM = ("shape", "ndim", "dtype", "device")
 _PASS_THROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout)
@@ -27,6 +27,7 @@ _LAYER_FUNCTIONS = frozenset(
 _PRODUCTS = frozenset(
     ["matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "embedding", "scaled_dot_product_attention"]
 )
+_ATTENTION = frozenset(["scaled_dot_product_attention", "matmul", "bmm", "einsum"])
 _IN_PLACE_OPERATORS: dict[Any, Any] = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
@@ -119,8 +120,19 @@ def is_convolution(node: fx.Node) -> bool:
 
 
 def is_linear_on_map(node: fx.Node) -> bool:
-    """Whether a node is a linear layer over the last dimension of a four-dimensional tensor."""
-    return isinstance(module_of(node), nn.Linear) and len(shape(node)) == 4
+    """Whether a node is a linear layer over the last dimension of a four-dimensional tensor, or of tokens."""
+    return isinstance(module_of(node), nn.Linear) and len(shape(node)) in (3, 4)
+
+
+def is_attention(node: fx.Node) -> bool:
+    """Whether a node is a product of computed matrices, or scaled dot-product attention."""
+    named = node.op in ("call_function", "call_method") and function_name(node).strip("_") in _ATTENTION
+    return named and sum(read.op != "get_attr" for read in node.all_input_nodes) > 1
+
+
+def layout(node: fx.Node) -> Layout | None:
+    """How a node's tensor holds a map, None where it holds none; `layouts.mark_layouts` finds it."""
+    return cast("Layout | None", node.meta.get("layout"))
 
 
 def has_weights(node: fx.Node) -> bool:
@@ -220,9 +232,9 @@ def _order(node: fx.Node) -> tuple[Any, ...] | None:
 
 
 def is_nonlinearity(node: fx.Node) -> bool:
-    """Whether a node is a nonlinearity on a four-dimensional tensor."""
+    """Whether a node is a nonlinearity on a four-dimensional tensor, or on tokens."""
     operation = operation_of(node)
-    return operation is not None and operation.name in NONLINEARITIES and len(shape(node)) == 4
+    return operation is not None and operation.name in NONLINEARITIES and (len(shape(node)) == 4 or bool(layout(node)))
 
 
 def leave_out_defaults(module: fx.GraphModule, given: int) -> None:

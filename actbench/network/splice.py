@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from torch import Tensor, fx, nn
 
 from actbench.codec.codec import Codec
+from actbench.codec.layouts import as_map, as_tensor
 from actbench.codec.modules import build_all
 from actbench.codec.payload import Payload, floating
 from actbench.errors import InvalidCodec
-from actbench.feature_map import FeatureMap
+from actbench.feature_map import CHANNELS_FIRST, FeatureMap, Layout
 from actbench.network.trace import TracedNetwork
 
 PayloadListener = Callable[[Tensor, Payload], None]
@@ -21,18 +22,17 @@ PayloadListener = Callable[[Tensor, Payload], None]
 class Encode(nn.Module):
     """Encodes one map; `observer`, if there is one, sees what went in and what is stored."""
 
-    def __init__(self, name: str, codec: Codec, *, channels_last: bool = False) -> None:
+    def __init__(self, name: str, codec: Codec, layout: Layout = CHANNELS_FIRST) -> None:
         super().__init__()
         self.name = name
         self.codec = codec
-        self.channels_last = channels_last
+        self.layout = layout
         self.observer: PayloadListener | None = None
         self.in_use = True
 
     def forward(self, x: Tensor) -> Payload:
-        """Encodes a batch (batch, C, H, W), or channels last; stores all of it while the codec is not in use."""
-        if self.channels_last:
-            x = x.permute(0, 3, 1, 2)
+        """Encodes a batch, laid out as the network has it; stores all of it while the codec is not in use."""
+        x = as_map(x, self.layout)
         if not self.in_use:
             return Payload(values=floating(x))
         payload = self.codec.encode(x)
@@ -51,16 +51,16 @@ class Decode(nn.Module):
         self.name = fmap.name
         self.codec = codec
         self.shape = shape
-        self.channels_last = fmap.channels_last
+        self.layout = fmap.layout
         self.between = build_all(fmap.between if codec.side == "around" else ())
         self.in_use = True
 
     def forward(self, payload: Payload) -> Tensor:
-        """Decodes what is stored → (batch, C, H, W), or channels last. Raises InvalidCodec where the shape differs."""
+        """Decodes what is stored, laid out as the network has it. Raises InvalidCodec where the shape differs."""
         decoded = self.codec.decode(payload) if self.in_use else self.between(payload["values"])
         if self.shape is not None and tuple(decoded.shape) != (payload.batch, *self.shape):
             raise InvalidCodec(f"decode of {self.name} returned {tuple(decoded.shape)}, not {self.shape} an image")
-        return decoded.permute(0, 2, 3, 1) if self.channels_last else decoded
+        return as_tensor(decoded, self.layout)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _insert(module: fx.GraphModule, place: tuple[fx.Node, fx.Node], fmap: Featur
     reads = last if codec.side == "after" else source
     height, width = fmap.source if codec.side == "before" else (fmap.height, fmap.width)
     shape = (fmap.channels, height, width)
-    module.add_submodule(f"{target}.encode", Encode(fmap.name, codec, channels_last=fmap.channels_last))
+    module.add_submodule(f"{target}.encode", Encode(fmap.name, codec, fmap.layout))
     module.add_submodule(f"{target}.decode", Decode(fmap, codec, shape))
     with module.graph.inserting_after(last):
         encoded = module.graph.call_module(f"{target}.encode", (reads,))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor, fx
 
+from actbench.codec.layouts import as_map
 from actbench.feature_map import FeatureMap
 from actbench.network.trace import TracedNetwork
 
@@ -31,7 +32,7 @@ class Tap(fx.Interpreter):
         result = super().run_node(n)
         for fmap, side in self._heard.get(n.name, ()):
             assert isinstance(result, Tensor)
-            self._listener(fmap, side, result.permute(0, 3, 1, 2) if fmap.channels_last else result)
+            self._listener(fmap, side, as_map(result, fmap.layout))
         return result
 
     def listen(self, images: Tensor, listener: Listener, names: Collection[str] | None = None) -> None:

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, replace
 from torch import fx, nn
 
 from actbench.codec.modules import NONLINEARITIES
-from actbench.feature_map import FeatureMap, Maps, Operation, Reader
+from actbench.feature_map import CHANNELS_FIRST, FeatureMap, Layout, Maps, Operation, Reader
 from actbench.network import nodes
+from actbench.network.cheap_steps import is_rearrangement
 from actbench.network.layers import arguments
+from actbench.network.layouts import mark_layouts
 from actbench.network.live_maps import Held, Timeline, find_lifetimes, held, is_map, kept
 from actbench.network.ways import WAYS, Way, follow
+
+_ATTENTION = {"scaled_dot_product_attention": "attention", "multiheadattention": "attention"}
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,17 @@ def trace(
     traced = follow(model, input_shape, *others, ways=ways)
     module = traced.module
     nodes.mark_additions(module.graph)
+    mark_layouts(module, [input_shape, *others])
     timeline = Timeline(module.graph)
     found = _conv_inputs(timeline) if maps == "conv-inputs" else [node for node in kept(timeline) if is_map(node)]
-    named, last = _named(timeline, found), nodes.channels_last(module.graph)
+    named = _named(timeline, found)
     in_memory = held(timeline, {*found, *kept(timeline, found)})
     lifetimes = find_lifetimes(in_memory, {node.name for node in found})
-    described = (_describe(name, node, *_source(node), channels_last=node in last) for node, name in named.items())
+    described = (_describe(name, node, *_source(node)) for node, name in named.items())
     return TracedNetwork(
         module,
         tuple(replace(fmap, alive=lifetimes[node.name]) for fmap, node in zip(described, named, strict=True)),
-        _activations(module.graph, last),
+        _activations(module.graph),
         {name: Place(_source(node)[0].name, node.name) for node, name in named.items()},
         input_shape,
         in_memory,
@@ -130,22 +135,29 @@ def _source(node: fx.Node) -> tuple[fx.Node, tuple[Operation, ...]]:
             return node, tuple(between)
 
 
-def _describe(
-    name: str, node: fx.Node, source: fx.Node, between: tuple[Operation, ...], *, channels_last: bool
-) -> FeatureMap:
-    sizes, source_sizes = _of_one_image(node), _of_one_image(source)
-    if channels_last:
-        sizes, source_sizes = (sizes[2], *sizes[:2]), (source_sizes[2], *source_sizes[:2])
-    channels, height, width = sizes
-    readers = tuple(map(_reader, nodes.readers(node)))
-    size = (source_sizes[1], source_sizes[2])
-    return FeatureMap(name, channels, height, width, _producer(source), readers, between, size, channels_last)
+def _describe(name: str, node: fx.Node, source: fx.Node, between: tuple[Operation, ...]) -> FeatureMap:
+    layout = nodes.layout(node) or CHANNELS_FIRST
+    channels, height, width = _of_one_image(node, layout)
+    readers = tuple(map(_reader, _reached(node) if layout.grid else nodes.readers(node)))
+    size = _of_one_image(source, layout)[1:]
+    return FeatureMap(name, channels, height, width, _producer(source), readers, between, size, layout)
 
 
-def _of_one_image(node: fx.Node) -> tuple[int, ...]:
-    """Sizes of all that a node gives of one image: windows in the place of the batch are one under the other."""
-    windows, channels, height, width = nodes.shape(node)
+def _of_one_image(node: fx.Node, layout: Layout) -> tuple[int, int, int]:
+    """C, H, W of all that a node gives of one image: windows in the place of the batch are one under the other."""
+    if layout.grid:
+        return layout.sizes[-1], layout.grid[0], layout.grid[1]
+    windows, *sizes = nodes.shape(node)
+    channels, height, width = sizes if layout.channels_first else (sizes[2], *sizes[:2])
     return channels, windows * height, width
+
+
+def _reached(node: fx.Node) -> list[fx.Node]:
+    """The readers of tokens: what reads them through views, attention for example."""
+    found: dict[fx.Node, None] = {}
+    for user in nodes.readers(node):
+        found |= dict.fromkeys(_reached(user) if is_rearrangement(user) else [user])
+    return list(found)
 
 
 def _reader(node: fx.Node) -> Reader:
@@ -160,7 +172,7 @@ def _reader(node: fx.Node) -> Reader:
     if module is None and nodes.is_convolution(node):
         return _convolution(node)
     name = type(module).__name__.lower() if module else nodes.function_name(node).strip("_")
-    return Reader(nodes.label(node), name)
+    return Reader(nodes.label(node), _ATTENTION.get(name, name))
 
 
 def _convolution(node: fx.Node) -> Reader:
@@ -180,14 +192,14 @@ def _producer(source: fx.Node) -> str:
     return nodes.label(source)
 
 
-def _activations(graph: fx.Graph, last: Collection[fx.Node]) -> tuple[FeatureMap, ...]:
+def _activations(graph: fx.Graph) -> tuple[FeatureMap, ...]:
     activations: dict[str, FeatureMap] = {}
     for node in graph.nodes:
         operation = nodes.operation_of(node)
         if operation is not None and nodes.is_nonlinearity(node):
             name = _unique(nodes.label(node), activations)
             source = node.all_input_nodes[0]
-            activations[name] = _describe(name, node, source, (operation,), channels_last=node in last)
+            activations[name] = _describe(name, node, source, (operation,))
     return tuple(activations.values())
 
 

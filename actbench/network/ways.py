@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 
 from actbench.errors import UserError
 from actbench.network import nodes
+from actbench.network.attention import open_attention
 from actbench.network.cheap_steps import is_cheap
 from actbench.network.exported import export
 from actbench.network.layers import raise_layers
@@ -69,6 +70,8 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
     own, notes = _copied(model)
     images = _images(own, input_shapes)
     expected, overwriting = _outputs(own, images), _overwriting(own)
+    names = {id(tensor): name for name, tensor in named_tensors(own)}
+    open_attention(own)
     reasons: dict[str, None] = {}
     opaque: Traced | None = None
     for way, functional in [attempt for attempt in _ATTEMPTS if attempt[0] in ways]:
@@ -78,7 +81,7 @@ def follow(model: nn.Module, *input_shapes: tuple[int, ...], ways: Collection[Wa
             with _silence():
                 module = _graph(own, images, way, functional=functional)
                 _compare(expected, module, images)
-            traced = Traced(module, way, notes, _tensors(own, module))
+            traced = Traced(module, way, notes, _tensors(names, module))
             if not _hides_weights(module):
                 return traced
             opaque = opaque or traced
@@ -97,8 +100,7 @@ def named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_buffers(remove_duplicate=False)
 
 
-def _tensors(model: nn.Module, module: fx.GraphModule) -> dict[str, str]:
-    names = {id(tensor): name for name, tensor in named_tensors(model)}
+def _tensors(names: Mapping[int, str], module: fx.GraphModule) -> dict[str, str]:
     return {path: names[id(tensor)] for path, tensor in named_tensors(module) if id(tensor) in names}
 
 

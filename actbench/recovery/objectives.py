@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from actbench.codec.layouts import as_map
 from actbench.codec.payload import Payload
 from actbench.codec.protocols import Penalised
 from actbench.network.splice import Decode, PayloadListener, Spliced
@@ -82,7 +83,7 @@ def _decoded(spliced: Spliced) -> Iterator[dict[str, Tensor]]:
 
     def keep(module: nn.Module, arguments: object, x: Tensor) -> None:
         assert isinstance(module, Decode)
-        decoded[module.name] = x.permute(0, 3, 1, 2) if module.channels_last else x
+        decoded[module.name] = as_map(x, module.layout)
 
     hooks = [decoder.register_forward_hook(keep) for decoder in spliced.decoders().values()]
     try:

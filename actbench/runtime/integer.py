@@ -102,7 +102,7 @@ def _obstacle(node: fx.Node, width: int, found: Kernels | None) -> str:
 def _plain_quantizer(node: fx.Node) -> UniformQuantizer | None:
     """The quantiser of what a node decodes; None where it decodes no plain codes of at most 8 bits."""
     stage = nodes.module_of(node)
-    if not isinstance(stage, Decode) or stage.channels_last or type(stage.codec) is not PlainCodec:
+    if not isinstance(stage, Decode) or not stage.layout.channels_first or type(stage.codec) is not PlainCodec:
         return None
     quantizer = stage.codec.quantizer
     return quantizer if quantizer is not None and quantizer.width <= _MOST_BITS else None

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from typing_extensions import override
 
+from actbench.codec.layouts import as_map, as_tensor
 from actbench.codec.rows import NO_HEAD, Attempts, Collects, Rows
 from actbench.network.splice import Decode, Encode
 
@@ -26,7 +27,7 @@ Values = dict[fx.Node, Any]
 
 def works_in_rows(stage: Encode | Decode) -> bool:
     """Whether a map is written and read a few rows at a time."""
-    return isinstance(stage.codec, Rows | Collects) and not stage.channels_last
+    return isinstance(stage.codec, Rows | Collects) and stage.layout.channels_first
 
 
 def shapes_of(module: fx.GraphModule, shape: Shape) -> Values:
@@ -65,11 +66,13 @@ def _decoded(stage: Decode, encoded: Tensor) -> Shape:
     """Shape of what is decoded; where the stage does not know it, it is tried on zeros."""
     if isinstance(stage.codec, Collects):
         return tuple(encoded.shape)
+    if not stage.layout.channels_first:
+        batch, *sizes = as_map(encoded, stage.layout).shape
+        return tuple(as_tensor(encoded.new_empty(batch, *(stage.shape or sizes)), stage.layout).shape)
     batch, channels, height, width = encoded.shape
     zeros = partial(torch.zeros, dtype=encoded.dtype, device=encoded.device)
-    if stage.channels_last or stage.shape is not None:
-        shape = stage.shape or (width, channels, height)
-        return (batch, *shape[1:], shape[0]) if stage.channels_last else (batch, *shape)
+    if stage.shape is not None:
+        return (batch, *stage.shape)
     codec = stage.codec
     with unset_fake_temporarily():
         if not isinstance(codec, Rows):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from actbench.codec import FeatureMap, reader_error
-from actbench.feature_map import Reader
+from actbench.feature_map import CHANNELS_LAST, Reader
 
 READERS = (Reader("conv", "conv", (3, 3)),)
 FMAP = FeatureMap("map", 4, 5, 5, "producer", READERS, (), (5, 5))
@@ -40,7 +40,7 @@ def test_an_addition_reads_the_map_as_it_is() -> None:
 
 
 def test_channels_last_readers_get_channels_last() -> None:
-    fmap = FeatureMap("map", 4, 5, 5, "producer", (Reader("linear", "linear"),), (), (5, 5), True)
+    fmap = FeatureMap("map", 4, 5, 5, "producer", (Reader("linear", "linear"),), (), (5, 5), CHANNELS_LAST)
     x, lossy = torch.randn(6, 4, 5, 5), torch.randn(6, 4, 5, 5)
     linear = nn.Linear(4, 3)
     convolution = nn.Conv2d(4, 3, 1)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from actbench.codec import Codec, FeatureMap, PlainCodec, UniformQuantizer
 from actbench.codec.principal_components import Components
+from actbench.feature_map import CHANNELS_LAST
 from actbench.fitting.plain_maps import decode_as_read
 from actbench.fitting.sequence import CompressingRun
 from actbench.network.calibration import Statistics
@@ -80,7 +81,7 @@ def test_channels_last_maps_come_channels_first() -> None:
             return self.last(torch.relu(self.second(torch.relu(x)))).mean((1, 2))
 
     network = trace(Mixer().eval(), (3, 8, 8))
-    assert any(fmap.channels_last for fmap in network.maps)
+    assert any(fmap.layout == CHANNELS_LAST for fmap in network.maps)
     codecs: dict[str, Codec] = {fmap.name: PlainCodec(UniformQuantizer(3, 0, 1)) for fmap in network.maps}
     x = torch.randn(2, 3, 8, 8)
     with torch.no_grad():

@@ -13,6 +13,7 @@ from actbench.budget import Bits, Budget, Ceiling
 from actbench.cli.maps import describe
 from actbench.codec.modules import build_all
 from actbench.errors import UserError
+from actbench.feature_map import CHANNELS_LAST
 from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.trace import TracedNetwork, trace
 from actbench.workloads.own.models import build_model
@@ -104,7 +105,7 @@ def test_a_linear_layer_on_a_map_with_channels_last() -> None:
             return self.linear(self.conv(x).relu().permute(0, 2, 3, 1))
 
     fmap = trace(Last(), (3, 4, 5)).maps[0]
-    assert (fmap.channels, fmap.height, fmap.width, fmap.channels_last) == (6, 4, 5, True)
+    assert (fmap.channels, fmap.height, fmap.width, fmap.layout) == (6, 4, 5, CHANNELS_LAST)
     assert fmap.readers[0].pointwise
 
 

@@ -28,7 +28,7 @@ WAYS: tuple[Way, ...] = ("fx", "export")
 def described(network: TracedNetwork) -> list[Any]:
     return [
         (
-            *(fmap.name, fmap.channels, fmap.height, fmap.width, fmap.producer, fmap.source, fmap.channels_last),
+            *(fmap.name, fmap.channels, fmap.height, fmap.width, fmap.producer, fmap.source, fmap.layout),
             [(reader.name, reader.kernel, reader.stride, reader.groups) for reader in fmap.readers],
             [step.name for step in fmap.between],
         )

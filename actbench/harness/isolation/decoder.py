@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from actbench.codec.codec import Codec
+from actbench.codec.layouts import as_map
 from actbench.codec.packing import Layout, layout, pack, unpack
 from actbench.codec.payload import Payload
 from actbench.errors import InvalidCodec
+from actbench.feature_map import Layout as MapLayout
 from actbench.network.splice import Spliced
 
 Decode = Callable[[str, list[bytes], Layout], Tensor]
@@ -70,9 +72,7 @@ class Sampled:
             alone = name not in decoders
             self._hooks.append(encoder.register_forward_hook(self._on_encode(name, alone)))
         for name, decoder in decoders.items():
-            self._hooks.append(
-                decoder.register_forward_hook(self._on_decode(name, channels_last=decoder.channels_last))
-            )
+            self._hooks.append(decoder.register_forward_hook(self._on_decode(name, decoder.layout)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,11 +101,10 @@ class Sampled:
 
         return hook
 
-    def _on_decode(self, name: str, *, channels_last: bool) -> Callable[..., None]:
+    def _on_decode(self, name: str, layout: MapLayout) -> Callable[..., None]:
         def hook(stage: object, arguments: object, decoded: Tensor) -> None:
             if self._calls.get(name) == self._batch:
-                first = decoded.permute(0, 3, 1, 2) if channels_last else decoded
-                self._check(name, first[self._index].float().cpu())
+                self._check(name, as_map(decoded, layout)[self._index].float().cpu())
 
         return hook
 
