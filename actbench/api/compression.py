@@ -60,7 +60,7 @@ def compress(
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
-        >>> model = compress(model, method="quantize", ceiling="8x", calibration=torch.rand(16, 3, 12, 12))
+        >>> model = compress(model, method="none", ceiling="1x", bits="w32a32", calibration=torch.rand(16, 3, 12, 12))
         >>> model(torch.rand(2, 3, 12, 12)).shape
         torch.Size([2, 4, 8, 8])
         >>> [(fmap.name, fmap.channels) for fmap in model.maps]

@@ -98,7 +98,7 @@ def compress_training(
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
         >>> images = torch.rand(16, 3, 12, 12)
-        >>> model = compress_training(model, method="quantize", ceiling="8x", calibration=images)
+        >>> model = compress_training(model, method="none", ceiling="1x", bits="w32a32", calibration=images)
         >>> model(images).square().mean().backward()
     """
     budget = Budget(_summed(ceiling), Bits.parse(bits) if isinstance(bits, str) else bits)

@@ -166,7 +166,6 @@ BY_EXPORT = (
     "write through a view",
     "flow by shape",
     "multi-head attention",
-    "attention as a module",
 )
 
 
