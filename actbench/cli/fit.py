@@ -154,9 +154,11 @@ def _name(record: Record) -> str:
 
 
 def _figures(record: Record) -> str:
-    """Quality, loss, time and memory, as tables show them."""
+    """Quality, loss, time and memory, as tables show them, and what is alive at once as a size."""
     shown = [column(name) for name in ("quality", "difference", "live_ratio", "latency_ratio", "memory_bytes")]
-    return ", ".join(f"{one.title} {one.text(record)}" for one in shown)
+    footprint = record.measurements.footprint
+    size = [f"maps at once {footprint.live.peak / 8 / 1024:,.1f} KiB"] if footprint else []
+    return ", ".join([*(f"{one.title} {one.text(record)}" for one in shown), *size])
 
 
 def _as_json(choice: Choice, records: Sequence[Record]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,9 @@ from actbench.records.store import read_record, record_files
 if TYPE_CHECKING:
     from actbench.records.record import Record
     from actbench.records.repetition import Check
+
+_DIGEST = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{48}\b")
+"""A SHA-256, of which a table shows the beginning."""
 
 
 def verify(
@@ -94,7 +98,8 @@ def _show(record: Record, checks: Sequence[Check], holds: str, *, alone: bool) -
     for column in ("check", "published", "here", ""):
         table.add_column(column, no_wrap=True)
     for check in checks:
-        table.add_row(escape(check.name), escape(check.published), escape(check.repeated), _verdict(check))
+        figures = (escape(_DIGEST.sub(r"\1…", figure)) for figure in (check.published, check.repeated))
+        table.add_row(escape(check.name), *figures, _verdict(check))
     print_whole(table)
     if differing:
         say(f"{len(differing)} of {len(checks)} checks do not hold")

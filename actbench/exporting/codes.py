@@ -78,8 +78,8 @@ def _zeros(call: Call, written: fx.Node, step: Numbers) -> str:
 
 def _are_stored(node: fx.Node) -> bool:
     """Whether a node gives codes that nothing reads but what decodes them."""
-    decoded = all(nodes.function_name(user) == "dequantize" for user in node.users)
-    return nodes.function_name(node) == "quantize" and decoded
+    decoded = all(nodes.function_name(user) == "to_values" for user in node.users)
+    return nodes.function_name(node) == "to_codes" and decoded
 
 
 def _axis(step: Numbers) -> dict[str, int]:

@@ -76,7 +76,7 @@ class _Translation:
         path = str(spec.target)
         tensor = self._stored(path)
         self._tables[node] = tensor
-        if any(nodes.function_name(user) not in ("quantize", "dequantize") for user in node.users):
+        if any(nodes.function_name(user) not in ("to_codes", "to_values") for user in node.users):
             self._values[node] = self._constant(path, tensor)
 
     def _stored(self, path: str) -> Tensor:

@@ -15,7 +15,7 @@ from actbench.codec.quantizers import UniformQuantizer
 class FrozenQuantizer(UniformQuantizer):
     """A quantiser that learns no more: `low` and `distance`, between neighbouring codes, are tables, () or (C,).
 
-    With `marked` both directions are operators, `actbench::quantize` and `actbench::dequantize`; else they are what
+    With `marked` both directions are operators, `actbench::to_codes` and `actbench::to_values`; else they are what
     these compute, so that the program needs nothing but torch.
     """
 
@@ -29,8 +29,8 @@ class FrozenQuantizer(UniformQuantizer):
         self.register_buffer("high", torch.maximum(quantizer.low, quantizer.high).detach().clone())
         self.register_buffer("distance", quantizer.step.clone())
         operators: Any = torch.ops.actbench
-        self._encode = operators.quantize if marked else _quantize
-        self._decode = operators.dequantize if marked else _dequantize
+        self._encode = operators.to_codes if marked else _to_codes
+        self._decode = operators.to_values if marked else _to_values
 
     @override
     def encode(self, x: Tensor) -> Tensor:
@@ -54,17 +54,17 @@ def _beside(x: Tensor, ends: Tensor) -> Tensor:
     return ends.reshape(-1, *[1] * (x.dim() - 2)) if ends.dim() else ends
 
 
-def _quantize(x: Tensor, low: Tensor, step: Tensor, width: int) -> Tensor:
+def _to_codes(x: Tensor, low: Tensor, step: Tensor, width: int) -> Tensor:
     codes = ((x - _beside(x, low)) / _beside(x, step)).round()
     return codes.clamp(0, (1 << width) - 1)
 
 
-def _dequantize(codes: Tensor, low: Tensor, step: Tensor, width: int) -> Tensor:
+def _to_values(codes: Tensor, low: Tensor, step: Tensor, width: int) -> Tensor:
     return codes * _beside(codes, step) + _beside(codes, low)
 
 
 _OPERATORS = torch.library.Library("actbench", "DEF")  # lives as long as the operators
-for _name, _compute in (("quantize", _quantize), ("dequantize", _dequantize)):
+for _name, _compute in (("to_codes", _to_codes), ("to_values", _to_values)):
     _OPERATORS.define(f"{_name}(Tensor x, Tensor low, Tensor step, int width) -> Tensor")
     _OPERATORS.impl(_name, _compute, "CPU")
     _OPERATORS.impl(_name, lambda x, low, step, width: torch.empty_like(x), "Meta")

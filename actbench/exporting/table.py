@@ -47,8 +47,8 @@ _SAME = ("alias", "clone", "contiguous", "detach", "dropout", "feature_dropout",
 _ARRANGED = ("reshape", "view", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze")
 
 TRANSLATIONS: Mapping[str, ops.Translation] = {
-    "quantize": quantized,
-    "dequantize": dequantized,
+    "to_codes": quantized,
+    "to_values": dequantized,
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), ops.convolution),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), ops.transposed_convolution),
     "linear": ops.linear,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from actbench.budget import Kind
 from actbench.info import Track
 from actbench.leaderboard.row import Row
 from actbench.records.column import Column
@@ -17,7 +18,7 @@ class Axis:
     """One choice of the plot. `ceiling`: the kind of ceiling that is on it, if any."""
 
     column: Column[Record]
-    ceiling: Literal["peak", "traffic", ""] = ""
+    ceiling: Kind | Literal[""] = ""
 
     @property
     def title(self) -> str:
@@ -41,4 +42,5 @@ def axes(track: Track) -> tuple[Axis, ...]:
         others = map(Axis, map(column, ("saved_ratio", "peak_step_ratio", "step_ratio")))
         return (Axis(column("payload_ratio"), "traffic"), *others)
     others = map(Axis, map(column, ("latency_ratio", "memory_bytes")))
-    return (Axis(column("peak_ratio"), "peak"), Axis(column("traffic_ratio"), "traffic"), *others)
+    kinds: tuple[Kind, ...] = ("peak", "traffic", "live")
+    return (*(Axis(column(f"{kind}_ratio"), kind) for kind in kinds), *others)

@@ -37,6 +37,7 @@ def test_from_a_question_to_a_choice_and_the_command_that_repeats_it(folder: Pat
     assert done.returncode == 0, done.stderr
     taken = next(line for line in done.stdout.splitlines() if line.startswith("take "))
     assert taken.split()[1].strip(":") in ("quantize", "svd")
+    assert 0 < float(taken.split("maps at once ")[1].removesuffix(" KiB")) <= 3
     again = next(line for line in done.stdout.splitlines() if line.startswith("again: "))
     repeated = actbench(folder, *again.removeprefix("again: actbench ").split(), "--dry-run")
     assert "3 cached" in repeated.stdout or "2 cached" in repeated.stdout, repeated.stdout + repeated.stderr

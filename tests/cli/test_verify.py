@@ -28,3 +28,9 @@ def test_an_unsteady_time_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -
 
 def test_nothing_is_said_of_steady_times(capsys: pytest.CaptureFixture[str]) -> None:
     assert "compared" not in shown(CHECKS[:1], capsys, alone=True) + shown(CHECKS[:1], capsys, alone=False)
+
+
+def test_a_table_shows_the_beginning_of_a_digest(capsys: pytest.CaptureFixture[str]) -> None:
+    digests = [f"sha256:{digit * 64}" for digit in "ab"]
+    table = shown([Check("digest of data", *digests, holds=False)], capsys, alone=True)
+    assert f"digest of data sha256:{'a' * 16}… sha256:{'b' * 16}… differs" in table

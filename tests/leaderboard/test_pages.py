@@ -5,11 +5,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actbench.leaderboard.publish import publish
-from tests.leaderboard.made_up import RECORDS
+from tests.leaderboard.made_up import RECORDS, footprint, record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -53,17 +54,33 @@ addEventListener("load", () => setTimeout(() => {
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
-    publish(RECORDS, tmp_path, "quantize")
-    page = tmp_path / "boards" / "toy" / "index.html"
-    page.write_text(page.read_text().replace("</head>", ACTIONS + "</head>"))
+FIRST = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  const seen = { axis: document.querySelector(".axis").value, ticks: document.querySelectorAll(".plot .xtick").length };
+  document.body.textContent = "SEEN" + JSON.stringify(seen) + "END";
+}, 400));
+</script>
+"""
+
+
+def seen_on(page: Path) -> dict[str, Any]:
+    """What a script that is on a page has seen."""
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
     assert CHROMIUM is not None
     done = subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=False)
     found = re.search(r"SEEN(\{.*\})END", done.stdout)
     assert found, done.stderr
-    seen = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    seen: dict[str, Any] = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    return seen
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
+    publish(RECORDS, tmp_path, "quantize")
+    page = tmp_path / "boards" / "toy" / "index.html"
+    page.write_text(page.read_text().replace("</head>", ACTIONS + "</head>"))
+    seen = seen_on(page)
     assert seen["errors"] == []
     assert seen["requests"] == []
     assert seen["plotted"] == 4, "three methods and the front"
@@ -73,5 +90,22 @@ def test_a_reader_sorts_filters_and_opens_a_row(tmp_path: Path) -> None:
     assert seen["filtered"] == ["wavelet 4x"]
     assert seen["focused"]
     assert seen["bars"] == 2, "by the keyboard alone"
-    assert seen["axes"] == ["peak_ratio", "traffic_ratio", "latency_ratio", "memory_bytes"]
+    assert seen["axes"] == ["peak_ratio", "traffic_ratio", "live_ratio", "latency_ratio", "memory_bytes"]
     assert seen["title"].startswith("traffic")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_first_axis_is_that_of_the_ceilings_and_has_numbers(tmp_path: Path) -> None:
+    def stored(bits: int) -> dict[str, Any]:
+        live = {"peak": bits, "traffic": bits, "reference_peak": 1024, "reference_traffic": 1024}
+        return {"parts": {"footprint": footprint(bits, 256) | {"live": live}}}
+
+    rows = [
+        record(name, "live:4x", 80.0, bits, **stored(bits)) for name, bits in {"quantize": 250, "wavelet": 230}.items()
+    ]
+    publish(rows, tmp_path, "quantize")
+    page = tmp_path / "boards" / "toy" / "index.html"
+    page.write_text(page.read_text().replace("</head>", FIRST + "</head>"))
+    seen = seen_on(page)
+    assert seen["axis"] == "live_ratio"
+    assert seen["ticks"] >= 2, "rows less than an octave apart"

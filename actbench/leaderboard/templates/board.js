@@ -45,10 +45,12 @@ function drawPlot(place, all, fronts, axis) {
     };
   });
   traces.unshift(frontTrace(fronts[axis.name]));
-  const kind = { peak: /^([\d.]+)x$/, traffic: /^traffic:([\d.]+)x$/ }[axis.ceiling];
+  const kind = { peak: /^([\d.]+)x$/, traffic: /^traffic:([\d.]+)x$/, live: /^live:([\d.]+)x$/ }[axis.ceiling];
   const factors = kind ? [...new Set(points.map((point) => (kind.exec(point.ceiling) || [])[1]).filter(Boolean))].map(Number) : [];
+  // A tick at each octave, where there are two of them.
+  const places = points.map((point) => point.at[axis.name]), octaves = Math.log2(Math.max(...places) / Math.min(...places));
   Plotly.react(place, traces, layout({
-    xaxis: { type: "log", title: { text: escaped(axis.title) }, dtick: Math.log10(2) },
+    xaxis: { type: "log", title: { text: escaped(axis.title) }, ...(octaves >= 2 ? { dtick: Math.log10(2) } : {}) },
     yaxis: { title: { text: escaped((all[0] || {}).metric || "quality") } },
     shapes: [
       ...factors.map((factor) => ({ type: "line", x0: factor, x1: factor, yref: "paper", y0: 0, y1: 1,
@@ -95,8 +97,9 @@ function start(section) {
     return { name: value, title: textContent, ceiling: dataset.ceiling };
   };
   // First the axis that has ceilings of this board on it.
-  const sums = points.some((point) => point.ceiling) && points.every((point) => !point.ceiling || point.ceiling.startsWith("traffic"));
-  axis.value = ([...axis.options].find((option) => option.dataset.ceiling === (sums ? "traffic" : "peak")) || axis.options[0]).value;
+  const kinds = new Set(points.filter((point) => point.ceiling).map((point) => (/^(\w+):/.exec(point.ceiling) || [0, "peak"])[1]));
+  const kind = kinds.size === 1 ? [...kinds][0] : "peak";
+  axis.value = ([...axis.options].find((option) => option.dataset.ceiling === kind) || axis.options[0]).value;
   const draw = () => drawPlot(plot, points, fronts, chosen());
   draw();
   axis.addEventListener("change", draw);
