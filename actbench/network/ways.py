@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -159,11 +159,23 @@ def _overwriting(model: nn.Module) -> list[nn.Module]:
 def _graph(model: nn.Module, images: Images, way: Way, *, functional: bool) -> fx.GraphModule:
     image = tuple(each[:1] for each in images)
     module = fx.symbolic_trace(model) if way == "fx" else export(model, image, functional=functional)
+    _leave_out_defaults(module, len(image))
     nodes.simplify(module)
     _propagate_shapes(module, image)
     raise_layers(module)
     _propagate_shapes(module, image)
     return module
+
+
+def _leave_out_defaults(module: fx.GraphModule, inputs: int) -> None:
+    """Has what a model takes beside its inputs, a mask for example, be what it is by default."""
+    for place in [node for node in module.graph.nodes if node.op == "placeholder"][inputs:]:
+        if place.args:
+            values = {node: node for node in module.graph.nodes} | {place: place.args[0]}
+            for user in list(place.users):
+                user.args = cast(Any, fx.node.map_arg(user.args, values.__getitem__))
+                user.kwargs = cast(Any, fx.node.map_arg(user.kwargs, values.__getitem__))
+            module.graph.erase_node(place)
 
 
 def _propagate_shapes(module: fx.GraphModule, image: Images) -> None:
