@@ -58,7 +58,9 @@ class Examination:
         """What makes results of little use, or wrong."""
         found = list(self.notes)
         if not self.maps:
-            found.append("no feature map: no tensor C×H×W of one image waits between two layers, nothing is compressed")
+            found.append(
+                "no feature map: no C×H×W nor tokens of an image wait between two layers, nothing is compressed"
+            )
         if self.identity_error > TOLERANCE:
             found.append(f"outputs differ by {self.identity_error:.1e} with codecs that change nothing")
         if self.deployed_error > _FOLDED_TOLERANCE:

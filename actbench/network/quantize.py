@@ -121,6 +121,8 @@ def _calls(module: fx.GraphModule) -> Iterator[tuple[str, Weight]]:
             yield from _layers(str(node.target), cast(nn.Module, nodes.module_of(node)))
         elif node.op == "call_function" and nodes.function_name(node) in _FUNCTIONS:
             yield from _of_function(module, node)
+        elif node.op == "call_function" and _is_own(node):
+            yield from _of_own_function(module, node)
 
 
 def _layers(path: str, module: nn.Module) -> Iterator[tuple[str, Weight]]:
@@ -128,6 +130,21 @@ def _layers(path: str, module: nn.Module) -> Iterator[tuple[str, Weight]]:
     for name, layer in module.named_modules(prefix=path):
         if isinstance(layer, _LAYERS) and isinstance(layer.weight, nn.Parameter):
             yield name, Weight(layer.weight, layer.groups if isinstance(layer, _TRANSPOSED) else None, in_codec)
+
+
+def _is_own(node: fx.Node) -> bool:
+    """Whether a node calls a function of the model's own, into which tracing has not seen."""
+    home = getattr(node.target, "__module__", None) or "torch"
+    return str(home).partition(".")[0] not in ("torch", "_operator", "builtins", "math")
+
+
+def _of_own_function(module: fx.GraphModule, node: fx.Node) -> Iterator[tuple[str, Weight]]:
+    """Matrices that are called weights: of linear layers, output channels first, as a window's attention reads them."""
+    for read in node.all_input_nodes:
+        if read.op == "get_attr" and str(read.target).endswith(".weight"):
+            tensor = nodes.attribute(module, str(read.target))
+            if isinstance(tensor, nn.Parameter) and tensor.dim() == 2:
+                yield str(read.target), Weight(tensor)
 
 
 def _of_function(module: fx.GraphModule, node: fx.Node) -> Iterator[tuple[str, Weight]]:

@@ -67,7 +67,8 @@ class Schedule:
 
     def _is_map(self, node: fx.Node) -> bool:
         shape = self.values[node]
-        return isinstance(shape, TensorShape) and len(shape) == 4 and shape[2] > 1
+        tokens = isinstance(nodes.module_of(node), Decode)
+        return isinstance(shape, TensorShape) and (tokens or (len(shape) == 4 and shape[2] > 1))
 
 
 def schedule(module: fx.GraphModule, shape: tuple[int, ...], stripe: Stripe) -> Schedule:

@@ -44,22 +44,21 @@ def test_a_network_by_hand() -> None:
     assert found.warnings == ()
 
 
-class Tokens(nn.Module):
-    """A linear layer on tokens behind the patches, between which lies no map of one image."""
+class Lines(nn.Module):
+    """Convolutions along lines, between which lies no map: neither C×H×W nor tokens."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.up, self.down = nn.Linear(12, 8), nn.Linear(8, 2)
+        self.up, self.down = nn.Conv1d(12, 8, 1), nn.Conv1d(8, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.reshape(x.shape[0], 3, 4, 2, 4, 2).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-        return self.down(self.up(x).relu()).mean(1)
+        return self.down(self.up(x.reshape(x.shape[0], 12, 16)).relu()).mean(2)
 
 
 def test_no_map_is_a_warning_and_what_is_read_instead_is_named() -> None:
-    found = examined(Tokens(), (3, 8, 8))
+    found = examined(Lines(), (3, 8, 8))
     assert found.maps == 0
-    assert found.uncounted == {"down": "1×16×8"}
+    assert found.uncounted == {"down": "1×8×16"}
     assert sum(found.beside_maps.values()) == 16 * 8
     assert any("no feature map" in warning for warning in found.warnings)
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import fx, nn
 
 from actbench.budget import Bits
 from actbench.codec.layouts import as_map, as_tensor
@@ -10,6 +10,7 @@ from actbench.codec.plain import PlainCodec
 from actbench.feature_map import CHANNELS_FIRST, CHANNELS_LAST, FeatureMap, Layout
 from actbench.measure.compute import in_fp32
 from actbench.network.deploy import deploy
+from actbench.network.quantize import weights
 from actbench.network.splice import splice
 from actbench.network.tap import Tap
 from actbench.network.trace import TracedNetwork, trace
@@ -129,6 +130,53 @@ def _assert_same(model: nn.Module, network: TracedNetwork) -> None:
     images = torch.randn(3, 3, 16, 16)
     with torch.no_grad():
         assert difference(model(images), network.module(images)) < 1e-5
+
+
+def test_steps_on_tokens_run_whole_and_are_named() -> None:
+    network = trace(TinyViT("packed"), (3, 16, 16))
+    deployed = deploy(splice(network, {fmap.name: PlainCodec(None) for fmap in network.maps}), 32)
+    whole = StripedNetwork(deployed.module).schedule((1, 3, 16, 16)).whole
+    assert {"blocks.0.attention.attention.out_proj", "blocks.1.mlp.2"} <= set(whole)
+
+
+def window_attention(x: torch.Tensor, weight: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.linear(x, weight) + table[0]
+
+
+fx.wrap("window_attention")
+
+
+class _Wrapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.inner, self.out = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 8, bias=False), nn.Linear(8, 8)
+        self.table = nn.Parameter(torch.randn(2, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = torch.cat([self.patches(x).flatten(2).transpose(1, 2)])
+        return self.out(window_attention(tokens, self.inner.weight, self.table))  # type: ignore[no-any-return]
+
+
+def test_a_function_into_which_tracing_does_not_see_has_its_weights_quantised() -> None:
+    network = trace(_Wrapped(), (3, 16, 16), ways=["fx"])
+    assert set(weights(network.module)) == {"patches", "inner.weight", "out"}
+    assert not in_fp32(network.module, Bits.parse("w8a8"), torch.zeros(1, 3, 16, 16))
+
+
+class _Masked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: torch.Tensor, bias: torch.Tensor | None = None, scale: float = 2.0) -> torch.Tensor:
+        return torch.nn.functional.conv2d(self.first(x) * scale, self.second.weight, bias)
+
+
+def test_what_a_model_takes_by_default_is_no_input() -> None:
+    model = _Masked().eval()
+    network = trace(model, (3, 16, 16), ways=["fx"])
+    assert sum(node.op == "placeholder" for node in network.module.graph.nodes) == 1
+    _assert_same(model, network)
 
 
 def test_conv_inputs_counts_what_linear_layers_read() -> None:

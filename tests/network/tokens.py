@@ -46,15 +46,17 @@ class Block(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """Two blocks on 16 patches of an image 3×16×16 of 16 channels; `attention` is `packed`, `sequence_first`, `fused`
+    """Blocks on 16 patches of an image 3×16×16 of 16 channels; `attention` is `packed`, `sequence_first`, `fused`
     or `explicit`."""
 
-    def __init__(self, attention: str = "packed", *, class_token: bool = False, width: int = 16) -> None:
+    def __init__(
+        self, attention: str = "packed", *, class_token: bool = False, width: int = 16, blocks: int = 2
+    ) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, width, 4, 4)
         self.token = nn.Parameter(torch.randn(1, 1, width)) if class_token else None
         self.positions = nn.Parameter(torch.randn(1, 16 + class_token, width))
-        self.blocks = nn.Sequential(*(Block(width, self._attention(attention, width)) for _ in range(2)))
+        self.blocks = nn.Sequential(*(Block(width, self._attention(attention, width)) for _ in range(blocks)))
         self.sequence_first = attention == "sequence_first"
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 5)
 
