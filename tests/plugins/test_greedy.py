@@ -25,6 +25,7 @@ from actbench_plugins.greedy.distortion import Distortion, plain_errors
 from actbench_plugins.greedy.method import GreedyProjection
 from actbench_plugins.greedy.metrics import METRICS, by_error, by_loss
 from tests.plugins.strategies import floats
+from tests.traced import in_fp64
 
 
 def correlated(images: int = 4, channels: int = 8, height: int = 6, width: int = 6) -> torch.Tensor:
@@ -43,7 +44,7 @@ def images() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def network() -> TracedNetwork:
     torch.manual_seed(0)
-    return trace(ResidualNetwork().double(), (3, 16, 16))
+    return in_fp64(trace(ResidualNetwork(), (3, 16, 16)))
 
 
 @pytest.fixture(scope="module")

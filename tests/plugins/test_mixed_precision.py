@@ -22,6 +22,7 @@ from actbench_plugins.mixed_precision.codec import GroupCodec
 from actbench_plugins.mixed_precision.method import MixedPrecision
 from actbench_plugins.mixed_precision.widths import best_widths
 from tests.plugins.strategies import floats
+from tests.traced import in_fp64
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
@@ -148,7 +149,7 @@ def test_constant_maps(value: float) -> None:
 @pytest.mark.parametrize("ceiling", ["5x", "10x", "traffic:8x"])
 def test_network_holds_the_ceiling_and_folds_exactly(ceiling: str, bits: str) -> None:
     torch.manual_seed(0)
-    network, images = trace(ResidualNetwork().double(), (3, 16, 16)), torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    network, images = in_fp64(trace(ResidualNetwork(), (3, 16, 16))), torch.randn(4, 3, 16, 16, dtype=torch.float64)
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
     plan = MixedPrecision({"groups": 8, "widths": "planned"}).plan(network, collect(network, images), budget)
     spliced = splice(network, {name: codec.double() for name, codec in plan.codecs.items()})

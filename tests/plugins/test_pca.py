@@ -36,6 +36,7 @@ from actbench_plugins.pca.method import TransformCoding, rotation, smallest_step
 from actbench_plugins.pca.tables import PRECISION, Tables, frequencies_of, groups_of
 from tests.codec.gradients import gradient_of
 from tests.plugins.strategies import floats
+from tests.traced import in_fp64
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
@@ -303,7 +304,7 @@ def test_the_folded_form_stores_the_same() -> None:
 @pytest.mark.parametrize("ceiling", ["10x", "traffic:12x"])
 def test_folded_network_equals_the_unfolded_one(ceiling: str) -> None:
     torch.manual_seed(0)
-    network, images = trace(ResidualNetwork().double(), (3, 16, 16)), torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    network, images = in_fp64(trace(ResidualNetwork(), (3, 16, 16))), torch.randn(4, 3, 16, 16, dtype=torch.float64)
     budget = Budget(Ceiling.parse(ceiling), Bits.parse("w32a2-8"))
     plan = TransformCoding({}).plan(network, collect(network, images), budget)
     assert any(isinstance(codec, RotatedMap) for codec in plan.codecs.values())

@@ -21,6 +21,7 @@ from actbench.recipe import PROTOCOL_RECIPE, Recipe
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.projection.codec import ProjectionCodec
 from actbench_plugins.projection.method import Projection
+from tests.traced import in_fp64
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
 
@@ -127,7 +128,7 @@ def test_ranks_are_the_published_ones(factor: int) -> None:
 @pytest.mark.parametrize("ceiling", ["8x", "16x", "traffic:6x"])
 def test_folded_network_equals_the_unfolded_one(ceiling: str) -> None:
     torch.manual_seed(0)
-    network, images = trace(ResidualNetwork().double(), (3, 16, 16)), torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    network, images = in_fp64(trace(ResidualNetwork(), (3, 16, 16))), torch.randn(4, 3, 16, 16, dtype=torch.float64)
     budget = Budget(Ceiling.parse(ceiling), Bits.parse("w32a2-8"))
     plan = Projection({"start": "pca"}).plan(network, collect(network, images), budget)
     assert any(isinstance(codec, ProjectionCodec) for codec in plan.codecs.values())
