@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal, cast
@@ -52,6 +52,12 @@ class Ceiling:
     def allowed(self, whole: int) -> int:
         """Bits that may be stored of what has so many bits in fp32, rounded down."""
         return (self.bits or 0) if self.factor is None else int(whole / self.factor)
+
+    def summed(self) -> Ceiling:
+        """The same of what training saves, which is one sum. Raises UserError for the size of something else."""
+        if self.factor is None and self.kind != "traffic":
+            raise UserError(f"ceiling {self}: what training saves is one sum; write traffic:SIZE, or a factor as in 8x")
+        return replace(self, kind="traffic")
 
     def whole(self, maps: Sequence[FeatureMap]) -> int:
         """Bits in fp32 of what the ceiling counts."""

@@ -23,7 +23,9 @@ else:
 PAGE = Path(__file__).with_name("reference.md")
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
-FROM_PYTHON = ("actbench.api.compression", "actbench.api.compressed", "actbench.api.saving", "actbench.api.calibration")
+FROM_PYTHON = tuple(
+    f"actbench.api.{room}" for room in ("compression", "compressed", "saving", "in_place", "calibration")
+)
 """What `import actbench` offers for networks of one's own, where it is defined."""
 
 OF_WORKLOADS_AND_EXECUTORS = (

@@ -1,8 +1,9 @@
 """Methods on a network of one's own, from Python: what `import actbench` offers beside the plugin's interface."""
 
 from actbench.api.compressed import Compressed
-from actbench.api.compression import compress, restore
+from actbench.api.compression import compress
 from actbench.api.exported import export
+from actbench.api.in_place import restore
 from actbench.api.saving import CompressedTraining, compress_training, compressed_training
 
 __all__ = [

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from actbench.api import report
+from actbench.api.in_place import InPlace, become
 from actbench.api.modes import in_mode
 from actbench.budget import Budget
 from actbench.codec.codec import Codec
@@ -85,10 +85,11 @@ class Compression:
             part.training = modes.get(name, model.training)
 
 
-class Compressed(nn.Module):
+class Compressed(InPlace):
     """What `compress` makes of a model's class: the model is still one of its own class, and computes from stored maps.
     Dropout is not active, in training neither, as in the protocol's recovery."""
 
+    _instead = "save its state_dict(), and that of its codecs, and compress again"
     _compression: Compression
     codecs: Codecs
 
@@ -135,22 +136,19 @@ class Compressed(nn.Module):
         own = {f"codecs.{name}": value for name, value in self.codecs.state_dict().items()}
         return super().load_state_dict({**own, **state_dict}, *arguments, **keywords)
 
+    @torch.no_grad()
+    def _undo(self) -> None:
+        buffers = dict(self.named_buffers())
+        for name, value in self._compression.before.items():
+            buffers[name].copy_(value)
+        del self.codecs
+        del self.__dict__["_compression"]
+
     def _repr_html_(self) -> str:
         return report.plan_as_html(self._compression.network.maps, self.plan, str(self._compression.budget))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Compressed:
-        copied = type(self).__new__(type(self))
-        memo[id(self)] = copied
-        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
-        return copied
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise UserError(
-            "a compressed model cannot be pickled: save its state_dict(), and that of its codecs, and compress again"
-        )
-
-
-_OFFERED = frozenset(name for name in vars(Compressed) if not name.startswith("_")) - {"forward", "load_state_dict"}
+_OFFERED = {name for name in vars(Compressed) if not name.startswith("_")} - {"forward", "load_state_dict"} | {"codecs"}
 
 
 def install(model: nn.Module, compression: Compression) -> Compressed:
@@ -161,22 +159,10 @@ def install(model: nn.Module, compression: Compression) -> Compressed:
         raise UserError(f"{type(model).__name__} has a {taken[0]!r} of its own: compress a module that holds it")
     _share(model, compression)
     stages = compression.spliced.encoders().values()
-    was = type(model)
-    model.__class__ = type(f"Compressed{was.__name__}", (Compressed, was), {"__module__": was.__module__})
-    model._compression = compression  # type: ignore[assignment]
-    model.codecs = Codecs({str(number): stage.codec for number, stage in enumerate(stages)})
-    return cast(Compressed, model)
-
-
-@torch.no_grad()
-def uninstall(model: Compressed) -> None:
-    """Makes of a compressed model what it was, but for weights that were trained."""
-    buffers = dict(model.named_buffers())
-    for name, value in model._compression.before.items():
-        buffers[name].copy_(value)
-    del model.codecs
-    del model.__dict__["_compression"]
-    model.__class__ = type(model).__bases__[1]
+    compressed = become(model, Compressed)
+    compressed._compression = compression
+    compressed.codecs = Codecs({str(number): stage.codec for number, stage in enumerate(stages)})
+    return compressed
 
 
 @torch.no_grad()

@@ -1,20 +1,20 @@
-"""Compression of a model's feature maps, in place, and its undoing."""
+"""Compression of a model's feature maps, in place."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from torch import nn
 
 from actbench.api.calibration import Calibration, Images, default_loss
-from actbench.api.compressed import Compressed, Compression, install, uninstall
-from actbench.api.methods import Chosen, choose_method
+from actbench.api.compressed import Compressed, Compression, install
+from actbench.api.in_place import restore
+from actbench.api.methods import Chosen, choose_method, read_budget
 from actbench.api.modes import in_mode
-from actbench.api.saving import CompressedTraining, stop_training
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec.method import Method
 from actbench.errors import UserError
@@ -28,8 +28,6 @@ from actbench.network.batches import Batches
 from actbench.network.calibration import Statistics
 from actbench.network.trace import TracedNetwork, trace
 from actbench.recovery.objectives import Loss
-
-Model = TypeVar("Model", bound=nn.Module)
 
 
 def compress(
@@ -66,26 +64,12 @@ def compress(
         >>> [(fmap.name, fmap.channels) for fmap in model.maps]
         [('2', 8)]
     """
-    budget = Budget(_ceiling(ceiling), Bits.parse(bits) if isinstance(bits, str) else bits)
+    budget = read_budget(ceiling, bits)
     chosen = choose_method(method, options or {}, "inference")
     model = restore(model) if inplace else copy.deepcopy(model)
     images, network = _observed(model, calibration, maps)
     fitted = _fitted(network, images, chosen, budget, loss or default_loss(images.targets), fit=fit, plain=plain)
     return install(model, Compression(network, fitted.spliced, budget, chosen.name, fitted.kept))
-
-
-def restore(model: Model) -> Model:
-    """Takes out of a model what `compress` or `compress_training` put into it; one that is not compressed stays as it
-    is. Weights that were trained meanwhile stay trained."""
-    if isinstance(model, Compressed):
-        uninstall(model)
-    if isinstance(model, CompressedTraining):
-        stop_training(model)
-    return model
-
-
-def _ceiling(ceiling: str | Ceiling) -> Ceiling:
-    return Ceiling.parse(ceiling) if isinstance(ceiling, str) else ceiling
 
 
 def _observed(model: nn.Module, calibration: Images, maps: Maps) -> tuple[Calibration, TracedNetwork]:

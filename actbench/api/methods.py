@@ -1,10 +1,11 @@
-"""The method that a user named, or made."""
+"""The method and the budget that a user named, or made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec.method import Method
 from actbench.errors import UserError
 from actbench.info import OptionValue, Track, load_target
@@ -32,3 +33,9 @@ def choose_method(method: str | Method, options: Mapping[str, OptionValue], trac
         raise UserError(f"method {method} is not for {track}; its tracks: {', '.join(info.tracks)}")
     made: Method = load_target(info.target)(info.resolve(options))
     return Chosen(made, method, info.guarantee == "data-dependent")
+
+
+def read_budget(ceiling: str | Ceiling, bits: str | Bits) -> Budget:
+    """Reads ceiling and bits as the command line does, where they are text."""
+    read = Bits.parse(bits) if isinstance(bits, str) else bits
+    return Budget(Ceiling.parse(ceiling) if isinstance(ceiling, str) else ceiling, read)

@@ -6,16 +6,17 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actbench.api.calibration import Calibration, Images, default_loss
-from actbench.api.methods import choose_method
+from actbench.api.in_place import InPlace, become, restore
+from actbench.api.methods import choose_method, read_budget
 from actbench.api.modes import in_mode
-from actbench.budget import Bits, Budget, Ceiling
+from actbench.budget import Bits, Ceiling
 from actbench.codec.codec import Codec
 from actbench.codec.method import Method
 from actbench.codec.protocols import TrainingForm
@@ -35,7 +36,7 @@ Kept = Literal["quantised", "exact"]
 """How inputs of normalisations are kept: in 8 bits a value, or as they are."""
 
 
-class CompressedTraining(nn.Module):
+class CompressedTraining(InPlace):
     """What `compress_training` makes of a model's class: the model is still one of its own class, computes what it did,
     and saves less for the gradients."""
 
@@ -51,6 +52,11 @@ class CompressedTraining(nn.Module):
         model's buffers change as in any step."""
         return count_saved_bytes(self, images)
 
+    def _undo(self) -> None:
+        for name in self._stand_ins:
+            self.get_submodule(name).__dict__.pop("forward", None)
+        del self.__dict__["_stand_ins"]
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Codecs move with the model, though they are no modules of it: its `state_dict` is its own."""
         for codec in {id(saved.codec): saved.codec for saved in self._saved_inputs()}.values():
@@ -60,18 +66,6 @@ class CompressedTraining(nn.Module):
     def _saved_inputs(self) -> Iterator[SavedInput]:
         parts = (part for stand_in in self._stand_ins.values() for part in stand_in.modules())
         return (part for part in parts if isinstance(part, SavedInput))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> CompressedTraining:
-        copied = type(self).__new__(type(self))
-        memo[id(self)] = copied
-        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
-        return copied
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise UserError("a model that is compressed for training cannot be pickled: save its state_dict()")
-
-
-Model = TypeVar("Model", bound=nn.Module)
 
 
 def compress_training(
@@ -101,12 +95,12 @@ def compress_training(
         >>> model = compress_training(model, method="none", ceiling="1x", bits="w32a32", calibration=images)
         >>> model(images).square().mean().backward()
     """
-    budget = Budget(_summed(ceiling), Bits.parse(bits) if isinstance(bits, str) else bits)
+    budget = read_budget(ceiling, bits)
+    budget = replace(budget, ceiling=budget.ceiling.summed())
     chosen = choose_method(method, options or {}, "training").method
     if isinstance(chosen, TrainingForm):
         raise UserError(f"method {method} trains the network in a form of its own: use torch's own function for it")
-    if isinstance(model, CompressedTraining):
-        stop_training(model)
+    restore(model)
     with in_mode(model, training=False):
         images = Calibration.of(calibration, model)
         channels, height, width = images.pixels.shape[1:]
@@ -127,15 +121,7 @@ def compressed_training(model: nn.Module, **settings: Any) -> Iterator[Compresse
     try:
         yield compressed
     finally:
-        stop_training(compressed)
-
-
-def stop_training(model: CompressedTraining) -> None:
-    """Has a model save again what it did."""
-    for name in model._stand_ins:
-        model.get_submodule(name).__dict__.pop("forward", None)
-    del model.__dict__["_stand_ins"]
-    model.__class__ = type(model).__bases__[1]
+        restore(compressed)
 
 
 def count_saved_bytes(model: nn.Module, images: Tensor) -> int:
@@ -147,13 +133,6 @@ def count_saved_bytes(model: nn.Module, images: Tensor) -> int:
         counted = ledger.bytes
         del outputs
     return counted
-
-
-def _summed(ceiling: str | Ceiling) -> Ceiling:
-    ceiling = Ceiling.parse(ceiling) if isinstance(ceiling, str) else ceiling
-    if ceiling.factor is None and ceiling.kind != "traffic":
-        raise UserError(f"ceiling {ceiling}: what training saves is one sum; write traffic:SIZE, or a factor as in 8x")
-    return replace(ceiling, kind="traffic")
 
 
 def _install(
@@ -172,10 +151,9 @@ def _install(
     }
     for name, replacement in stand_ins.items():
         model.get_submodule(name).__dict__["forward"] = replacement.forward
-    was = type(model)
-    model.__class__ = type(f"Compressed{was.__name__}", (CompressedTraining, was), {"__module__": was.__module__})
-    model.__dict__["_stand_ins"] = stand_ins
-    return cast(CompressedTraining, model)
+    compressed = become(model, CompressedTraining)
+    compressed.__dict__["_stand_ins"] = stand_ins
+    return compressed
 
 
 class _MaskedFunctions(TorchFunctionMode):

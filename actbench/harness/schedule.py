@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actbench.budget import REFERENCE, Bits, Budget, Ceiling
@@ -173,12 +173,5 @@ def _budgets(method: MethodInfo, request: RunRequest) -> list[Budget]:
     ceilings = request.ceilings
     if request.settings.track == "training":
         # What training saves is one sum: there is no largest map to keep small.
-        ceilings = tuple(dict.fromkeys(map(_saved, ceilings)))
+        ceilings = tuple(dict.fromkeys(ceiling.summed() for ceiling in ceilings))
     return [Budget(ceiling, bits) for bits in request.bits for ceiling in ceilings]
-
-
-def _saved(ceiling: Ceiling) -> Ceiling:
-    """A ceiling on the sum that training saves. Raises UserError for the size of something else."""
-    if ceiling.factor is None and ceiling.kind != "traffic":
-        raise UserError(f"ceiling {ceiling}: what training saves is one sum; write traffic:SIZE, or a factor as in 8x")
-    return replace(ceiling, kind="traffic")

@@ -225,10 +225,11 @@ def test_other_images_a_pickle_and_a_name_that_is_taken(model: Residual, images:
         compressed(torch.rand(1, 3, 24, 24))
     with pytest.raises(actbench.UserError, match="save its state_dict"):
         torch.save(compressed, "nowhere.pt")
-    other = Residual()
-    other.maps = "mine"  # type: ignore[assignment]
-    with pytest.raises(actbench.UserError, match="'maps' of its own"):
-        actbench.compress(other, calibration=images, **SETTINGS)
+    for name in ("maps", "codecs"):
+        other = Residual()
+        setattr(other, name, "mine")
+        with pytest.raises(actbench.UserError, match=f"'{name}' of its own"):
+            actbench.compress(other, calibration=images, **SETTINGS)
 
 
 class Functional(nn.Module):

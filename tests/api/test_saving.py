@@ -118,3 +118,18 @@ def test_what_cannot_be_done_is_said(model: Small, images: Tensor) -> None:
     with pytest.raises(actbench.UserError, match="form of its own"):
         actbench.compress_training(model, method="checkpoint", ceiling="8x", calibration=images)
     assert type(model) is Small
+
+
+def test_a_model_is_compressed_in_one_way_at_a_time(model: Small, images: Tensor) -> None:
+    """Whichever came before is taken out first, so that the model's own class is what is left in the end."""
+    model.eval()
+    exact = model(images)
+    settings = {"ceiling": "8x", "calibration": images}
+    actbench.compress(model, method="quantize", **settings)
+    actbench.compress_training(model, method="quantize", **settings)
+    assert not isinstance(model, actbench.Compressed)
+    assert torch.equal(model(images), exact)
+    actbench.compress(model, method="quantize", **settings)
+    assert not isinstance(model, actbench.CompressedTraining)
+    assert type(actbench.restore(model)) is Small
+    assert torch.equal(model(images), exact)
