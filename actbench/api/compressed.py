@@ -34,11 +34,21 @@ class Codecs(nn.ModuleDict):
     """A model's codecs, by the numbers of their maps. They are modules of the model, so that they move with it and an
     optimiser finds what they learn; but the model's `state_dict` has its own names alone, and theirs is here."""
 
+    def __init__(self, codecs: Mapping[str, Codec]) -> None:
+        super().__init__(codecs)
+        self.register_load_state_dict_post_hook(_miss_nothing)  # type: ignore[no-untyped-call]
+
     def state_dict(self, *arguments: Any, **keywords: Any) -> Any:
         """What the codecs learned or were fitted with; nothing where the model asks for all of its own."""
         if keywords.get("destination") is not None or arguments:
             return keywords.get("destination", arguments[0] if arguments else None)
         return super().state_dict(**keywords)
+
+
+def _miss_nothing(codecs: nn.Module, keys: Any) -> None:
+    """A checkpoint of the model, or of what holds it, is whole without the codecs."""
+    own = {f"codecs.{name}" for name in codecs.state_dict()}
+    keys.missing_keys[:] = [key for key in keys.missing_keys if not any(f".{key}".endswith(f".{name}") for name in own)]
 
 
 @dataclass
@@ -131,11 +141,6 @@ class Compressed(InPlace):
         prices = [codec.price() for codec in self.plan.values() if isinstance(codec, Priced)]
         return torch.stack(prices).sum() if prices else torch.zeros(())
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any, **keywords: Any) -> Any:
-        """Loads a checkpoint of the model, compressed or not: the names are the same."""
-        own = {f"codecs.{name}": value for name, value in self.codecs.state_dict().items()}
-        return super().load_state_dict({**own, **state_dict}, *arguments, **keywords)
-
     @torch.no_grad()
     def _undo(self) -> None:
         buffers = dict(self.named_buffers())
@@ -148,7 +153,7 @@ class Compressed(InPlace):
         return report.plan_as_html(self._compression.network.maps, self.plan, str(self._compression.budget))
 
 
-_OFFERED = {name for name in vars(Compressed) if not name.startswith("_")} - {"forward", "load_state_dict"} | {"codecs"}
+_OFFERED = {name for name in vars(Compressed) if not name.startswith("_")} - {"forward"} | {"codecs"}
 
 
 def install(model: nn.Module, compression: Compression) -> Compressed:

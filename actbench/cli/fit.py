@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,9 +51,9 @@ def fit(
     as_json: AsJson = False,
 ) -> None:
     """Choose a method by the memory that there is: run all that can, the cheapest first, and say which to take."""
-    if not max_loss >= 0:
+    if not 0 <= max_loss < inf:
         raise UserError(f"--max-loss {max_loss}: give a number that is not below 0")
-    limits = Limits(Fraction(max_loss), _factor("--max-latency", max_latency))
+    limits = Limits(max_loss, _factor("--max-latency", max_latency))
     registry, ceiling = registered(plugin), _ceiling(memory)
     paths = {"data": data, "weights": weights}
     request = RunRequest(
@@ -97,15 +97,15 @@ def _ceiling(memory: str) -> Ceiling:
         ) from None
 
 
-def _factor(argument: str, text: str | None) -> Fraction | None:
+def _factor(argument: str, text: str | None) -> float | None:
     """Reads a multiple, `1.5x` or `1.5`. Raises UserError for anything else."""
     if text is None:
         return None
     try:
-        factor = Fraction(text.removesuffix("x"))
-    except (ValueError, ZeroDivisionError):
-        factor = Fraction(0)
-    if factor <= 0:
+        factor = float(text.removesuffix("x"))
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < inf:
         raise UserError(f"{argument} {text!r}: write a multiple of fp32's, as in 1.5x")
     return factor
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from actbench.records.columns import column
 from actbench.records.record import Record
@@ -14,8 +13,8 @@ from actbench.records.record import Record
 class Limits:
     """The most `loss`, in the metric's unit, and the most `latency` as a multiple of fp32's, None for any."""
 
-    loss: Fraction
-    latency: Fraction | None = None
+    loss: float
+    latency: float | None = None
 
     def broken_by(self, record: Record) -> str:
         """Why a record is not within the limits, in a few words; empty where it is."""

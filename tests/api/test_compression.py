@@ -1,6 +1,7 @@
 """Compression of a model of one's own: what changes, and that everything else stays."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,30 @@ def test_checkpoints_go_both_ways(model: Residual, images: Tensor) -> None:
     codecs = compressed.codecs.state_dict()
     assert codecs
     compressed.codecs.load_state_dict(codecs)
+
+
+def test_checkpoints_of_what_holds_it_go_both_ways_too(model: Residual, images: Tensor) -> None:
+    plain = nn.Sequential(copy.deepcopy(model))
+    holding = nn.Sequential(actbench.compress(model, calibration=images, **SETTINGS))
+    plain.load_state_dict(holding.state_dict())
+    holding.load_state_dict(plain.state_dict())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        holding.load_state_dict({})
+    with pytest.raises(RuntimeError, match="Missing key"):
+        model.codecs.load_state_dict({})  # type: ignore[operator, union-attr]
+
+
+def test_it_trains_in_parallel_on_data(model: Residual, images: Tensor, tmp_path: Path) -> None:
+    """One process stands for all: what it holds is what is handed from one to another."""
+    compressed = actbench.compress(model, calibration=images, **SETTINGS).train()
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = nn.parallel.DistributedDataParallel(compressed)
+        parallel(images).square().mean().backward()
+        parallel.load_state_dict(parallel.state_dict())
+    finally:
+        torch.distributed.destroy_process_group()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_an_optimiser_that_was_there_trains_it(model: Residual, images: Tensor) -> None:

@@ -66,6 +66,8 @@ def test_nothing_within_the_limits(folder: Path) -> None:
         (["--memory", "3KB"], "as in 256KiB"),
         (["--memory", "3KiB", "--max-loss", "-1"], "--max-loss"),
         (["--memory", "3KiB", "--max-loss", "nan"], "--max-loss"),
+        (["--memory", "3KiB", "--max-loss", "inf"], "--max-loss"),
+        (["--memory", "3KiB", "--max-latency", "1e999x"], "as in 1.5x"),
         (["--memory", "3KiB", "--max-latency", "fast"], "as in 1.5x"),
         (["--memory", "3KiB", "--methods", "no-such"], "no-such"),
     ],

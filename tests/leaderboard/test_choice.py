@@ -1,6 +1,5 @@
 """The choice of a method by limits on loss and time."""
 
-from fractions import Fraction
 from typing import Any
 
 from actbench.leaderboard.choice import Limits, choose, latency_of, loss_of
@@ -35,7 +34,7 @@ def names(records: Any) -> list[str]:
 
 
 def test_the_fastest_within_the_limits_is_taken() -> None:
-    choice = choose(ROWS, Limits(Fraction(1)))
+    choice = choose(ROWS, Limits(1))
     assert choice.taken is not None
     assert names([choice.taken]) == ["fast"]
     assert {one.cell.method.name: why for one, why in choice.refused} == {
@@ -46,22 +45,22 @@ def test_the_fastest_within_the_limits_is_taken() -> None:
 
 def test_of_several_as_fast_that_which_loses_least() -> None:
     rows = [timed("one", 89.0, 2.0, 300), timed("other", 89.5, 2.0, 300)]
-    choice = choose(rows, Limits(Fraction(2)))
+    choice = choose(rows, Limits(2))
     assert choice.taken is rows[1]
 
 
 def test_a_limit_on_time() -> None:
-    choice = choose(ROWS, Limits(Fraction(0), Fraction(2)))
+    choice = choose(ROWS, Limits(0, 2))
     assert choice.taken is None
     assert {one.cell.method.name: why for one, why in choice.refused}["exact"] == "takes 3.00x the time of fp32"
 
 
 def test_the_front_is_what_no_other_is_better_than() -> None:
-    assert names(choose(ROWS, Limits(Fraction(1))).front) == ["exact", "fast", "faster"]
+    assert names(choose(ROWS, Limits(1)).front) == ["exact", "fast", "faster"]
 
 
 def test_what_was_not_measured_is_never_within() -> None:
     untimed = record("untimed", value=90.0)
     assert (loss_of(untimed), latency_of(untimed)) == (loss_of(ROWS[1]), None)
-    assert choose([untimed], Limits(Fraction(9))).taken is untimed
-    assert choose([untimed], Limits(Fraction(9), Fraction(9))).taken is None
+    assert choose([untimed], Limits(9)).taken is untimed
+    assert choose([untimed], Limits(9, 9)).taken is None
