@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,11 +22,12 @@ from actbench.errors import UserError
 from actbench.harness.environment import WantedDevice, choose_device
 from actbench.harness.schedule import RunRequest, ScheduledCell, cells_of, schedule
 from actbench.info import MethodInfo
-from actbench.leaderboard.choice import Choice, Limits, choose
-from actbench.records.columns import column
-from actbench.records.record import Record
 from actbench.records.store import Store, read_record
 from actbench.registry import Registry
+
+if TYPE_CHECKING:
+    from actbench.leaderboard.choice import Choice
+    from actbench.records.record import Record
 
 
 @own.describing
@@ -51,6 +52,8 @@ def fit(
     as_json: AsJson = False,
 ) -> None:
     """Choose a method by the memory that there is: run all that can, the cheapest first, and say which to take."""
+    from actbench.leaderboard.choice import Limits, choose  # loads what checks the form of records
+
     if not 0 <= max_loss < inf:
         raise UserError(f"--max-loss {max_loss}: give a number that is not below 0")
     limits = Limits(max_loss, _factor("--max-latency", max_latency))
@@ -155,6 +158,8 @@ def _name(record: Record) -> str:
 
 def _figures(record: Record) -> str:
     """Quality, loss, time and memory, as tables show them, and what is alive at once as a size."""
+    from actbench.records.columns import column
+
     shown = [column(name) for name in ("quality", "difference", "live_ratio", "latency_ratio", "memory_bytes")]
     footprint = record.measurements.footprint
     size = [f"maps at once {footprint.live.peak / 8 / 1024:,.1f} KiB"] if footprint else []

@@ -44,6 +44,12 @@ def test_light_commands_load_no_torch(arguments: list[str], tmp_path: Path) -> N
     assert "loaded: []" in done.stderr
 
 
+def test_the_start_loads_nothing_that_only_records_need() -> None:
+    code = "import sys, actbench.cli; print([name for name in ('pydantic', 'numpy', 'pandas') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_show_loads_no_torch(tmp_path: Path) -> None:
     record = tmp_path / "nothing.json"
     done = subprocess.run(
