@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping
 
 from actbench.codec.codec import Codec
-from actbench.network.conventions import live_bits
+from actbench.network.conventions import live_bits_by_layer
 from actbench.network.trace import TracedNetwork
 from actbench.records.parts.footprint import Footprint
 
@@ -35,7 +35,7 @@ COLUMNS = {
 def maps_table(network: TracedNetwork, codecs: Mapping[str, Codec], footprint: Footprint) -> str:
     """The table as CSV, a row for each map, in the order in which maps are written."""
     stored = {row.name: row.bits.maximum for row in footprint.maps}
-    live = live_bits(network, stored)
+    live = live_bits_by_layer(network, stored)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

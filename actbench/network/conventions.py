@@ -46,10 +46,10 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
 def live_peak(network: TracedNetwork, stored: Mapping[str, int]) -> int:
     """Counts the most bits in memory while any layer computes: of every tensor that was written before and is still to
     be read, and of what is being written. `stored`: the maps' bits, by their names; all else is counted in fp32."""
-    return max(live_bits(network, stored).values(), default=0)
+    return max(live_bits_by_layer(network, stored).values(), default=0)
 
 
-def live_bits(network: TracedNetwork, stored: Mapping[str, int]) -> dict[int, int]:
+def live_bits_by_layer(network: TracedNetwork, stored: Mapping[str, int]) -> dict[int, int]:
     """Counts what is in memory while each layer computes that writes something, by the layer's number, as `live_peak`
     does."""
     sizes = _sizes(network, stored)
