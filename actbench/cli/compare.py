@@ -41,6 +41,8 @@ def compare(
         print_whole(table)
     sides = f"{len(comparison.only_before)} only before, {len(comparison.only_after)} only after"
     say(f"{comparison.compared} cells compared, {len(comparison.changes)} changes; {sides}")
+    if comparison.unlike:
+        say(f"no cell is on both sides: those that are most alike differ in {', '.join(comparison.unlike)}")
 
 
 def _load(path: Path) -> list[Record]:

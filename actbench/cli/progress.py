@@ -1,46 +1,52 @@
-"""What a run shows while it runs: cells done, the current cell and its step, the time left; one line a cell where
-nobody watches."""
+"""What is shown while cells are measured: how many are done, the current one and its step, and the time left by what
+cells like those that are left took."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
-from typing_extensions import override
+from typing_extensions import Self, override
 
+from actbench.cli.results import style_of
+from actbench.harness.durations import Durations, in_words
 from actbench.harness.run import RunObserver
+from actbench.records.columns import column
+from actbench.records.record import Record
 from actbench.spec import CellSpec
 from actbench.text import visible
 
-if TYPE_CHECKING:
-    from actbench.records.record import Record
-
 
 class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
-    """A bar on standard error, so that standard output stays the result."""
+    """A bar on standard error, so that standard output stays the result. `durations`: what cells took before."""
 
-    def __init__(self, cells: int, console: Console) -> None:
-        self.records: list[Record] = []
+    def __init__(self, cells: Sequence[CellSpec], console: Console, durations: Durations | None = None) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             console=console,
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # or what goes into a file would be on the terminal
             disable=not console.is_terminal,
         )
         self._console = console
-        self._task = self._progress.add_task("starting", total=cells)
+        self._waiting = {cell.key: cell for cell in cells}
+        self._durations = durations or Durations()
         self._cell = ""
+        self._began = monotonic()
+        self._task = self._progress.add_task("starting", total=len(cells), left=self._left())
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -51,19 +57,56 @@ class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
 
     @override
     def started(self, cell: CellSpec) -> None:
-        self._cell = f"{cell.method.name} {cell.budget}"
-        self._progress.update(self._task, description=visible(self._cell))
+        self._cell, self._began = f"{cell.method.name} {cell.budget}", monotonic()
+        self._progress.update(self._task, description=visible(self._cell), left=self._left())
 
     @override
     def step(self, step: str, done: int, total: int) -> None:
         counted = f" {done}/{total}" if total else ""
-        self._progress.update(self._task, description=visible(f"{self._cell}: {step}{counted}"))
+        self._progress.update(self._task, description=visible(f"{self._cell}: {step}{counted}"), left=self._left())
 
     @override
     def ended(self, record: Record, path: Path) -> None:
+        self._durations.add(record)
+        self.passed_over(record.key)
+
+    def passed_over(self, key: str) -> None:
+        """A cell is done, or will not be measured."""
+        self._waiting.pop(key, None)
+        self._progress.update(self._task, advance=1, left=self._left())
+
+    def _left(self) -> str:
+        """Of all cells that are not done, less what the present one has had; nothing where no cell is known."""
+        if not self._waiting or (seconds := self._durations.sum(list(self._waiting.values()))) is None:
+            return ""
+        had = monotonic() - self._began if self._cell else 0.0
+        return f"about {in_words(max(seconds - had, 1))} left"
+
+
+class RunProgress(ProgressBar):
+    """The bar of a run, which says each cell in a line when it ended. `records`: of all that did."""
+
+    def __init__(self, cells: Sequence[CellSpec], console: Console, durations: Durations | None = None) -> None:
+        super().__init__(cells, console, durations)
+        self.records: list[Record] = []
+
+    @override
+    def ended(self, record: Record, path: Path) -> None:
+        super().ended(record, path)
         self.records.append(record)
-        self._progress.advance(self._task)
-        if not self._console.is_terminal:
-            cell = record.cell
-            line = f"{cell.method.name} {cell.budget}: {record.status} ({record.seconds:.1f} s)"
-            self._console.print(Text(visible(line)), highlight=False, soft_wrap=True)
+        self._console.print(_line(record), highlight=False, soft_wrap=True)
+
+
+def _line(record: Record) -> Text:
+    """How a cell ended, with its quality where that was measured."""
+    cell = record.cell
+    line = Text(visible(f"{cell.method.name} {cell.budget}: "))
+    line.append(record.status, style_of(record.status))
+    return line.append(visible(f", {_quality(record)}{record.seconds:.1f} s"))
+
+
+def _quality(record: Record) -> str:
+    metric, value, difference = (column(name) for name in ("metric", "quality", "difference"))
+    if value.value(record) is None:
+        return ""
+    return f"{metric.text(record)} {value.text(record)}, {difference.title} {difference.text(record)}, "

@@ -21,6 +21,7 @@ from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.feature_map import Maps
+from actbench.harness.durations import Durations, in_words
 from actbench.harness.environment import WantedDevice, check_compiler, choose_device
 from actbench.harness.messages import Preparation
 from actbench.harness.schedule import RunRequest, ScheduledCell, cells_of, schedule
@@ -38,12 +39,16 @@ from actbench.settings import (
     Training,
     settings_of,
 )
+from actbench.spec import CellSpec
 
 if TYPE_CHECKING:
     from actbench.cli.suite import Suite
     from actbench.workloads.own.description import Description
 
 Retry = Literal["failed"]
+
+_EARLIER = 200
+"""Records that are read to say how long a run takes."""
 
 SUITES = "suites"
 """Where the descriptions of networks and images of the user's own are kept, in a results folder."""
@@ -133,12 +138,13 @@ def run(
     target, store = registry.executor(executor).target, Store(results)
     scheduled = schedule(cells_of(request, registry), registry, store, retry=retry == "failed", fresh=fresh)
     if dry_run:
-        _show_schedule(scheduled, as_json)
+        _show_schedule(scheduled, store, as_json)
         return
     try:
         carry_out_cells(preparation, registry, target, scheduled, store, seconds)
     except KeyboardInterrupt:
         show_results(scheduled, store, registry, as_json)
+        print("the same command again runs what has no record yet", file=sys.stderr)
         raise
     if any(status in (*FAILED, "invalid") for status in show_results(scheduled, store, registry, as_json)):
         raise typer.Exit(1)
@@ -154,18 +160,18 @@ def carry_out_cells(
 ) -> None:
     """Carries out what has no record yet, with a bar on the terminal. Keeps beside the records what says how they are
     measured again, where there are any: a network that cannot be measured has nothing to repeat."""
-    from actbench.cli.progress import ProgressBar
+    from actbench.cli.progress import RunProgress
     from actbench.cli.suite import write_workload
     from actbench.harness.load import busy_line
     from actbench.harness.run import carry_out
 
-    left = [one for one in scheduled if one.status is None]
+    left = [one.cell for one in scheduled if one.status is None]
     if left:
         make_folder("--results", store.folder)
         if busy := busy_line():
             print(busy, file=sys.stderr)
     engine = registry.load(executor_target)()
-    with ProgressBar(len(left), Console(stderr=True)) as bar:
+    with RunProgress(left, Console(stderr=True), _earlier(store, left)) as bar:
         try:
             carry_out(scheduled, preparation, engine, store, bar, timeout, registry)
         finally:
@@ -173,7 +179,16 @@ def carry_out_cells(
                 write_workload(store.folder.parent / SUITES, preparation.own)
 
 
-def _show_schedule(scheduled: Sequence[ScheduledCell], as_json: bool) -> None:
+def _earlier(store: Store, cells: Sequence[CellSpec]) -> Durations:
+    """What cells of the same workload took before."""
+    from actbench.leaderboard.frame import readable
+    from actbench.records.skipped import Skipped
+
+    newest = [[path] for cell in cells[:1] for path in store.newest(cell.workload.name, _EARLIER)]
+    return Durations(record for _, record in readable(newest, Skipped()))
+
+
+def _show_schedule(scheduled: Sequence[ScheduledCell], store: Store, as_json: bool) -> None:
     rows = [(one.cell, one.status or ("unsupported" if one.reason else "to run"), one.reason) for one in scheduled]
     if as_json:
         print(
@@ -206,7 +221,10 @@ def _show_schedule(scheduled: Sequence[ScheduledCell], as_json: bool) -> None:
     counts = Counter(
         "to run" if state == "to run" else "unsupported" if reason else "cached" for _, state, reason in rows
     )
-    say(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
+    left = [cell for cell, state, reason in rows if state == "to run"]
+    seconds = _earlier(store, left).sum(left) if left else None
+    estimate = f": about {in_words(seconds)}, by what cells took before" if seconds is not None else ""
+    say(", ".join(f"{number} {state}" for state, number in sorted(counts.items())) + estimate)
 
 
 def show_results(scheduled: Sequence[ScheduledCell], store: Store, registry: Registry, as_json: bool) -> list[str]:

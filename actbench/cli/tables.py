@@ -37,8 +37,12 @@ def new_table() -> Table:
 
 def print_whole(table: Table) -> None:
     """Prints a table in its full width; a narrow terminal wraps the lines."""
-    width = Console(width=_MEASURE, emoji=False).measure(table).maximum
-    Console(width=max(Console().width, width), emoji=False).print(table)
+    Console(width=max(Console().width, whole_width(table)), emoji=False).print(table)
+
+
+def whole_width(table: Table) -> int:
+    """The columns of a terminal on which no line of a table is wrapped."""
+    return Console(width=_MEASURE, emoji=False).measure(table).maximum
 
 
 def say(line: str, style: str = "") -> None:

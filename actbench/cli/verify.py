@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from actbench.cli.arguments import check_seconds
@@ -38,6 +39,7 @@ def verify(
     plugin: PluginFiles = None,
 ) -> None:
     """Repeat records' cells and compare: the footprint exactly, quality within its interval, times within a factor."""
+    from actbench.cli.progress import ProgressBar
     from actbench.harness.verify import Sources, check_environment, identities, repeat_records
 
     if save and environment_only:
@@ -48,8 +50,11 @@ def verify(
     registry = registered(plugin)
     holds = "the environment is the same" if environment_only else "verified"
     failed = []
+    bar = ProgressBar([record.cell for record in published], Console(stderr=True))
 
     def report(record: Record, checks: Sequence[Check], repeated: Record | None) -> None:
+        if repeated is None:
+            bar.passed_over(record.key)
         failed.extend([record] if not all(check.holds for check in checks) else [])
         _show(record, checks, holds, alone=len(paths) == 1)
         if save and repeated is not None:
@@ -61,8 +66,9 @@ def verify(
         for record in published:
             report(record, check_environment(record, registry, identified), None)
     else:
-        engine = registry.load(registry.executor(executor).target)()
-        repeat_records(published, registry, engine, sources, check_seconds(timeout), report)
+        engine, seconds = registry.load(registry.executor(executor).target)(), check_seconds(timeout)
+        with bar:
+            repeat_records(published, registry, engine, sources, seconds, report, bar)
     if len(paths) > 1:
         say(f"{len(paths) - len(failed)} of {len(paths)} records hold")
     elif not failed:

@@ -109,12 +109,13 @@ def repeat_records(
     sources: Sources,
     timeout: float,
     report: Report,
+    watch: RunObserver,
 ) -> None:
-    """Measures the cells of records again, and compares, one after the other. Records of another network or other
-    images than those that are here are not repeated. One worker serves all records of a workload, on a device, with as
-    many images and threads."""
+    """Measures the cells of records again, while somebody watches, and compares, one after the other. Records of
+    another network or other images than those that are here are not repeated. One worker serves all records of a
+    workload, on a device, with as many images and threads."""
     for preparation, grouped in _by_preparation(records, sources).items():
-        _repeat(grouped, preparation, registry, executor, timeout, report)
+        _repeat(grouped, preparation, registry, executor, timeout, report, watch)
 
 
 def _by_preparation(records: Sequence[Record], sources: Sources) -> dict[Preparation, list[Record]]:
@@ -145,6 +146,7 @@ def _repeat(
     executor: Executor,
     timeout: float,
     report: Report,
+    watch: RunObserver,
 ) -> None:
     waiting: dict[str, list[tuple[Record, list[Check]]]] = {}
     identified = identities(registry, Sources(preparation.data, preparation.weights, preparation.plugin_files))
@@ -157,7 +159,10 @@ def _repeat(
             report(record, checks, None)
 
     class _Compare(RunObserver):
+        started, step = watch.started, watch.step
+
         def ended(self, record: Record, path: Path) -> None:
+            watch.ended(record, path)
             for published, checks in waiting[record.key]:
                 compared = [*compare_measurements(published, record), *check_interval(published)]
                 report(published, checks + compared, record)

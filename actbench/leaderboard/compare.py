@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import product
+from typing import Any, Literal
 
 from actbench.records.column import Column
 from actbench.records.columns import COLUMNS
 from actbench.records.names import row_names
 from actbench.records.record import Record
+
+_LOOKED_AT = 200
+"""Cells of each side in which a reason is looked for why none is on both."""
 
 Verdict = Literal["better", "worse"]
 Interval = tuple[float, float]
@@ -28,12 +32,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All changes; how many cells were compared, and which are on one side only."""
+    """All changes; how many cells were compared, and which are on one side only. `unlike`: where none was compared,
+    the fields of the specification in which the cells that are most alike differ."""
 
     changes: tuple[Change, ...]
     compared: int
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
+    unlike: tuple[str, ...] = ()
 
 
 def compare(before: Sequence[Record], after: Sequence[Record]) -> Comparison:
@@ -46,7 +52,27 @@ def compare(before: Sequence[Record], after: Sequence[Record]) -> Comparison:
         len(both),
         tuple(label for cell, (label, _) in old.items() if cell not in new),
         tuple(label for cell, (label, _) in new.items() if cell not in old),
+        () if both else _least_unlike(before, after),
     )
+
+
+def _least_unlike(before: Sequence[Record], after: Sequence[Record]) -> tuple[str, ...]:
+    """In what the cells of two sides differ that differ least, by the names of the fields: `workload.limit`."""
+    old, new = ([_fields(record) for record in side[:_LOOKED_AT]] for side in (before, after))
+    differing = (
+        {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+        for one, other in product(old, new)
+    )
+    return tuple(sorted(min(differing, key=lambda names: (len(names), sorted(names)), default=())))
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    """What a cell is, but for the version of the method's plugin, a level deep."""
+    fields: dict[str, Any] = {}
+    for name, value in record.spec.items():
+        fields |= {f"{name}.{inner}": value[inner] for inner in value} if isinstance(value, dict) else {name: value}
+    fields.pop("method.version")
+    return fields
 
 
 def _by_cell(records: Sequence[Record]) -> dict[str, tuple[str, Record]]:

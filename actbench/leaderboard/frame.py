@@ -33,12 +33,19 @@ def load_results(path: str | Path) -> DataFrame:
 
 
 def load_records(path: Path, skipped: Skipped | None = None) -> list[Record]:
-    """The newest readable attempt of each cell, in a fixed order; what cannot be read is taken down. Raises UserError
-    where there is none."""
-    records = [record for _, record in readable(cells_below(path), skipped or Skipped())]
+    """The newest readable attempt of each cell of a folder of results, a leaderboard or one of its boards, in a fixed
+    order; what cannot be read is taken down. Raises UserError where there is none."""
+    records = [record for _, record in readable(cells_below(_with_records(path)), skipped or Skipped())]
     if not records:
         raise UserError(f"no records in {path}: give a folder that `actbench run --results` or `publish` wrote")
     return records
+
+
+def _with_records(path: Path) -> Path:
+    """The folder itself; of a board, which has tables alone, the folder of its records."""
+    folder, boards = path.name, path.resolve().parent
+    records = boards.parent / "records" / folder
+    return records if boards.name == "boards" and records.is_dir() else path
 
 
 def load_verifications(path: Path, skipped: Skipped | None = None) -> dict[str, Verification]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -161,9 +161,9 @@ def table_columns(track: Track) -> tuple[Column[Record], ...]:
     return tuple(map(column, IN_TABLES[track]))
 
 
-def legend(track: Track) -> list[str]:
-    """What the columns of a track's tables mean, a line each."""
-    return [f"{shown.title}: {shown.help}" for shown in table_columns(track)]
+def legend(track: Track, left_out: Collection[str] = ()) -> list[str]:
+    """What the columns of a track's tables mean, a line each, but for those that are left out."""
+    return [f"{shown.title}: {shown.help}" for shown in table_columns(track) if shown.name not in left_out]
 
 
 def field_names() -> list[str]:

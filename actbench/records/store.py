@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from heapq import nlargest
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -80,6 +81,13 @@ class Store:
     def attempts(self, workload: str, key: str) -> list[Path]:
         """The records of a cell, the newest last."""
         return sorted(filter(is_record, (self.folder / place(workload)).glob(f"{key}-*.json")), key=attempt)
+
+    def newest(self, workload: str, most: int) -> list[Path]:
+        """The records of a workload that were written last, at most so many, in no order."""
+        written = [
+            (path.stat().st_mtime, path) for path in (self.folder / place(workload)).glob("*.json") if is_record(path)
+        ]
+        return [path for _, path in nlargest(most, written)]
 
     def latest(self, workload: str, key: str) -> Path | None:
         """The newest record of a cell, None where it has none."""

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.cli import main
-from actbench.cli.progress import ProgressBar
+from actbench.cli.progress import RunProgress
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.records.record import Record
 from actbench.records.store import Store
@@ -122,8 +122,9 @@ def test_tables_lines_and_progress(text: str, capsys: pytest.CaptureFixture[str]
     assert is_harmless(capsys.readouterr().out)
     stream = io.StringIO()
     for terminal in (False, True):
-        with ProgressBar(1, Console(file=stream, force_terminal=terminal, width=200, color_system=None)) as bar:
-            record = hostile(text)
+        record = hostile(text)
+        console = Console(file=stream, force_terminal=terminal, width=200, color_system=None)
+        with RunProgress([record.cell], console) as bar:
             bar.started(record.cell)
             bar.step(text, 1, 2)
             bar.ended(record, tmp_path)

@@ -11,6 +11,7 @@ import pytest
 
 from actbench.harness.executors import CellResult, Listener
 from actbench.harness.messages import Preparation
+from actbench.harness.run import RunObserver
 from actbench.harness.verify import Sources, repeat_records
 from actbench.leaderboard.frame import load_verifications
 from actbench.records.packed import unpack
@@ -84,6 +85,7 @@ def differing_from(published: Path, path: Path) -> list[str]:
         Sources(plugin_files=(HOSTILE,)),
         60,
         lambda record, found, repeated: checks.extend(found),
+        RunObserver(),
     )
     assert len(checks) > 10
     return [check.name for check in checks if not check.holds]
@@ -312,5 +314,5 @@ def test_a_methods_records_are_repeated_one_after_the_other(published: Path, tmp
     records = [of(method, seed) for seed in range(3) for method in ("quantize", "none")]
     registry, noting = load_plugins((HOSTILE,)), Noting()
     sources = Sources(plugin_files=(HOSTILE,))
-    repeat_records(records, registry, noting, sources, 60, lambda record, checks, repeated: None)
+    repeat_records(records, registry, noting, sources, 60, lambda record, checks, repeated: None, RunObserver())
     assert noting.methods == ["none"] * 3 + ["quantize"] * 3

@@ -5,7 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from actbench.errors import UserError
 from actbench.leaderboard.compare import compare
+from actbench.leaderboard.frame import load_records
+from actbench.leaderboard.publish import publish
+from actbench.records.record import Record
 from actbench.records.store import Store
 from tests.leaderboard.made_up import RECORDS, record
 
@@ -43,6 +49,25 @@ def test_another_version_of_a_plugin_is_the_same_cell() -> None:
     spec = own.spec | {"method": {**own.spec["method"], "version": "2"}}
     newer = own.model_copy(update={"spec": spec})
     assert compare([own], [newer]).compared == 1
+
+
+def test_why_no_cell_is_on_both_sides() -> None:
+    def of(**changed: object) -> Record:
+        own = record("a")
+        spec = own.spec | changed
+        return own.model_copy(update={"spec": spec})
+
+    limited = of(workload={**record("a").spec["workload"], "limit": 5})
+    assert compare([record("a"), record("b")], [of(seed=1, protocol=1), limited]).unlike == ("workload.limit",)
+    assert compare([record("a")], [record("a")]).unlike == ()
+    assert compare([], [record("a")]).unlike == ()
+
+
+def test_a_board_has_the_records_of_its_workload(tmp_path: Path) -> None:
+    publish(RECORDS, tmp_path, "quantize")
+    assert load_records(tmp_path / "boards" / "toy") == load_records(tmp_path / "records" / "toy")
+    with pytest.raises(UserError, match="no records in"):
+        load_records(tmp_path / "boards")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
