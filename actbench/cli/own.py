@@ -33,7 +33,7 @@ Output = Annotated[str | None, _option("--output", "Of a network with several: t
 _OPTIONS: dict[str, Any] = {
     "model": Annotated[str | None, _option("--model", "Your network: FILE.py:NAME, torchvision:NAME or timm:NAME.")],
     "task": Annotated[Task | None, _option("--task", "What it is for.")],
-    "metric": Annotated[str | None, _option("--metric", "One of the task's, or FILE.py:NAME; the task's first.")],
+    "metric": Annotated[str | None, _option("--metric", "Of the task, torchmetrics:NAME or FILE.py:NAME.")],
     "input": Annotated[str | None, _option("--input", "Channels, height and width that images are scaled to.")],
     "mean": Annotated[str | None, _option("--mean", "By channel, of pixels from 0 to 1; with --std.")],
     "std": Annotated[str | None, _option("--std", "By channel; with --mean.")],

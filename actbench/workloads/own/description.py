@@ -16,6 +16,7 @@ from actbench.info import WorkloadInfo
 from actbench.workloads.files import file_digest
 from actbench.workloads.own.code import Code
 from actbench.workloads.own.layout import Layout
+from actbench.workloads.own.library_metrics import LibraryName
 from actbench.workloads.own.tasks import TASKS, MetricWords, Task, metric_words
 
 LIBRARIES = ("torchvision", "timm")
@@ -30,11 +31,11 @@ class Description:
     """A network and images of the user's own.
 
     `model`: `FILE.py:NAME`, `torchvision:NAME` or `timm:NAME`. `data`: a folder, a file `.npz` or `FILE.py:NAME`.
-    `weights`: a checkpoint, `random`, or nothing for what the model comes with. `metric`: one of the task's, or
-    `FILE.py:NAME`; its first for nothing. `input`: (C, H, W) that images are scaled to, as they are for None. `mean`
-    and `std`: by channel, of pixels in 0 to 1, as the task has them for None. `output`: the key, or the number, of
-    what the network's output is where it gives several. `ignore`: the label of pixels that do not count. `scale`:
-    what stored values are divided by. Raises UserError for what does not go together.
+    `weights`: a checkpoint, `random`, or nothing for what the model comes with. `metric`: one of the task's,
+    `torchmetrics:NAME` or `FILE.py:NAME`; the task's first for nothing. `input`: (C, H, W) that images are scaled to,
+    as they are for None. `mean` and `std`: by channel, of pixels in 0 to 1, as the task has them for None. `output`:
+    the key, or the number, of what the network's output is where it gives several. `ignore`: the label of pixels that
+    do not count. `scale`: what stored values are divided by. Raises UserError for what does not go together.
     """
 
     model: str
@@ -69,7 +70,7 @@ class Description:
         object.__setattr__(self, "name", self.name or _name_of(self.model))
         if not NAME.fullmatch(self.name):
             raise UserError(f"--name {self.name!r}: use lower-case letters, digits and hyphens, 64 at most")
-        if self.metric_code is None:
+        if self.metric_code is None and self.library_metric is None:
             metric_words(self.task, self.metric)
 
     @property
@@ -83,6 +84,11 @@ class Description:
         """The user's own metric; None for one of the task's."""
         return Code.parse(self.metric)
 
+    @property
+    def library_metric(self) -> LibraryName | None:
+        """A metric of torchmetrics; None for any other."""
+        return LibraryName.parse(self.metric)
+
     @cached_property
     def layout(self) -> Layout:
         """What is where in the data. Raises UserError where that cannot be seen."""
@@ -90,8 +96,8 @@ class Description:
 
     def words(self) -> MetricWords:
         """What tables say of the metric, as far as that is known before the user's code runs."""
-        code = self.metric_code
-        return metric_words(self.task, self.metric) if code is None else MetricWords(code.name)
+        named = self.metric_code or self.library_metric
+        return metric_words(self.task, self.metric) if named is None else MetricWords(named.name)
 
     def info(self, words: MetricWords) -> WorkloadInfo:
         """The workload as it would be listed, with a metric of which tables say these words."""

@@ -86,6 +86,8 @@ def metric_of(description: Description) -> tuple[Metric, MetricWords]:
     """A description's metric, and what tables say of it. Raises UserError where the user's own is none."""
     if (code := description.metric_code) is not None:
         return _own(code)
+    if (library := description.library_metric) is not None:
+        return library.make(description.task, lambda: description.layout.classes, description.ignore)
     words = description.words()
     metrics: dict[str, Callable[[], Metric]] = {
         "top-1": Accuracy,

@@ -38,4 +38,4 @@ def metric_words(task: Task, name: str) -> MetricWords:
         if name in ("", words.name):
             return words
     known = ", ".join(words.name for words in METRICS[task])
-    raise UserError(f"--metric {name}: {task} has {known}; or write FILE.py:NAME")
+    raise UserError(f"--metric {name}: {task} has {known}; or write torchmetrics:NAME or FILE.py:NAME")

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -147,3 +148,48 @@ def test_a_metric_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_metric_that_the_task_has_not() -> None:
     with pytest.raises(UserError, match="regression has mae, mse; or write"):
         metric("regression", "psnr")
+
+
+LIBRARY = [
+    ("classification", "MulticlassF1Score:num_classes=4,average=macro", (40, 4), (40,)),
+    ("segmentation", "MulticlassJaccardIndex:num_classes=4", (6, 4, 5, 7), (6, 5, 7)),
+    ("regression", "R2Score", (30, 1), (30,)),
+    ("restoration", "MeanSquaredError:squared=false", (5, 3, 8, 8), (5, 3, 8, 8)),
+]
+
+
+@pytest.mark.parametrize(("task", "name", "given", "wanted"), LIBRARY)
+def test_a_metric_of_the_library_by_its_name(
+    task: str, name: str, given: tuple[int, ...], wanted: tuple[int, ...]
+) -> None:
+    """By image, and on all images together as the library computes it, also of any of them as often as may be."""
+    torch.manual_seed(0)
+    outputs, targets = torch.rand(given), torch.randint(256 if task == "restoration" else 4, wanted)
+    oracles: dict[str, Any] = {
+        "classification": lambda chosen: oracle.multiclass_f1_score(outputs[chosen], targets[chosen], 4, "macro"),
+        "segmentation": lambda chosen: oracle.multiclass_jaccard_index(
+            outputs[chosen], targets[chosen], 4, ignore_index=3
+        ),
+        "regression": lambda chosen: errors.r2_score(outputs[chosen, 0], targets[chosen].float()),
+        "restoration": lambda chosen: errors.mean_squared_error(outputs[chosen], targets[chosen] / 255, squared=False),
+    }
+    ours = metric(task, f"torchmetrics:{name}", **({"ignore": 3} if task == "segmentation" else {}))
+    stored = targets.float() if task == "regression" else targets.byte()
+    statistics = ours.per_image(outputs, stored)
+    for chosen in (torch.arange(len(outputs)), torch.randint(len(outputs), (len(outputs),))):
+        assert float(ours.score(statistics[chosen].mean(0))) == pytest.approx(float(oracles[task](chosen)), rel=1e-5)
+    assert ours.score(statistics.mean(0).expand(2, 3, -1)).shape == (2, 3)
+
+
+def test_which_of_less_is_better_and_what_is_no_sum_is_said() -> None:
+    values = {"model": "nets.py:net", "task": "regression", "data": "data"}
+    words = metric_of(Description.from_json(values | {"metric": "torchmetrics:MeanSquaredError"}))[1]
+    assert (words.name, words.better) == ("MeanSquaredError", "less")
+    for name, said in (
+        ("torchmetrics:SpearmanCorrCoef", "no function of sums"),
+        ("torchmetrics:Nonsense", "no such metric"),
+        ("torchmetrics:MeanSquaredError:nonsense=1", "nonsense"),
+        ("torchmetrics:MeanSquaredError:a b", "write torchmetrics:NAME"),
+    ):
+        with pytest.raises(UserError, match=said):
+            metric("regression", name)
