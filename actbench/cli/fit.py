@@ -20,6 +20,7 @@ from actbench.cli.run import carry_out_cells, own_workload, show_results
 from actbench.cli.tables import say
 from actbench.errors import UserError
 from actbench.harness.environment import WantedDevice, choose_device
+from actbench.harness.executors import Places
 from actbench.harness.schedule import RunRequest, ScheduledCell, cells_of, schedule
 from actbench.info import MethodInfo
 from actbench.records.store import Store, read_record
@@ -72,9 +73,9 @@ def fit(
     )
     store, seconds = Store(results), check_seconds(timeout)
     scheduled = schedule(cells_of(request, registry), registry, store)
-    target = registry.executor("local").target
+    engine = registry.load(registry.executor("local").target)(Places())
     preparation = request.preparation(plugin or (), memory=None)
-    carry_out_cells(preparation, registry, target, scheduled, store, seconds)
+    carry_out_cells(preparation, registry, engine, scheduled, store, seconds)
     records = _records(scheduled, store)
     choice = choose(records, limits)
     if as_json:

@@ -70,6 +70,10 @@ class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
         self._durations.add(record)
         self.passed_over(record.key)
 
+    @override
+    def elsewhere(self, cell: CellSpec) -> None:
+        self.passed_over(cell.key)
+
     def passed_over(self, key: str) -> None:
         """A cell is done, or will not be measured."""
         self._waiting.pop(key, None)

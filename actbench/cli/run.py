@@ -23,6 +23,7 @@ from actbench.errors import UserError
 from actbench.feature_map import Maps
 from actbench.harness.durations import Durations, in_words
 from actbench.harness.environment import WantedDevice, check_compiler, choose_device
+from actbench.harness.executors import Executor, Places
 from actbench.harness.messages import Preparation
 from actbench.harness.schedule import RunRequest, ScheduledCell, cells_of, schedule
 from actbench.info import OptionValue, Track
@@ -94,7 +95,9 @@ def run(
     memory: Annotated[str, typer.Option(help="Memory that one cell may take, as in 8GiB.")] = "free",
     retry: Annotated[Retry | None, typer.Option(help="Try cells again that crashed or ran out.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure anew what has a record already.")] = False,
-    executor: Annotated[str, typer.Option(help="How cells are carried out.")] = "local",
+    executor: Annotated[str, typer.Option(help="How cells are carried out: local, or dask.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, max=1000, help="Workers, side by side.")] = None,
+    scheduler: Annotated[str, typer.Option(help="With --executor dask: the address of its scheduler.")] = "",
     plugin: PluginFiles = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
     as_json: AsJson = False,
@@ -135,13 +138,13 @@ def run(
     if compile:
         check_compiler()
     preparation, seconds = request.preparation(plugin or (), parse_memory(memory)), check_seconds(timeout)
-    target, store = registry.executor(executor).target, Store(results)
+    engine, store = registry.load(registry.executor(executor).target)(Places(workers, scheduler)), Store(results)
     scheduled = schedule(cells_of(request, registry), registry, store, retry=retry == "failed", fresh=fresh)
     if dry_run:
         _show_schedule(scheduled, store, as_json)
         return
     try:
-        carry_out_cells(preparation, registry, target, scheduled, store, seconds)
+        carry_out_cells(preparation, registry, engine, scheduled, store, seconds)
     except KeyboardInterrupt:
         show_results(scheduled, store, registry, as_json)
         print("the same command again runs what has no record yet", file=sys.stderr)
@@ -153,7 +156,7 @@ def run(
 def carry_out_cells(
     preparation: Preparation,
     registry: Registry,
-    executor_target: str,
+    engine: Executor,
     scheduled: Sequence[ScheduledCell],
     store: Store,
     timeout: float,
@@ -170,7 +173,6 @@ def carry_out_cells(
         make_folder("--results", store.folder)
         if busy := busy_line():
             print(busy, file=sys.stderr)
-    engine = registry.load(executor_target)()
     with RunProgress(left, Console(stderr=True), _earlier(store, left)) as bar:
         try:
             carry_out(scheduled, preparation, engine, store, bar, timeout, registry)

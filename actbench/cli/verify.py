@@ -40,6 +40,7 @@ def verify(
 ) -> None:
     """Repeat records' cells and compare: the footprint exactly, quality within its interval, times within a factor."""
     from actbench.cli.progress import ProgressBar
+    from actbench.harness.executors import Places
     from actbench.harness.verify import Sources, check_environment, identities, repeat_records
 
     if save and environment_only:
@@ -66,7 +67,7 @@ def verify(
         for record in published:
             report(record, check_environment(record, registry, identified), None)
     else:
-        engine, seconds = registry.load(registry.executor(executor).target)(), check_seconds(timeout)
+        engine, seconds = registry.load(registry.executor(executor).target)(Places()), check_seconds(timeout)
         with bar:
             repeat_records(published, registry, engine, sources, seconds, report, bar)
     if len(paths) > 1:

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from actbench.harness.executors import CellResult, Executor, Listener
 from actbench.harness.messages import Preparation
 from actbench.harness.schedule import ScheduledCell
+from actbench.harness.sharing import unclaimed
 from actbench.harness.source import plugin_of
+from actbench.records.claims import Claims
 from actbench.records.measurements import Measurements
 from actbench.records.parts.part import first_error
 from actbench.records.record import Environment, Plugin, Record
@@ -32,6 +34,9 @@ class RunObserver:
     def ended(self, record: Record, path: Path) -> None:
         """A cell ended, and its record is on disk."""
 
+    def elsewhere(self, cell: CellSpec) -> None:
+        """Another run on the same store has measured a cell of this one."""
+
 
 def carry_out(
     scheduled: Sequence[ScheduledCell],
@@ -42,7 +47,8 @@ def carry_out(
     timeout: float,
     registry: Registry,
 ) -> None:
-    """Runs the cells that have no record; those that no method supports get theirs at once."""
+    """Runs the cells that have no record, and that no other run on the store is at; those that no method supports get
+    theirs at once."""
     plugins: dict[str, Plugin | None] = {}
 
     def ended(result: CellResult) -> None:
@@ -50,17 +56,19 @@ def carry_out(
         if name not in plugins:
             plugins[name] = plugin_of(name, registry)
         path, record = store.add(to_record(result, plugins[name]))
+        claims.give_back(result.cell.key)
         observer.ended(record, path)
 
-    to_run = []
-    for one in scheduled:
-        if one.status is None and one.reason:
-            started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            ended(CellResult(one.cell, "unsupported", one.reason, started))
-        elif one.status is None:
-            to_run.append(one.cell)
-    if to_run:
-        executor.run(preparation, to_run, Listener(observer.started, observer.step, ended), timeout)
+    left = [one for one in scheduled if one.status is None]
+    with Claims(store.claims) as claims:
+        for one in left:
+            if one.reason:
+                started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+                ended(CellResult(one.cell, "unsupported", one.reason, started))
+        to_run = [one.cell for one in left if not one.reason]
+        if to_run:
+            shared = unclaimed(to_run, store, claims, observer.elsewhere)
+            executor.run(preparation, shared, Listener(observer.started, observer.step, ended), timeout)
 
 
 def to_record(result: CellResult, plugin: Plugin | None = None) -> Record:

@@ -34,6 +34,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / _FOLDER
+        self.claims = folder / ".claims"
 
     def add(self, record: Record) -> tuple[Path, Record]:
         """Writes a record under the next free attempt. The file is on disk, whole, when this returns."""
@@ -81,6 +82,17 @@ class Store:
     def attempts(self, workload: str, key: str) -> list[Path]:
         """The records of a cell, the newest last."""
         return sorted(filter(is_record, (self.folder / place(workload)).glob(f"{key}-*.json")), key=attempt)
+
+    def attempt_numbers(self, workload: str) -> dict[str, int]:
+        """The number of the newest record of each cell of a workload, by key."""
+        numbers: dict[str, int] = {}
+        for path in filter(is_record, (self.folder / place(workload)).glob("*.json")):
+            numbers[_key(path)] = max(attempt(path), numbers.get(_key(path), 0))
+        return numbers
+
+    def has(self, workload: str, key: str, number: int) -> bool:
+        """Whether a cell has a record of this number."""
+        return (self.folder / place(workload) / f"{key}-{number}.json").exists()
 
     def newest(self, workload: str, most: int) -> list[Path]:
         """The records of a workload that were written last, at most so many, in no order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,10 +37,29 @@ class Listener:
     ended: Callable[[CellResult], None]
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where cells are carried out: by so many `workers`, None for as many as the executor has by itself, or by those of
+    a `scheduler`, an address."""
+
+    workers: int | None = None
+    scheduler: str = ""
+
+
+Cells = Iterable[CellSpec | None]
+"""Cells to carry out. One is claimed when it is taken, which is for when there is somebody to run it. None: what is
+left is claimed by other runs, and some of it may come later."""
+
+PAUSE = 1.0
+"""Seconds after which to ask again for what is claimed by other runs."""
+
+
 class Executor(Protocol):
     """Carries out cells of one workload."""
 
-    def run(self, preparation: Preparation, cells: Sequence[CellSpec], listener: Listener, timeout: float) -> None:
+    def __init__(self, places: Places) -> None: ...
+
+    def run(self, preparation: Preparation, cells: Cells, listener: Listener, timeout: float) -> None:
         """Runs every cell for at most `timeout` seconds, whatever happens to the ones before it.
 
         Raises UserError where the workload cannot be loaded.

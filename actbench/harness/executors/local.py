@@ -1,195 +1,103 @@
-"""One warm worker process on this machine; killed, and replaced by a fresh one, where a cell takes too long or dies."""
+"""Workers on this machine: one, or as many as are asked for."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
-from datetime import datetime, timezone
-from pathlib import Path
-from queue import Empty, SimpleQueue
-from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
 
 from actbench.errors import UserError
-from actbench.harness.executors import CellResult, Listener
-from actbench.harness.isolation.processes import MARK, end_marked
-from actbench.harness.load import waits
-from actbench.harness.messages import Preparation, receive, send
-from actbench.harness.worker import forks
+from actbench.harness.executors import PAUSE, CellResult, Cells, Listener, Places
+from actbench.harness.executors.warm import WarmWorker
+from actbench.harness.load import allowed_cores
+from actbench.harness.messages import Preparation
 from actbench.spec import CellSpec
 
-if TYPE_CHECKING:
-    from actbench.records.record import Status
-
-_LOG_TAIL = 2000
-
-_GRACE = 10.0
-"""Seconds for which a worker may keep its answer after a cell's time is up; then it is lost itself."""
-
-
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
-"""For glibc: what a worker frees stays with it for what comes next, as it does on a GPU; asking the system for fresh
-pages at every large tensor took up to a third of a cell's time."""
-
-
-_MOST_OF_MEMORY = 0.5
-"""A worker that holds more than this share of the machine's memory after a cell makes room for a fresh one."""
+_NO_MORE = ""
 
 
 class Local:
-    """Runs cells one after the other. A fresh worker takes over where one is lost, ran out of memory, or holds so much
-    of it after a cell that the next one could."""
+    """Runs cells one after the other, or with several workers side by side on as many cores each as there are for it.
+    Cells that are measured side by side say so: their times are those of a busy machine."""
 
-    def run(self, preparation: Preparation, cells: Sequence[CellSpec], listener: Listener, timeout: float) -> None:
+    def __init__(self, places: Places) -> None:
+        if places.scheduler:
+            raise UserError("--scheduler is an address for --executor dask: --executor local has none")
+        self._workers = places.workers or 1
+
+    def run(self, preparation: Preparation, cells: Cells, listener: Listener, timeout: float) -> None:
         """Runs every cell, as `Executor.run` says."""
-        worker: _Process | None = None
-        method = ""
-        try:
-            for cell in cells:
-                listener.started(cell)
-                if worker is not None and not forks(preparation.device) and cell.method.name != method:
-                    worker.kill()
-                    worker = None
-                worker, method = worker or _Process(), cell.method.name
-                result = _run_cell(worker, preparation, cell, listener, timeout)
-                if not worker.alive or result.status == "oom" or worker.memory_share > _MOST_OF_MEMORY:
-                    worker.kill()
-                    worker = None
-                listener.ended(result)
-        finally:
-            if worker is not None:
-                worker.kill()
+        shared = _Shared(cells)
+        if self._workers == 1:
+            with WarmWorker(preparation) as worker:
+                _serve(worker, shared, listener, timeout)
+            return
+        threads = preparation.threads or max(1, int(allowed_cores()) // self._workers)
+        preparation, told = replace(preparation, threads=threads), _one_at_a_time(listener)
+        workers = [WarmWorker(preparation) for _ in range(self._workers)]
+        with ThreadPoolExecutor(self._workers) as pool:
+            serving = [pool.submit(_serve, worker, shared, told, timeout) for worker in workers]
+            try:
+                for done in as_completed(serving):
+                    done.result()
+            finally:
+                shared.stop()
+                for worker in workers:
+                    worker.end()
 
 
-def _run_cell(
-    worker: _Process, preparation: Preparation, cell: CellSpec, listener: Listener, timeout: float
-) -> CellResult:
-    started, begin = datetime.now(timezone.utc).isoformat(timespec="seconds"), monotonic()
+class _Shared:
+    """Cells that several threads take, each another one, until they are stopped."""
 
-    def result(status: Status, reason: str, **more: Any) -> CellResult:
-        seconds = round(monotonic() - begin, 3)
-        return CellResult(cell, status, reason, started, seconds, environment=worker.environment, **more)
+    def __init__(self, cells: Cells) -> None:
+        self._cells = iter(cells)
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
 
-    try:
-        if worker.environment is None:
-            listener.step("load", 0, 0)
-            worker.prepare(preparation, timeout)
-            begin = monotonic()
-        outcome, load = worker.measure(cell, listener, timeout)
-    except TimeoutError:
-        worker.kill()
-        return result("timeout", f"not done after {timeout:g} s; --timeout gives it more")
-    except _WorkerLost as lost:
-        return result("crash", str(lost), warnings=lost.warnings)
-    measured = result(outcome["status"], outcome["reason"], measurements=outcome["measurements"])
-    environment = {**(measured.environment or {}), "load": load}
-    return replace(measured, warnings=outcome["warnings"], environment=environment)
-
-
-class _WorkerLost(Exception):
-    """The worker ended without an answer."""
-
-    def __init__(self, reason: str, log: str) -> None:
-        super().__init__(reason)
-        self.warnings = [log] if log else []
-
-
-class _Process:
-    """A worker process and the two pipes to it."""
-
-    def __init__(self) -> None:
-        self.environment: dict[str, Any] | None = None
-        self._mark = secrets.token_hex(16)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "actbench.harness.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**_KEEP_MEMORY, **waits(), **os.environ, MARK: self._mark},
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which decides
-        )
-        self._lines: SimpleQueue[bytes] = SimpleQueue()
-        threading.Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True).start()
+    def __iter__(self) -> Iterator[CellSpec]:
+        while not self.stopped:
+            with self._lock:
+                cell = next(self._cells, _NO_MORE)
+            if isinstance(cell, CellSpec):
+                yield cell
+            elif cell is None:
+                self._stopped.wait(PAUSE)
+            else:
+                return
 
     @property
-    def alive(self) -> bool:
-        """Whether it can take another cell."""
-        return self._process.poll() is None and self.environment is not None
+    def stopped(self) -> bool:
+        """Whether no cell is given any more."""
+        return self._stopped.is_set()
 
-    @property
-    def memory_share(self) -> float:
-        """Resident memory as a share of the machine's; 0 where the system does not say."""
-        try:
-            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-            return pages / os.sysconf("SC_PHYS_PAGES")
-        except (OSError, ValueError, IndexError):
-            return 0.0
-
-    def prepare(self, preparation: Preparation, timeout: float) -> None:
-        """Loads the workload. Raises UserError where the worker refuses."""
-        self._send(prepare=preparation.to_json())
-        message = self._receive(monotonic() + timeout)
-        if message["event"] == "refused":
-            raise UserError(message["message"])
-        self.environment = message["environment"]
-
-    def measure(self, cell: CellSpec, listener: Listener, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The outcome of one cell, and the machine's load meanwhile."""
-        deadline = monotonic() + timeout + _GRACE
-        self._send(cell=cell.canonical(), timeout=timeout)
-        while (message := self._receive(deadline))["event"] == "step":
-            listener.step(message["step"], message["done"], message["total"])
-        if message["event"] == "refused":
-            raise UserError(message["message"])
-        return message["outcome"], message["load"]
-
-    def kill(self) -> None:
-        """Ends it and everything that it started, in whichever session."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        end_marked(self._mark)
-        self._log.close()
-
-    def _send(self, **message: Any) -> None:
-        assert self._process.stdin is not None
-        try:
-            send(self._process.stdin, **message)
-        except BrokenPipeError:
-            raise self._lost() from None
-
-    def _receive(self, deadline: float) -> dict[str, Any]:
-        try:
-            line = self._lines.get(timeout=max(0.0, deadline - monotonic()))
-        except Empty:
-            raise TimeoutError from None
-        if not line:
-            raise self._lost()
-        return receive(line)
-
-    def _lost(self) -> _WorkerLost:
-        code = self._process.wait()
-        if code < 0:
-            reason = f"the worker was killed by {signal.Signals(-code).name}"
-            reason += "; often a sign that memory ran out" if -code == signal.SIGKILL else ""
-        else:
-            reason = f"the worker exited with code {code}"
-        self._log.seek(0)
-        log = self._log.read().decode(errors="replace")[-_LOG_TAIL:].strip()
-        return _WorkerLost(reason, log)
+    def stop(self) -> None:
+        """Gives no cell any more."""
+        self._stopped.set()
 
 
-def _read(stream: IO[bytes], lines: SimpleQueue[bytes]) -> None:
-    """Hands on the worker's answers; an empty line says that it is gone."""
-    for line in stream:
-        lines.put(line)
-    lines.put(b"")
+def _serve(worker: WarmWorker, cells: _Shared, listener: Listener, timeout: float) -> None:
+    for cell in cells:
+        listener.started(cell)
+        result = worker.run(cell, listener.step, timeout)
+        if not cells.stopped:  # or its process was ended in the middle, which is no end of a cell
+            listener.ended(result)
+
+
+def _one_at_a_time(listener: Listener) -> Listener:
+    """The same listener, told by one thread at a time."""
+    lock = threading.Lock()
+
+    def started(cell: CellSpec) -> None:
+        with lock:
+            listener.started(cell)
+
+    def step(name: str, done: int, total: int) -> None:
+        with lock:
+            listener.step(name, done, total)
+
+    def ended(result: CellResult) -> None:
+        with lock:
+            listener.ended(result)
+
+    return Listener(started, step, ended)

@@ -10,5 +10,6 @@ from actbench.info import ExecutorInfo
 
 @hookimpl
 def register_executors(register: Callable[[ExecutorInfo], None]) -> None:
-    """Registers `local`: one warm process on this machine."""
-    register(ExecutorInfo("local", "One warm worker process on this machine", "actbench.harness.executors.local:Local"))
+    """Registers `local`, warm processes on this machine, and `dask`, those of a scheduler's workers."""
+    register(ExecutorInfo("local", "Warm worker processes on this machine", "actbench.harness.executors.local:Local"))
+    register(ExecutorInfo("dask", "Workers of a dask scheduler", "actbench.harness.executors.cluster:Dask"))
