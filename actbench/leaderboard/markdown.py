@@ -15,6 +15,7 @@ from actbench.leaderboard.findings.ceilings import of_board
 from actbench.leaderboard.findings.methods import standings
 from actbench.leaderboard.findings.pairs import between_boards
 from actbench.leaderboard.findings.sentence import Group, Sentence
+from actbench.leaderboard.places import board_places
 from actbench.records.columns import legend
 from actbench.records.places import place
 
@@ -50,6 +51,8 @@ def findings_text(boards_of: Mapping[str, Sequence[Board]], root: str = ".") -> 
 def _workload_findings(name: str, shown_boards: Sequence[Board], root: str) -> list[str]:
     first = headline(shown_boards)
     parts = [f"### {_board_link(name, root)}: {escape(first.key.title)}", _sentences(of_board(first), root)]
+    page = dict(zip(map(id, shown_boards), board_places(shown_boards), strict=True))[id(first)]
+    parts += _pictures(first, _below(root, f"boards/{place(name)}/{page}"))
     for title, sentences in between_boards(shown_boards):
         parts += [f"{escape(title)}:", _sentences([(title, [one]) for one in sentences], root)]
     return parts
@@ -87,10 +90,18 @@ def _below(root: str, path: str) -> str:
 def workload_page(name: str, shown_boards: Sequence[Board]) -> str:
     """All boards of a workload."""
     parts = [f"# {escape(name)}", RANKS, *map(_legend, dict.fromkeys(board.track for board in shown_boards))]
-    for board in shown_boards:
-        parts += [f"## {escape(board.key.title)}", _sentences(of_board(board), "../.."), _table(board)]
+    for board, page in zip(shown_boards, board_places(shown_boards), strict=True):
+        parts += [f"## {escape(board.key.title)}", _sentences(of_board(board), "../.."), *_pictures(board, page)]
+        parts.append(_table(board))
         parts += [*map(_over_ceilings, board.over_ceilings), _reasons(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _pictures(board: Board, page: str) -> list[str]:
+    """What methods lose at each ceiling, and quality against its costs, where there is a row that holds one."""
+    if not any(row.holds for row in board.rows):
+        return []
+    return [f"![what each method loses at each ceiling]({page}-differences.svg)"]
 
 
 def _legend(track: Track) -> str:

@@ -19,6 +19,8 @@ from actbench.leaderboard.board import Board, boards
 from actbench.leaderboard.exchange import remove_leftovers, replaced_parts
 from actbench.leaderboard.frame import load_records, load_verifications
 from actbench.leaderboard.markdown import index_page, workload_page
+from actbench.leaderboard.pictures.files import pictures_of_boards, write_pictures
+from actbench.leaderboard.places import board_places
 from actbench.leaderboard.readme import parts_around, write_findings
 from actbench.leaderboard.site import Site
 from actbench.records.columns import field_names, flat
@@ -86,17 +88,17 @@ def _write_pages(
     verifications: Mapping[str, Verification],
     conformance: Mapping[str, Conformance],
 ) -> None:
-    site = Site()
+    site = Site(boards_of)
     for name, measured in by_workload.items():
         _write_workload(folder / "boards" / place(name), name, measured, boards_of[name], verifications, site)
-    everything = [board for of_workload in boards_of.values() for board in of_workload]
     names = sorted({record.cell.method.name for measured in by_workload.values() for record in measured})
     for name in names:
-        page = site.method(name, methods.get(name), everything, conformance.get(name))
+        page = site.method(name, methods.get(name), conformance.get(name))
         _write(folder / "methods" / f"{place(name)}.html", page)
     counts = {name: len(measured) for name, measured in by_workload.items()}
     _write(folder / "README.md", index_page(boards_of, counts))
     _write(folder / "index.html", site.index(counts, names))
+    _write(folder / "choose.html", site.chooser())
     _write(folder / "record.schema.json", json.dumps(Record.model_json_schema(), indent=1, sort_keys=True) + "\n")
     for asset, text in site.assets().items():
         _write(folder / asset, text)
@@ -121,7 +123,10 @@ def _write_workload(
     _write(folder / "README.md", workload_page(name, shown_boards))
     _write(folder / "rows.json", json.dumps(rows, indent=1, allow_nan=False) + "\n")
     _write(folder / "rows.csv", _csv(rows))
-    _write(folder / "index.html", site.workload(name, shown_boards))
+    _write(folder / "index.html", site.workload(name, len(records)))
+    for board, name_of_page in zip(shown_boards, board_places(shown_boards), strict=True):
+        _write(folder / f"{name_of_page}.html", site.board(board, name_of_page))
+    write_pictures(pictures_of_boards(shown_boards, site.marks), folder, ["svg"])
     for record in records:
         verification = verifications.get(digest(record)) if verifications else None
         page = Path(record.file_name).with_suffix(".html")

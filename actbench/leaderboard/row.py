@@ -66,9 +66,10 @@ class Row:
     @property
     def mark(self) -> str:
         """Whether repetitions found the same, when and of how many seeds, and whether the version is an older one;
-        empty without either."""
+        empty without either. A row without a result gets no ✓: that it has none again confirms nothing of a method."""
+        same = "✓ " if self.status == "ok" else "repeated "
         found = dict.fromkeys(
-            ("✓ " if one.holds else "differs ") + one.when.partition("T")[0] for one in self.verifications
+            (same if one.holds else "differs ") + one.when.partition("T")[0] for one in self.verifications
         )
         several = f"{len(self.verifications)} of {len(self.records)} seeds" if found and len(self.records) > 1 else ""
         return ", ".join(filter(None, [*found, several, "older version" if self.is_older else ""]))

@@ -14,7 +14,7 @@ def figure(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_pictures_of_a_folder_and_of_a_record(tmp_path: Path) -> None:
-    path = [Store(tmp_path / "results").add(one) for one in RECORDS][1]
+    path, _ = [Store(tmp_path / "results").add(one) for one in RECORDS][1]
     done = figure(str(tmp_path / "results"), "--out", str(tmp_path / "figures"))
     assert done.returncode == 0, done.stderr
     assert [file.name for file in sorted((tmp_path / "figures").iterdir())] == [
@@ -22,6 +22,7 @@ def test_pictures_of_a_folder_and_of_a_record(tmp_path: Path) -> None:
         "toy-w8a2-8-inference-closed-trade.svg",
     ]
     done = figure(str(path), "--out", str(tmp_path / "maps"))
+    assert done.returncode == 0, done.stderr
     assert [file.name for file in (tmp_path / "maps").iterdir()] == [f"{path.stem}-footprint.svg"]
     failed = figure(str(tmp_path / "nothing"))
     assert failed.returncode == 2

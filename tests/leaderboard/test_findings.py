@@ -88,8 +88,7 @@ def test_one_record_turns_a_sentence_over() -> None:
     assert "All others are told apart from it." in best
     assert cheapest.startswith("Collapsed"), "alone in its rank it is compared with nobody"
     _, cheapest, *_ = said([*RECORDS, measured("newer", 0.895, time=1.1, memory=50)])
-    assert "newer is the fastest (latency 1.10x" in cheapest
-    assert "is the smallest in memory like 1 more (memory 50 KiB" in cheapest
+    assert "is the fastest and the smallest in memory, as 1 more are (latency 1.10x, memory 50 KiB" in cheapest
 
 
 def test_a_busy_time_is_not_the_fastest() -> None:

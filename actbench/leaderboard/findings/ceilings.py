@@ -108,12 +108,21 @@ def _next(held: Sequence[Row], worse: Row) -> Sentence:
 def _cheapest(board: Board, rows: Sequence[Row]) -> Iterator[Sentence]:
     """Of the rows of the first rank, the one that takes least time, and the one that takes least memory."""
     time, memory = COSTS[board.track]
-    found = {"fastest": (time, cheapest(rows, time)), "smallest in memory": (memory, cheapest(rows, memory))}
+    fastest, smallest = cheapest(rows, time), cheapest(rows, memory)
+    if fastest and smallest and fastest[0] is smallest[0]:
+        both = f" is the fastest and the smallest in memory{_like(smallest)} ({costs_text(fastest[0], board)}, "
+        yield ("Of the first rank ", link(fastest[0]), f"{both}{quality_text(fastest[0])}).")
+        return
+    found = {"fastest": (time, fastest), "smallest in memory": (memory, smallest)}
     parts = [_cheap(word, name, best) for word, (name, best) in found.items() if best]
     if parts:
         yield ("Of the first rank ", *[word for part in parts for word in (", ", *part)][1:], ".")
 
 
 def _cheap(word: str, name: str, best: Sequence[Row]) -> Sentence:
-    like = f" like {len(best) - 1} more" if len(best) > 1 else ""
-    return (link(best[0]), f" is the {word}{like} ({cost_text(best[0], name)}, {quality_text(best[0])})")
+    said = f" is the {word}{_like(best)} ({cost_text(best[0], name)}, {quality_text(best[0])})"
+    return (link(best[0]), said)
+
+
+def _like(best: Sequence[Row]) -> str:
+    return f", as {len(best) - 1} more are" if len(best) > 1 else ""

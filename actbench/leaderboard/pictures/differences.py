@@ -23,12 +23,17 @@ _LINE, _TOP, _FOOT, _NAMES, _VALUES = 18.0, 26.0, 34.0, 118.0, 84.0
 
 def differences_of_board(board: Board, marks: Marks, panel_width: float = 330.0) -> Drawing:
     """Small multiples: a panel for each ceiling, all on one scale."""
+    panels = difference_panels(board, marks, panel_width)
+    title = f"{board.key.workload}, {board.key.title}: what each method loses at each ceiling"
+    return beside_each_other(panels, 2 if len(panels) in (2, 4) else 3, title)
+
+
+def difference_panels(board: Board, marks: Marks, width: float = 330.0) -> list[Drawing]:
+    """A panel for each of the first ceilings, all on one scale."""
     held = {ceiling: in_order(rows) for ceiling, rows in board.ceilings.items()}
     shown = {ceiling: rows for ceiling, rows in list(held.items())[:MOST_PANELS] if rows}
     limits = _limits([row for rows in shown.values() for row in rows[:MOST_ROWS]])
-    panels = [_panel(ceiling, rows, marks, panel_width, limits) for ceiling, rows in shown.items()]
-    title = f"{board.key.workload}, {board.key.title}: what each method loses at each ceiling"
-    return beside_each_other(panels, 2 if len(panels) in (2, 4) else 3, title)
+    return [_panel(ceiling, rows, marks, width, limits) for ceiling, rows in shown.items()]
 
 
 def differences_at(board: Board, ceiling: str, marks: Marks, width: float = 460.0) -> Drawing | None:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+_FARTHEST = 1e300
+"""Numbers that only a forged record has are drawn at the end of a scale: their differences are none that there are."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """The values from `low` to `high` between the places `first` and `last`; `is_log`: by their logarithms."""
@@ -33,7 +37,7 @@ class Scale:
 
 def covering(values: Sequence[float], first: float, last: float, *, is_log: bool = False) -> Scale:
     """A scale with all values on it, and a little room beside them."""
-    low, high = min(values), max(values)
+    low, high = max(min(values), -_FARTHEST), min(max(values), _FARTHEST)
     if is_log:
         room = max(1.05, (high / low) ** 0.04)
         return Scale(low / room, high * room, first, last, is_log=True)
