@@ -33,17 +33,17 @@ class Row:
         """That of the lowest seed, for what all have in common."""
         return self.records[0]
 
-    @property
+    @cached_property
     def ceiling(self) -> str:
         """The ceiling as it was asked for; empty for the reference."""
         return "" if self.is_reference else str(self.record.cell.budget.ceiling)
 
-    @property
+    @cached_property
     def is_reference(self) -> bool:
         """Whether this is the network as it is."""
         return self.record.cell.is_reference
 
-    @property
+    @cached_property
     def status(self) -> Status:
         """`ok` where each seed is, else how the first ended that is not."""
         return self._decisive.status
@@ -54,11 +54,11 @@ class Row:
         reason, seed = self._decisive.reason, self._decisive.cell.seed
         return reason if self.status == "ok" or len(self.records) == 1 else f"seed {seed}: {reason}"
 
-    @property
+    @cached_property
     def _decisive(self) -> Record:
         return next((record for record in self.records if record.status != "ok"), self.record)
 
-    @property
+    @cached_property
     def holds(self) -> bool:
         """Whether it holds a ceiling, with a quality to be ranked by."""
         return bool(self.ceiling) and self.status == "ok" and self.quality is not None

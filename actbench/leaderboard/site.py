@@ -29,6 +29,7 @@ from actbench.leaderboard.pictures.record import footprint_of, memory_of
 from actbench.leaderboard.pictures.svg import svg_in_page
 from actbench.leaderboard.pictures.trade import trades_of_board
 from actbench.leaderboard.places import board_places
+from actbench.leaderboard.row import Row
 from actbench.records.columns import table_columns
 from actbench.records.conformance import Conformance
 from actbench.records.places import place
@@ -46,6 +47,7 @@ class Site:
         every = [board for of in boards_of.values() for board in of]
         self.marks = Marks(row.record.cell.method.name for board in every for row in board.rows)
         self._standings = standings(every)
+        self._rows = {id(board): _by_method(board) for board in every}
         self._templates = Environment(
             loader=PackageLoader("actbench.leaderboard"),
             autoescape=True,
@@ -79,12 +81,13 @@ class Site:
         boards = []
         for workload, shown in self._boards_of.items():
             for board, page in zip(shown, board_places(shown), strict=True):
-                rows = [row for row in board.rows if row.record.cell.method.name == name]
+                rows = self._rows[id(board)].get(name, [])
                 said = {"workload": workload, "title": board.key.title, "page": f"boards/{place(workload)}/{page}.html"}
                 boards += [said | table(board, rows, with_ceiling=True)] if rows else []
         standing: Standing | None = self._standings.get(name)
+        columns_of = {board["track"]: board["columns"] for board in boards}
         values = {"name": name, "info": info, "boards": boards, "standing": standing, "conformance": conformance}
-        return self._render("method.html", root="..", **values)
+        return self._render("method.html", root="..", columns_of=columns_of, **values)
 
     def record(self, record: Record, verification: Verification | None = None) -> str:
         """One record, whole."""
@@ -149,6 +152,13 @@ class Site:
 
     def _render(self, template: str, **values: Any) -> str:
         return self._templates.get_template(template).render(**values)
+
+
+def _by_method(board: Board) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in board.rows:
+        found.setdefault(row.record.cell.method.name, []).append(row)
+    return found
 
 
 def _picture(drawing: Drawing) -> Markup:

@@ -30,13 +30,14 @@ def table(board: Board, rows: Sequence[Row], *, with_ceiling: bool = False) -> d
     """Some rows of a board, with headings. `with_ceiling`: rows of several ceilings."""
     shown = [one for one in columns(board.track) if with_ceiling or one.name != "ceiling"]
     return {
+        "track": board.track,
         "columns": [_heading(one, board, with_ceiling) for one in shown],
         "rows": [_row(row, shown) for row in rows],
     }
 
 
 def _heading(shown: Column[Row], board: Board, with_ceiling: bool) -> dict[str, Any]:
-    always = (*_ALWAYS, *(("ceiling",) if with_ceiling else ()))
+    is_shown = shown.name in (*_ALWAYS, *(("ceiling",) if with_ceiling else ()), *SHOWN[board.track])
     better = "less" if shown.name == "rank" else _better(shown.name, board)
     return {
         "name": shown.name,
@@ -45,7 +46,7 @@ def _heading(shown: Column[Row], board: Board, with_ceiling: bool) -> dict[str, 
         "numeric": is_number(shown),
         "better": better or "",
         "arrow": {"more": "↑", "less": "↓"}.get(better or "", ""),
-        "shown": shown.name in (*always, *SHOWN[board.track]),
+        "shown": is_shown,
     }
 
 
@@ -61,7 +62,10 @@ def _better(name: str, board: Board) -> str | None:
 def _row(row: Row, shown: Sequence[Column[Row]]) -> dict[str, Any]:
     method, folder = row.record.cell.method.name, f"boards/{place(row.record.cell.workload.name)}"
     return {
-        "cells": [{"name": one.name, "text": one.text(row), "sort": one.value(row)} for one in shown],
+        "cells": [
+            {"name": one.name, "text": one.text(row), "sort": "" if (value := one.value(row)) is None else value}
+            for one in shown
+        ],
         "name": row.name,
         "method": method,
         "method_page": f"methods/{place(method)}.html",

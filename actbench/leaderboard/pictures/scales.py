@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 _FARTHEST = 1e300
 """Numbers that only a forged record has are drawn at the end of a scale: their differences are none that there are."""
 

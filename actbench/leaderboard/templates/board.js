@@ -26,7 +26,7 @@ function filter() {
 }
 
 function choose(box) {
-  document.querySelectorAll(".rows tr").forEach((row) => { row.cells[box.value].hidden = !box.checked; });
+  document.querySelector(`style[data-column="${box.value}"]`).media = box.checked ? "not all" : "all";
   const wide = form.querySelectorAll("input:checked").length > 10;
   document.querySelectorAll(".tab .scroll").forEach((scroll) => scroll.classList.toggle("wide", wide));
 }
@@ -47,7 +47,6 @@ function sort(table, header) {
   table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
 }
 
-document.documentElement.classList.add("scripted");
 form.hidden = false;
 form.addEventListener("change", (event) => event.target.type === "checkbox" ? choose(event.target) : filter());
 form.addEventListener("submit", (event) => event.preventDefault());
