@@ -15,6 +15,7 @@ from actbench.leaderboard.findings.ceilings import of_board
 from actbench.leaderboard.findings.methods import standings
 from actbench.leaderboard.findings.pairs import between_boards
 from actbench.leaderboard.findings.sentence import Group, Sentence
+from actbench.leaderboard.pictures.trade import has_trades
 from actbench.leaderboard.places import board_places
 from actbench.records.columns import legend
 from actbench.records.places import place
@@ -92,13 +93,14 @@ def workload_page(name: str, shown_boards: Sequence[Board]) -> str:
     parts = [f"# {escape(name)}", RANKS, *map(_legend, dict.fromkeys(board.track for board in shown_boards))]
     for board, page in zip(shown_boards, board_places(shown_boards), strict=True):
         parts += [f"## {escape(board.key.title)}", _sentences(of_board(board), "../.."), *_pictures(board, page)]
+        parts += [f"![quality against its costs]({page}-trade.svg)"] if has_trades(board) else []
         parts.append(_table(board))
         parts += [*map(_over_ceilings, board.over_ceilings), _reasons(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _pictures(board: Board, page: str) -> list[str]:
-    """What methods lose at each ceiling, and quality against its costs, where there is a row that holds one."""
+    """What methods lose at each ceiling, where there is a row that holds one."""
     if not any(row.holds for row in board.rows):
         return []
     return [f"![what each method loses at each ceiling]({page}-differences.svg)"]

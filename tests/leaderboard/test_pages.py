@@ -90,12 +90,12 @@ addEventListener("load", () => setTimeout(() => {
 """
 
 
-def seen_on(page: Path, script: str, address: str = "") -> dict[str, Any]:
+def seen_on(page: Path, script: str, address: str = "", width: int = 1440) -> dict[str, Any]:
     """What a script that is put on a page has seen."""
     page.write_text(page.read_text().replace("</head>", WATCH + script + "</head>"))
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
     assert CHROMIUM is not None
-    command = [CHROMIUM, *options, page.as_uri() + address]
+    command = [CHROMIUM, *options, f"--window-size={width},900", page.as_uri() + address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     found = re.search(r"SEEN(\{.*\})END", done.stdout)
     assert found, done.stderr
@@ -177,3 +177,23 @@ def test_a_record_page_has_its_citation_both_machines_and_short_digests(tmp_path
     assert machines == [("torch", "1.9", "2"), ("cpu", "ours", "another")]
     assert ">012345678901…<" in text
     assert "0.02" in text, "KiB of the map"
+
+
+LABELS = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  const cell = document.querySelector("#ceiling-1 tbody td:nth-child(3)");
+  tell({ display: getComputedStyle(cell).display, label: getComputedStyle(cell, "::before").content });
+}, 200));
+</script>
+"""
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("width", "seen"),
+    [(1440, {"display": "table-cell", "label": "none"}), (600, {"display": "flex", "label": '"quality"'})],
+)
+def test_rows_are_cards_on_a_phone_alone(tmp_path: Path, width: int, seen: dict[str, str]) -> None:
+    publish(RECORDS, tmp_path, "quantize")
+    assert seen_on(tmp_path / "boards" / "toy" / BOARD, LABELS, width=width) == seen

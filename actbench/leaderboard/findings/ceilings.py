@@ -81,7 +81,8 @@ def _quality(row: Row) -> float:
 def _best(board: Board, ceiling: str, held: Sequence[Row]) -> Sentence:
     best, quality = held[0], held[0].record.measurements.quality
     metric = quality.metric if quality else "quality"
-    said = f"{quality_text(best)}, {difference_text(best)}; {costs_text(best, board)}"
+    costs = costs_text(best, board)
+    said = f"{quality_text(best)}, {difference_text(best)}{f'; {costs}' if costs else ''}"
     return (link(best), f" has the best {metric} at {ceiling}: {said}.", *_others(held))
 
 

@@ -70,8 +70,9 @@ def difference_text(row: Row) -> str:
 
 
 def costs_text(row: Row, board: Board) -> str:
-    """Time and memory, as tables show them: `latency 1.36x, memory 1,056 KiB`."""
-    return ", ".join(cost_text(row, name) for name in COSTS[board.track])
+    """Time and memory, as tables show them, what was measured of them: `latency 1.36x, memory 1,056 KiB`."""
+    measured = (name for name in COSTS[board.track] if row.value(column(name)) is not None)
+    return ", ".join(cost_text(row, name) for name in measured)
 
 
 def cost_text(row: Row, name: str) -> str:

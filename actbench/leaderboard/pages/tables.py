@@ -22,7 +22,6 @@ SHOWN: dict[Track, tuple[str, ...]] = {
 }
 """What tables show at first beside rank, method and verification; the other columns are chosen."""
 
-_PLACE = ("rank", "name", "ceiling")
 _ALWAYS = ("rank", "name", "verified")
 
 
@@ -31,7 +30,7 @@ def table(board: Board, rows: Sequence[Row], *, with_ceiling: bool = False) -> d
     shown = [one for one in columns(board.track) if with_ceiling or one.name != "ceiling"]
     return {
         "track": board.track,
-        "columns": [_heading(one, board, with_ceiling) for one in shown],
+        "columns": [{"place": place} | _heading(one, board, with_ceiling) for place, one in enumerate(shown, 1)],
         "rows": [_row(row, shown) for row in rows],
     }
 

@@ -39,16 +39,28 @@ def shown_axes(board: Board) -> list[Axis]:
     return [axis for axis in axes(board.track) if not axis.ceiling or axis.ceiling in kinds]
 
 
+def has_trades(board: Board) -> bool:
+    """Whether there is a panel at all."""
+    return any(len(_standing(board, axis)) > 1 for axis in shown_axes(board))
+
+
+def _held(board: Board, axis: Axis) -> list[Row]:
+    return [row for row in board.rows if row.holds and axis.place(row) is not None]
+
+
+def _standing(board: Board, axis: Axis) -> list[Row]:
+    return [row for row in _held(board, axis) if not collapses(row)]
+
+
 def trade(board: Board, axis: Axis, marks: Marks, width: float = 440.0, height: float = 330.0) -> Drawing | None:
     """The rows on one axis, those of a method joined; None where fewer than two lie on it."""
-    placed = [row for row in board.rows if row.holds and axis.place(row) is not None]
-    rows = [row for row in placed if not collapses(row)]
+    rows = _standing(board, axis)
     if len(rows) < 2:
         return None
     along = covering([_place(axis, row) for row in rows], _LEFT, width - _RIGHT, is_log=True)
     up = covering([end for row in rows for end in _interval(row)], height - _FOOT, _TOP)
     frame = _Frame(axis, along, up)
-    said = Label((0, 14), frame.metric(rows[0], len(placed) - len(rows)), "soft", 10)
+    said = Label((0, 14), frame.metric(rows[0], len(_held(board, axis)) - len(rows)), "soft", 10)
     parts = (*frame.axes(), said, *frame.front(board), *frame.curves(rows, marks))
     title = f"{board.key.workload}, {board.key.title}: quality against {axis.column.title}"
     return Drawing(width, height, parts, title)

@@ -1,5 +1,5 @@
 "use strict";
-// What fits: rows within limits, the least loss first. The limits are in the address, so that a choice can be sent.
+// What fits: rows within limits, the best first. The limits are in the address, so that a choice can be sent.
 
 const rows = JSON.parse(document.getElementById("rows").textContent);
 const form = document.getElementById("choose"), found = document.getElementById("found"), count = document.getElementById("count");
@@ -18,9 +18,10 @@ function fits(row, limit) {
     && (limit.division === undefined || row.division === limit.division);
 }
 
-// Newer protocols first: their figures do not compare with older ones.
-function order(a, b) {
-  return b.protocol - a.protocol || a.loss - b.loss || (a.latency ?? Infinity) - (b.latency ?? Infinity);
+// Newer protocols first: their figures do not compare with older ones. What was not measured comes last.
+function order(first) {
+  const cost = (row, name) => row[name] ?? Number.MAX_VALUE;
+  return (a, b) => b.protocol - a.protocol || cost(a, first) - cost(b, first) || a.loss - b.loss || cost(a, "latency") - cost(b, "latency");
 }
 
 function cell(row, label, text, target) {
@@ -53,7 +54,7 @@ function add(body, one) {
 function update() {
   const limit = limits();
   history.replaceState(null, "", `#${new URLSearchParams(limit)}`);
-  const fitting = rows.filter((row) => fits(row, limit)).sort(order);
+  const fitting = rows.filter((row) => fits(row, limit)).sort(order(limit.first));
   const all = rows.filter((row) => row.workload === limit.workload);
   const more = fitting.length > MOST ? `; the first ${MOST} are shown` : "";
   count.textContent = `${fitting.length} of ${all.length} rows of ${limit.workload} fit${more}. Loss is in ${all[0]?.metric ?? "the metric's unit"}.`;
