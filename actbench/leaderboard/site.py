@@ -22,7 +22,7 @@ from actbench.leaderboard.pages.commands import command_of
 from actbench.leaderboard.pages.machines import machines, short
 from actbench.leaderboard.pages.sections import sections
 from actbench.leaderboard.pages.tables import renewals, table
-from actbench.leaderboard.pictures.differences import difference_panels, differences_at
+from actbench.leaderboard.pictures.differences import differences_at
 from actbench.leaderboard.pictures.drawing import Drawing
 from actbench.leaderboard.pictures.marks import Marks
 from actbench.leaderboard.pictures.record import footprint_of, memory_of
@@ -121,7 +121,7 @@ class Site:
             "first": first,
             "first_page": f"{places[list(map(id, shown)).index(id(first))]}.html",
             "findings": [(ceiling, list(of_ceiling(first, ceiling))) for ceiling in first.ceilings],
-            "panels": difference_panels(first, self.marks),
+            "has_picture": any(row.holds for row in first.rows),
             "between": between_boards(shown),
         }
 
