@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+_NAMES = 8
+"""Names in a line; the others are counted."""
+
 
 def visible(text: str) -> str:
     r"""Writes what a terminal would obey or hide as escapes, as `repr` does: control characters (`\x1b`), line ends,
@@ -11,3 +16,9 @@ def visible(text: str) -> str:
 
 def _visible_character(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first eight of some names, and how many there are beside them."""
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"{', '.join(names[:_NAMES])}{more}"

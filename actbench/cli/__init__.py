@@ -13,6 +13,7 @@ from actbench.cli import (
     compare,
     doctor,
     export,
+    figure,
     fit,
     layer,
     listing,
@@ -62,6 +63,7 @@ app.command("run", cls=Command)(run.run)
 app.command("fit", cls=Command)(fit.fit)
 app.command("export", cls=Command)(export.export)
 app.command("publish", cls=Command)(publish.publish)
+app.command("figure", cls=Command)(figure.figure)
 app.command("compare", cls=Command)(compare.compare)
 app.command("verify", cls=Command)(verify.verify)
 app.command("new-method", cls=Command)(scaffold.new_method)

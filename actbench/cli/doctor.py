@@ -12,8 +12,9 @@ import typer
 from actbench.cli import own
 from actbench.cli.listing import AsJson
 from actbench.cli.own import parse_shape
-from actbench.cli.tables import say, some_of
+from actbench.cli.tables import say
 from actbench.feature_map import FLOAT_BITS
+from actbench.text import some_of
 
 if TYPE_CHECKING:
     from actbench.harness.doctor import Examination

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 def publish(
     results: Annotated[list[Path] | None, typer.Option(help="A folder of records; may be repeated.")] = None,
     out: Annotated[Path, typer.Option(help="Where the leaderboards are written.")] = Path("leaderboards"),
+    readme: Annotated[
+        Path | None, typer.Option(help="A file with marks, between which what was found is written, too.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 where a damaged file was left out.")] = False,
 ) -> None:
     """Write leaderboards: pages that open without a network, Markdown, CSV, JSON, and the records behind them."""
@@ -30,7 +33,7 @@ def publish(
 
     skipped = Skipped()
     try:
-        done = _publish(results or [Path("results")], out, skipped)
+        done = _publish(results or [Path("results")], out, skipped, readme)
     except OSError as error:
         raise UserError(f"cannot write into {out}: {error.strerror or error}") from error
     finally:
@@ -40,7 +43,7 @@ def publish(
         raise typer.Exit(2)
 
 
-def _publish(results: Sequence[Path], out: Path, skipped: Skipped) -> Published:
+def _publish(results: Sequence[Path], out: Path, skipped: Skipped, readme: Path | None) -> Published:
     from actbench.leaderboard.frame import load_verifications, readable
     from actbench.leaderboard.publish import publish as write
     from actbench.records.conformance import load_conformance
@@ -61,4 +64,4 @@ def _publish(results: Sequence[Path], out: Path, skipped: Skipped) -> Published:
     methods = registered(None).methods
     anchors = [info.name for info in methods.values() if info.role == "baseline"]
     anchor = anchors[0] if anchors else ""
-    return write(list(records.values()), out, anchor, methods, verifications, conformance, skipped)
+    return write(list(records.values()), out, anchor, methods, verifications, conformance, skipped, readme)

@@ -3,8 +3,6 @@ and with every control character of a record, a plugin or a file name shown inst
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console, RenderableType
 from rich.style import StyleType
 from rich.table import Table
@@ -14,9 +12,6 @@ from typing_extensions import override
 from actbench.text import visible
 
 _MEASURE = 10_000
-
-_NAMES = 8
-"""Names in a line; the others are counted."""
 
 
 class _VisibleTable(Table):
@@ -48,9 +43,3 @@ def whole_width(table: Table) -> int:
 def say(line: str, style: str = "") -> None:
     """Prints one line of text, of which nothing is markup, and in which control characters are shown."""
     Console().print(Text(visible(line), style), highlight=False, soft_wrap=True)
-
-
-def some_of(names: Sequence[str]) -> str:
-    """The first eight of some names, and how many there are beside them."""
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return f"{', '.join(names[:_NAMES])}{more}"

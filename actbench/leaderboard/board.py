@@ -22,7 +22,7 @@ from actbench.records.verification import Verification, digest
 from actbench.settings import Settings
 from actbench.spec import PROTOCOL, CellSpec, Device
 
-_COSTS: dict[Track, tuple[str, str]] = {
+COSTS: dict[Track, tuple[str, str]] = {
     "inference": ("latency_ratio", "memory_bytes"),
     "training": ("step_ratio", "peak_step_ratio"),
 }
@@ -96,6 +96,15 @@ class Board:
         return self.key.settings.track
 
     @cached_property
+    def ceilings(self) -> dict[str, tuple[Row, ...]]:
+        """The rows at each ceiling, from the largest allowance to the least."""
+        rows: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if not row.is_reference:
+                rows.setdefault(row.ceiling, []).append(row)
+        return {ceiling: tuple(of) for ceiling, of in rows.items()}
+
+    @cached_property
     def over_ceilings(self) -> tuple[OverCeilings, ...]:
         """What the ceilings of each kind say together."""
         return over_ceilings(self.rows, self.anchor)
@@ -110,6 +119,13 @@ class Board:
         ]
         of_quality = sign_of(self.rows)
         return tuple((sign * cost, of_quality * quality) for cost, quality in steps(pareto_front(points)))
+
+
+def headline(shown_boards: Sequence[Board]) -> Board:
+    """Of a workload's boards the first of the newest protocol: calibration alone before recovery, inference before
+    training."""
+    newest = max(board.key.protocol for board in shown_boards)
+    return next(board for board in shown_boards if board.key.protocol == newest)
 
 
 def boards(
@@ -186,7 +202,7 @@ def _order(row: Row) -> tuple[object, ...]:
     """Within a rank by time, then memory; where these are missing, or do not compare, last."""
     ceiling = row.record.cell.budget.ceiling
     rank = (row.rank is None, row.rank.number if row.rank else 0)
-    costs = [row.comparable(column(name)) for name in _COSTS[row.record.cell.settings.track]]
+    costs = [row.comparable(column(name)) for name in COSTS[row.record.cell.settings.track]]
     return (
         not row.is_reference,
         ceiling.kind,

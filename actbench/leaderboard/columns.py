@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from actbench.info import Track
 from actbench.leaderboard.row import Row
@@ -41,6 +42,7 @@ _OVER_SEEDS: dict[str, Callable[[Row], Sample | None]] = {
 }
 
 
+@cache
 def columns(track: Track) -> tuple[Column[Row], ...]:
     """The columns of the boards of a track."""
     return (*_PLACE, *map(_over_seeds, table_columns(track)), *_END)

@@ -19,6 +19,9 @@ from actbench.leaderboard.board import Board, boards
 from actbench.leaderboard.exchange import remove_leftovers, replaced_parts
 from actbench.leaderboard.frame import load_records, load_verifications
 from actbench.leaderboard.markdown import index_page, workload_page
+from actbench.leaderboard.pictures.files import pictures_of_boards, write_pictures
+from actbench.leaderboard.places import board_places
+from actbench.leaderboard.readme import parts_around, write_findings
 from actbench.leaderboard.site import Site
 from actbench.records.columns import field_names, flat
 from actbench.records.conformance import FOLDER, Conformance, load_conformance, write_conformance
@@ -48,11 +51,15 @@ def publish(
     verifications: Mapping[str, Verification] = MappingProxyType({}),
     conformance: Mapping[str, Conformance] = MappingProxyType({}),
     skipped: Skipped | None = None,
+    readme: Path | None = None,
 ) -> Published:
     """Adds records to those that a folder has, and writes the pages of all of them anew; a record that is there is
     never changed or removed, and of each cell the newest attempt is shown. `anchor`: the baseline's name. `methods`:
     those that are installed. `verifications`: by the digest of the record. `conformance`: by the name of the method.
-    What the folder has that is damaged is left as it is, out of the pages, and taken down in `skipped`."""
+    What the folder has that is damaged is left as it is, out of the pages, and taken down in `skipped`. `readme`: a
+    file with marks, between which findings are written. Raises UserError where it has none."""
+    if readme is not None:
+        parts_around(readme)
     store, skipped = Store(folder), skipped or Skipped()
     remove_leftovers(folder)
     ordered = sorted(records, key=lambda record: (record.cell.workload.name, record.key))
@@ -64,31 +71,34 @@ def publish(
     for name in {record.cell.method.name for record in shown} & set(conformance):
         write_conformance(conformance[name], folder / FOLDER / f"{place(name)}.json")
     checked = {**load_conformance(folder, skipped), **conformance}
+    by_workload = _by_workload(shown)
+    boards_of = {name: boards(measured, anchor, marks, methods) for name, measured in by_workload.items()}
     with replaced_parts(folder) as fresh:
-        _write_pages(fresh, shown, anchor, methods, marks, checked)
+        _write_pages(fresh, by_workload, boards_of, methods, marks, checked)
+    if readme is not None:
+        write_findings(readme, boards_of, folder)
     return Published(folder, len({record.cell.workload.name for record in shown}), len(shown))
 
 
 def _write_pages(
     folder: Path,
-    records: Sequence[Record],
-    anchor: str,
+    by_workload: Mapping[str, Sequence[Record]],
+    boards_of: Mapping[str, Sequence[Board]],
     methods: Mapping[str, MethodInfo],
     verifications: Mapping[str, Verification],
     conformance: Mapping[str, Conformance],
 ) -> None:
-    site, by_workload = Site(), _by_workload(records)
-    boards_of = {name: boards(measured, anchor, verifications, methods) for name, measured in by_workload.items()}
+    site = Site(boards_of)
     for name, measured in by_workload.items():
         _write_workload(folder / "boards" / place(name), name, measured, boards_of[name], verifications, site)
-    everything = [board for of_workload in boards_of.values() for board in of_workload]
-    names = sorted({record.cell.method.name for record in records})
+    names = sorted({record.cell.method.name for measured in by_workload.values() for record in measured})
     for name in names:
-        page = site.method(name, methods.get(name), everything, conformance.get(name))
+        page = site.method(name, methods.get(name), conformance.get(name))
         _write(folder / "methods" / f"{place(name)}.html", page)
     counts = {name: len(measured) for name, measured in by_workload.items()}
-    _write(folder / "README.md", index_page(counts))
+    _write(folder / "README.md", index_page(boards_of, counts))
     _write(folder / "index.html", site.index(counts, names))
+    _write(folder / "choose.html", site.chooser())
     _write(folder / "record.schema.json", json.dumps(Record.model_json_schema(), indent=1, sort_keys=True) + "\n")
     for asset, text in site.assets().items():
         _write(folder / asset, text)
@@ -113,7 +123,10 @@ def _write_workload(
     _write(folder / "README.md", workload_page(name, shown_boards))
     _write(folder / "rows.json", json.dumps(rows, indent=1, allow_nan=False) + "\n")
     _write(folder / "rows.csv", _csv(rows))
-    _write(folder / "index.html", site.workload(name, shown_boards))
+    _write(folder / "index.html", site.workload(name, len(records)))
+    for board, name_of_page in zip(shown_boards, board_places(shown_boards), strict=True):
+        _write(folder / f"{name_of_page}.html", site.board(board, name_of_page))
+    write_pictures(pictures_of_boards(shown_boards, site.marks), folder, ["svg"])
     for record in records:
         verification = verifications.get(digest(record)) if verifications else None
         page = Path(record.file_name).with_suffix(".html")

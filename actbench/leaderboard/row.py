@@ -33,17 +33,17 @@ class Row:
         """That of the lowest seed, for what all have in common."""
         return self.records[0]
 
-    @property
+    @cached_property
     def ceiling(self) -> str:
         """The ceiling as it was asked for; empty for the reference."""
         return "" if self.is_reference else str(self.record.cell.budget.ceiling)
 
-    @property
+    @cached_property
     def is_reference(self) -> bool:
         """Whether this is the network as it is."""
         return self.record.cell.is_reference
 
-    @property
+    @cached_property
     def status(self) -> Status:
         """`ok` where each seed is, else how the first ended that is not."""
         return self._decisive.status
@@ -54,11 +54,11 @@ class Row:
         reason, seed = self._decisive.reason, self._decisive.cell.seed
         return reason if self.status == "ok" or len(self.records) == 1 else f"seed {seed}: {reason}"
 
-    @property
+    @cached_property
     def _decisive(self) -> Record:
         return next((record for record in self.records if record.status != "ok"), self.record)
 
-    @property
+    @cached_property
     def holds(self) -> bool:
         """Whether it holds a ceiling, with a quality to be ranked by."""
         return bool(self.ceiling) and self.status == "ok" and self.quality is not None
@@ -66,9 +66,10 @@ class Row:
     @property
     def mark(self) -> str:
         """Whether repetitions found the same, when and of how many seeds, and whether the version is an older one;
-        empty without either."""
+        empty without either. A row without a result gets no ✓: that it has none again confirms nothing of a method."""
+        same = "✓ " if self.status == "ok" else "repeated "
         found = dict.fromkeys(
-            ("✓ " if one.holds else "differs ") + one.when.partition("T")[0] for one in self.verifications
+            (same if one.holds else "differs ") + one.when.partition("T")[0] for one in self.verifications
         )
         several = f"{len(self.verifications)} of {len(self.records)} seeds" if found and len(self.records) > 1 else ""
         return ", ".join(filter(None, [*found, several, "older version" if self.is_older else ""]))

@@ -65,11 +65,16 @@ class Sample:
 
 
 def differing_pairs(samples: Sequence[Sample]) -> set[frozenset[int]]:
-    """The pairs of samples, by their places, that differ at LEVEL after correction for the number of all pairs: so any
-    of them may be looked at, whichever rows the data have put first."""
+    """The pairs of samples, by their places, that differ at LEVEL after correction."""
+    return {pair for pair, corrected in corrected_chances(samples).items() if corrected <= LEVEL}
+
+
+def corrected_chances(samples: Sequence[Sample]) -> dict[frozenset[int], float]:
+    """The p-value of each pair of samples, by their places, corrected for the number of all pairs: so any of them may
+    be looked at, whichever rows the data have put first."""
     pairs = list(combinations(range(len(samples)), 2))
     chances = holm([chance(samples[first], samples[second]) for first, second in pairs])
-    return {frozenset(pair) for pair, corrected in zip(pairs, chances, strict=True) if corrected <= LEVEL}
+    return dict(zip(map(frozenset, pairs), chances, strict=True))
 
 
 def holm(chances: Sequence[float]) -> list[float]:
@@ -92,6 +97,23 @@ def chance(first: Sample, second: Sample) -> float:
     return _student(first, second)
 
 
+def procedure(first: Sample, second: Sample) -> str:
+    """What `chance` tests two rows by, in words."""
+    if not first.is_paired_with(second):
+        return "intervals alone"
+    return "McNemar's exact test" if first.hits is not None and second.hits is not None else "paired t"
+
+
+def paired_difference(first: Sample, second: Sample) -> tuple[float, float]:
+    """First less second, and half of its 95 % interval: of the differences on the same images, each the mean over its
+    seeds, with the variance of the seeds' own means; of rows without values of images as if they had others."""
+    difference = first.value - second.value
+    if first.images is None or second.images is None or not first.is_paired_with(second):
+        return difference, NORMAL * math.hypot(first.error, second.error)
+    errors = [error for error, _ in _errors(first.images, second.images)]
+    return difference, NORMAL * math.hypot(*errors)
+
+
 def _normal(difference: float, error: float) -> float:
     if difference == 0 or error == 0:
         return float(difference == 0)
@@ -111,11 +133,14 @@ def _student(first: Sample, second: Sample) -> float:
     assert first.images is not None
     assert second.images is not None
     differences = first.images.mean(0) - second.images.mean(0)
-    if len(differences) < 2:
-        return 1.0
-    means = [differences, *(of.mean(1) for of in (first.images, second.images) if len(of) > 1)]
-    varying = [(float(of.std(ddof=1)) / len(of) ** 0.5, len(of) - 1) for of in means if of.std() > 0]
-    return _of_parts(float(differences.mean()), varying)
+    return _of_parts(float(differences.mean()), _errors(first.images, second.images)) if len(differences) > 1 else 1.0
+
+
+def _errors(first: Floats, second: Floats) -> list[tuple[float, int]]:
+    """What makes the mean difference of (seeds, images) uncertain: standard error and degrees of freedom of the
+    images' differences, and of the seeds' means of a row that has several."""
+    means = [first.mean(0) - second.mean(0), *(of.mean(1) for of in (first, second) if len(of) > 1)]
+    return [(float(of.std(ddof=1)) / len(of) ** 0.5, len(of) - 1) for of in means if len(of) > 1 and of.std() > 0]
 
 
 def _of_parts(difference: float, parts: Sequence[tuple[float, int]]) -> float:

@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from actbench.feature_map import FLOAT_BITS
 from actbench.info import MethodInfo
-from actbench.leaderboard.axes import Axis, axes
-from actbench.leaderboard.board import Board
-from actbench.leaderboard.columns import columns, is_number
+from actbench.leaderboard.board import Board, headline
+from actbench.leaderboard.findings.ceilings import of_ceiling
+from actbench.leaderboard.findings.methods import Standing, standings
+from actbench.leaderboard.findings.pairs import between_boards
 from actbench.leaderboard.markdown import RANKS, over_ceilings_rows, over_ceilings_text
+from actbench.leaderboard.pages.chooser import choices
+from actbench.leaderboard.pages.citation import bibtex
+from actbench.leaderboard.pages.commands import command_of
+from actbench.leaderboard.pages.machines import machines, short
+from actbench.leaderboard.pages.sections import sections
+from actbench.leaderboard.pages.tables import renewals, table
+from actbench.leaderboard.pictures.differences import differences_at
+from actbench.leaderboard.pictures.drawing import Drawing
+from actbench.leaderboard.pictures.marks import Marks
+from actbench.leaderboard.pictures.record import footprint_of, memory_of
+from actbench.leaderboard.pictures.svg import svg_in_page
+from actbench.leaderboard.pictures.trade import trades_of_board
+from actbench.leaderboard.places import board_places
 from actbench.leaderboard.row import Row
-from actbench.records.column import Column
+from actbench.records.columns import table_columns
 from actbench.records.conformance import Conformance
-from actbench.records.measurements import Measurements
 from actbench.records.places import place
 from actbench.records.record import Record
 from actbench.records.verification import Verification
-from actbench.spec import CellSpec
-from actbench.workloads.own.description import RANDOM, arguments_of
+
+_ASSETS = ("style.css", "board.js", "choose.js")
 
 
 class Site:
-    """Renders pages; `assets` are what they share."""
+    """Renders the pages of all boards, by workload. `assets` are what they share."""
 
-    def __init__(self) -> None:
+    def __init__(self, boards_of: Mapping[str, Sequence[Board]]) -> None:
+        self._boards_of = boards_of
+        every = [board for of in boards_of.values() for board in of]
+        self.marks = Marks(row.record.cell.method.name for board in every for row in board.rows)
+        self._standings = standings(every)
+        self._rows = {id(board): _by_method(board) for board in every}
         self._templates = Environment(
             loader=PackageLoader("actbench.leaderboard"),
             autoescape=True,
@@ -40,139 +56,111 @@ class Site:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
+        self._templates.filters |= {"place": place, "short": short, "picture": _picture}
 
     def index(self, counts: Mapping[str, int], methods: Iterable[str]) -> str:
-        """The front page: workloads with how many records each has, and methods."""
-        cards = [(name, place(name), count) for name, count in counts.items()]
-        names = [(name, place(name)) for name in methods]
-        return self._render("index.html", cards=cards, methods=names, root=".")
+        """The front page: what is found on each workload, and how each method stands."""
+        workloads = [self._workload(name, of, counts[name]) for name, of in self._boards_of.items()]
+        standing = [(name, self._standings.get(name)) for name in methods]
+        return self._render("index.html", workloads=workloads, methods=standing, root=".")
 
-    def workload(self, name: str, shown_boards: Sequence[Board]) -> str:
+    def chooser(self) -> str:
+        """The page that looks for what fits."""
+        return self._render("choose.html", choices=choices(self._boards_of), root=".")
+
+    def workload(self, name: str, count: int) -> str:
         """All boards of a workload."""
-        boards = [_board(board) for board in shown_boards]
-        return self._render("workload.html", name=name, boards=boards, ranks=RANKS, root="../..")
+        return self._render("workload.html", root="../..", **self._workload(name, self._boards_of[name], count))
 
-    def method(
-        self, name: str, info: MethodInfo | None, shown_boards: Sequence[Board], conformance: Conformance | None = None
-    ) -> str:
+    def board(self, board: Board, page: str) -> str:
+        """One board: a part for each ceiling, with findings, picture and table."""
+        return self._render("board.html", root="../..", page=page, **self._board(board))
+
+    def method(self, name: str, info: MethodInfo | None, conformance: Conformance | None = None) -> str:
         """One method: what it says of itself, where it is installed, what its checks found, and its rows."""
         boards = []
-        for board in shown_boards:
-            rows = [row for row in board.rows if row.record.cell.method.name == name]
-            page = {"workload": board.key.workload, "folder": f"boards/{place(board.key.workload)}"}
-            boards += [_table(board, rows) | page] if rows else []
-        return self._render("method.html", name=name, info=info, boards=boards, conformance=conformance, root="..")
+        for workload, shown in self._boards_of.items():
+            for board, page in zip(shown, board_places(shown), strict=True):
+                rows = self._rows[id(board)].get(name, [])
+                said = {"workload": workload, "title": board.key.title, "page": f"boards/{place(workload)}/{page}.html"}
+                boards += [said | table(board, rows, with_ceiling=True)] if rows else []
+        standing: Standing | None = self._standings.get(name)
+        columns_of = {board["track"]: board["columns"] for board in boards}
+        values = {"name": name, "info": info, "boards": boards, "standing": standing, "conformance": conformance}
+        return self._render("method.html", root="..", columns_of=columns_of, **values)
 
     def record(self, record: Record, verification: Verification | None = None) -> str:
         """One record, whole."""
+        measured = record.measurements
         return self._render(
             "record.html",
             record=record,
             cell=record.cell,
+            sections={title: of for title, of in sections(record).items() if title != "environment"},
+            machines=machines(record, verification),
             verification=verification,
             command=command_of(record.cell),
+            citation=bibtex(record),
+            footprint=footprint_of(measured),
+            memory=memory_of(measured.memory),
             spec=json.dumps(record.spec, indent=1),
-            method=place(record.cell.method.name),
-            workload=place(record.cell.workload.name),
             root="../../..",
         )
 
     def assets(self) -> dict[str, str]:
         """File names and texts."""
-        from plotly.offline import get_plotlyjs
-
         folder = resources.files("actbench.leaderboard") / "templates"
-        texts = {name: (folder / name).read_text("utf-8") for name in ("style.css", "board.js")}
-        return texts | {"plotly.min.js": get_plotlyjs()}
+        return {name: (folder / name).read_text("utf-8") for name in _ASSETS}
+
+    def _workload(self, name: str, shown: Sequence[Board], count: int) -> dict[str, Any]:
+        first, places = headline(shown), board_places(shown)
+        return {
+            "name": name,
+            "count": count,
+            "boards": [(board, f"{page}.html", len(board.rows)) for board, page in zip(shown, places, strict=True)],
+            "first": first,
+            "first_page": f"{places[list(map(id, shown)).index(id(first))]}.html",
+            "findings": [(ceiling, list(of_ceiling(first, ceiling))) for ceiling in first.ceilings],
+            "has_picture": any(row.holds for row in first.rows),
+            "between": between_boards(shown),
+        }
+
+    def _board(self, board: Board) -> dict[str, Any]:
+        references = [row for row in board.rows if row.is_reference]
+        ceilings: list[dict[str, Any]] = [
+            {
+                "ceiling": ceiling,
+                "findings": list(of_ceiling(board, ceiling)),
+                "picture": differences_at(board, ceiling, self.marks),
+                "table": table(board, [*references, *rows]),
+                "renewals": renewals(rows),
+            }
+            for ceiling, rows in board.ceilings.items()
+        ]
+        return {
+            "board": board,
+            "ceilings": ceilings,
+            "references": table(board, references),
+            "methods": sorted({row.record.cell.method.name for row in board.rows}),
+            "statuses": list(dict.fromkeys(row.status for row in board.rows)),
+            "trades": trades_of_board(board, self.marks),
+            "over_ceilings": [(over_ceilings_text(over), over_ceilings_rows(over)) for over in board.over_ceilings],
+            "failures": [row for one in ceilings for row in one["table"]["rows"] if row["status"] != "ok"],
+            "legend": table_columns(board.track),
+            "ranks": RANKS,
+        }
 
     def _render(self, template: str, **values: Any) -> str:
         return self._templates.get_template(template).render(**values)
 
 
-def command_of(cell: CellSpec) -> str:
-    """The command that measures a cell again, for a shell: what a record says stays one word."""
-    method, workload = cell.method, cell.workload
-    described = ["--workload", workload.name] if workload.own is None else arguments_of(workload.name, workload.own)
-    parts = ["actbench", "run", *described, "--methods", method.name]
-    parts += ["--weights", RANDOM] if workload.digests.get("weights") == RANDOM else []
-    if not cell.is_reference:
-        parts += ["--ceilings", str(cell.budget.ceiling), "--bits", str(cell.budget.bits)]
-    parts += cell.settings.arguments()
-    parts += ["--seeds", str(cell.seed)] if cell.seed else []
-    parts += ["--limit", str(workload.limit)] if workload.limit else []
-    for name, value in method.options.items():
-        parts += ["--option", f"{method.name}.{name}={value}"]
-    return shlex.join([*parts, "--device", cell.device])
+def _by_method(board: Board) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in board.rows:
+        found.setdefault(row.record.cell.method.name, []).append(row)
+    return found
 
 
-def _table(board: Board, rows: Sequence[Row]) -> dict[str, Any]:
-    """Some rows of a board, with its columns."""
-    shown = columns(board.track)
-    return {
-        "title": board.key.title,
-        "columns": [{"title": column.title, "help": column.help, "numeric": is_number(column)} for column in shown],
-        "rows": [_row(row, shown) for row in rows],
-    }
-
-
-def _board(board: Board) -> dict[str, Any]:
-    table = _table(board, board.rows)
-    shown = axes(board.track)
-    return table | {
-        "axes": shown,
-        "fronts": {axis.column.name: board.front(axis) for axis in shown},
-        "over_ceilings": [(over_ceilings_text(over), over_ceilings_rows(over)) for over in board.over_ceilings],
-        "points": [point for row in board.rows if (point := _point(row, shown))],
-        "failures": [row for row in table["rows"] if row["status"] != "ok"],
-    }
-
-
-def _row(row: Row, shown: Sequence[Column[Row]]) -> dict[str, Any]:
-    return {
-        "cells": [{"text": column.text(row), "sort": column.value(row)} for column in shown],
-        "name": row.name,
-        "ceiling": row.ceiling,
-        "status": row.status,
-        "reason": row.reason,
-        "pages": [(_page_title(row, record), f"records/{Path(record.file_name).stem}.html") for record in row.records],
-    }
-
-
-def _page_title(row: Row, record: Record) -> str:
-    return "record" if len(row.records) == 1 else f"seed {record.cell.seed}"
-
-
-def _point(row: Row, shown: Sequence[Axis]) -> dict[str, Any] | None:
-    """What the plot knows of a row."""
-    quality, measured = row.quality, row.record.measurements
-    if row.status != "ok" or quality is None or measured.quality is None:
-        return None
-    return {
-        "name": row.name,
-        "ceiling": row.ceiling,
-        "quality": quality.value,
-        "low": quality.interval[0],
-        "high": quality.interval[1],
-        "metric": f"{measured.quality.metric} {measured.quality.unit}".strip(),
-        "at": {axis.column.name: axis.place(row) for axis in shown},
-        "line": row.is_reference and row.point is not None,
-        "bars": _bars(measured),
-    }
-
-
-def _bars(measured: Measurements) -> dict[str, Any] | None:
-    """What a selected row shows: bits of each map, or bytes that each module keeps for backward."""
-    if measured.footprint is not None:
-        maps = measured.footprint.maps
-        names, stored = [part.name for part in maps], [part.bits.maximum for part in maps]
-        return {
-            "unit": "bits an image",
-            "names": names,
-            "stored": stored,
-            "fp32": [FLOAT_BITS * part.elements for part in maps],
-        }
-    if measured.training is not None:
-        saved = measured.training.saved_by_module
-        names = [name or "the network itself" for name in saved]
-        return {"unit": "bytes kept for backward", "names": names, "stored": list(saved.values()), "fp32": []}
-    return None
+def _picture(drawing: Drawing) -> Markup:
+    """An SVG element: its writer has escaped all text in it."""
+    return Markup(svg_in_page(drawing))

@@ -19,7 +19,6 @@ for _used in (
     "actbench.leaderboard.publish",
     "actbench.leaderboard.submit",
     "actbench.harness.verify",
-    "plotly.offline",
 ):
     import_module(_used)  # once, and not in each of the forked processes
 

@@ -210,7 +210,7 @@ def test_without_a_reference_point_there_is_no_hypervolume(tmp_path: Path) -> No
     assert over("peak", old).hypervolumes == {"quantize": "no reference point in the records"}
     assert over("peak", old, record("m")).hypervolumes["m"] == "no reference point in the records"
     publish([old], tmp_path, "quantize")
-    for name in ("README.md", "index.html"):
+    for name in ("README.md", "w8a2-8-inference-closed.html"):
         assert "n/a: no reference point in the records" in (tmp_path / "boards" / "toy" / name).read_text()
 
 
@@ -246,8 +246,8 @@ def test_pages_have_a_link_for_each_seed_and_the_figures_over_ceilings(tmp_path:
     records = [*ladder("quantize", 1, 2), *ladder("half", 0.5, 2)]
     publish(records, tmp_path, "quantize")
     folder = tmp_path / "boards" / "toy"
-    page, table = ((folder / name).read_text() for name in ("index.html", "README.md"))
-    links = re.findall(r'<a href="(records/[^"]+)">seed [01]</a>', page)
+    page, table = ((folder / name).read_text() for name in ("w8a2-8-inference-closed.html", "README.md"))
+    links = re.findall(r'<a href="../../boards/toy/(records/[^"]+)">seed [01]</a>', page)
     assert len(links) == len(set(links)) == 16
     assert all((folder / link).is_file() for link in links)
     for said in (page, table):
@@ -295,7 +295,10 @@ def test_absurd_numbers_stop_no_page(huge: float, kept: str, tmp_path: Path) -> 
         return record(name, parts={"quality": quality(0.0, unit="dB") | own | images}, seed=seed, unit="dB")
 
     publish([absurd(name, seed, 1 - 2 * seed) for name in ("a", "quantize") for seed in (0, 1)], tmp_path, "quantize")
-    page = (tmp_path / "boards" / "toy" / "index.html").read_text()
-    for data in re.findall(r'<script type="application/json" class="\w+">(.*?)</script>', page):
-        assert "Infinity" not in data
-        assert "NaN" not in data
+    (data,) = re.findall(
+        r'<script type="application/json" id="rows">(.*?)</script>', (tmp_path / "choose.html").read_text()
+    )
+    assert "Infinity" not in data
+    assert "NaN" not in data
+    for picture in (tmp_path / "boards" / "toy").glob("*.svg"):
+        assert not re.search(r'd="M[^"]*(?:inf|nan)', picture.read_text())

@@ -203,7 +203,7 @@ def test_a_part_that_cannot_be_replaced_leaves_all_as_it_was(tmp_path: Path, mon
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     monkeypatch.undo()
     publish(RECORDS, tmp_path, "wavelet")
-    page = tmp_path / "boards" / "toy" / "index.html"
+    page = tmp_path / "boards" / "toy" / "w8a2-8-inference-closed.html"
     assert page.read_bytes() != before[page]
 
 

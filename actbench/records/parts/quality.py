@@ -71,9 +71,10 @@ class Quality(Part):
     def of_images(self) -> list[float] | None:
         """A value for each image, in the metric's unit, whose mean is the quality, but for its bias; None where that
         is not known."""
-        if self.per_image is None or self.factor is None:
+        factor = self.factor
+        if self.per_image is None or factor is None:
             return self.pseudo_values
-        return [self.factor * value for value in self.per_image]
+        return [factor * value for value in self.per_image]
 
     @property
     def _counts_hits(self) -> bool:

@@ -1,0 +1,1 @@
+"""Findings: what records say, in sentences that nobody writes by hand."""

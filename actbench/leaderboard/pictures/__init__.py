@@ -1,0 +1,1 @@
+"""Pictures: described once, as lines, areas and labels, and written as SVG, or for papers as PDF and PNG."""
