@@ -35,7 +35,9 @@ def test_records_and_their_verifications_are_laid_out_and_published(results: Pat
     assert len(load_verifications(boards)) == 1
     publish(load_records(boards), boards, "quantize", verifications=load_verifications(boards))
     assert "✓ 2025-02-03" in (boards / "boards" / "toy" / "w8a2-8-inference-closed.html").read_text()
-    (page,) = [p for p in (boards / "boards" / "toy" / "records").glob("*.html") if "Published and repeated" in p.read_text()]
+    (page,) = [
+        p for p in (boards / "boards" / "toy" / "records").glob("*.html") if "Published and repeated" in p.read_text()
+    ]
     assert "another" in page.read_text()
     assert len(load_verifications(boards)) == 1, "publishing keeps it"
 
