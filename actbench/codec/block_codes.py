@@ -92,10 +92,6 @@ class BlockCodec(RowCodec):
         values = blocks * self.scale.decode(scales)[:, :, None]
         return values.flatten(1, 2)[:, : self.channels].to(codes.dtype)
 
-    def bits(self, fmap: FeatureMap) -> int:
-        """Counts the bits of one image's map."""
-        return stored_bits(fmap, self.block, self.element.bits, self.scale.bits)
-
     @override
     def describe(self) -> dict[str, OptionValue]:
         return {"format": self.element.name, "block": self.block}

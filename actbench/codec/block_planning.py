@@ -43,7 +43,7 @@ class BlockMethod(Method):
     into them, for refitting; what training saves gets none, as nothing folds there."""
 
     @abstractmethod
-    def blocks(self, fmap: FeatureMap, sample: Tensor, allowance: Allowance) -> BlockCodec:
+    def blocks(self, fmap: FeatureMap, sample: Tensor, allowance: Allowance) -> Codec:
         """Plans a map's codes, from a sample (images, C, H, W) of it. Raises Unsupported where none fit."""
 
     @override

@@ -1,4 +1,4 @@
-"""Linear ends around any codec of rows: steps over channels that become part of the layers around the map."""
+"""Linear ends around any codec: steps over channels that become part of the layers around the map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing_extensions import override
 from actbench.codec.codec import Codec, Folded
 from actbench.codec.modules import pointwise
 from actbench.codec.payload import Payload
-from actbench.codec.rows import RowCodec
 from actbench.feature_map import FeatureMap
 from actbench.info import OptionValue
 
@@ -19,7 +18,7 @@ class LinearEnds(Codec):
     of which the second has no bias. The codec is `Linear`, of no one width: what its core stores are no plain codes of
     the map, so that these are no substitute for it."""
 
-    def __init__(self, core: RowCodec, expand: nn.Conv2d, project: nn.Conv2d | None = None) -> None:
+    def __init__(self, core: Codec, expand: nn.Conv2d, project: nn.Conv2d | None = None) -> None:
         super().__init__()
         self.core = core
         self.project = project
@@ -57,7 +56,7 @@ class LinearEnds(Codec):
         return self.core.describe()
 
 
-def with_decoder(fmap: FeatureMap, core: RowCodec) -> Codec:
+def with_decoder(fmap: FeatureMap, core: Codec) -> Codec:
     """Puts a decoder, as yet the identity, behind a codec of a map that only convolutions read which can take it in:
     refitting is then open to the codec as it is to plain codes. Elsewhere the codec stays as it is."""
     folds = fmap.layout.channels_first and all(r.operation == "conv" and r.groups == 1 for r in fmap.readers)
