@@ -90,7 +90,7 @@ def test_bits_are_those_of_the_codes(codes: str, a_value: float, core: type) -> 
     if codes != "block-float":
         assert bits == a_value * x[0].numel()
     error = (codec(x) - x).detach().square().mean() / x.square().mean()
-    assert 0 < error < 0.02
+    assert 0 < error < 0.05
 
 
 def test_a_loud_channel_costs_plain_codes_less_when_it_is_rotated() -> None:
