@@ -79,7 +79,8 @@ class Linear(Protocol):
 
     @property
     def width(self) -> int | None:
-        """The width of all stored codes, 32 for floating point; None where it differs from channel to channel."""
+        """The width of all stored codes, 32 for floating point; None where it differs from channel to channel, or where
+        plain codes of the map would be no substitute for what is stored."""
 
     def read(self, x: Tensor) -> Tensor:
         """What the step reads of a batch, (batch, k, H, W): values that went through their codes."""

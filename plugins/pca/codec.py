@@ -11,10 +11,7 @@ from typing_extensions import override
 
 from actbench.codec import Codec, Folded, Payload
 from actbench.codec.bit_strings import Stream
-from actbench.codec.quantizers import round_straight_through
-from actbench.codec.rate_control import Ladder, Rung
-from actbench.info import OptionValue
-from actbench_plugins.pca.entropy_coder import (
+from actbench.codec.entropy_coder import (
     START_BITS,
     Coder,
     coders_of,
@@ -24,6 +21,9 @@ from actbench_plugins.pca.entropy_coder import (
     push_integers,
     strings_of,
 )
+from actbench.codec.quantizers import round_straight_through
+from actbench.codec.rate_control import Ladder, Rung
+from actbench.info import OptionValue
 from actbench_plugins.pca.tables import Tables
 
 

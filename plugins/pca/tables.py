@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from actbench_plugins.pca.entropy_coder import Categorical
-
-PRECISION = 14
-"""Frequencies add up to 2^14."""
+from actbench.codec.entropy_coder import PRECISION, Categorical, frequencies_of, model_of
 
 _SYMBOLS = 512
 """The most symbols of a table, those about zero; others are escaped."""
@@ -62,7 +59,7 @@ class Tables(nn.Module):
     def models(self) -> list[tuple[Categorical, int]]:
         """The symbols' models: neighbouring components of one group, as many as the number says, share one."""
         frequencies = self.frequency.double().cpu().split(self.size.tolist())
-        tables = [Categorical(frequency.numpy(), perfect=False) for frequency in frequencies]
+        tables = [model_of(frequency) for frequency in frequencies]
         groups, counts = self.group.cpu().unique_consecutive(return_counts=True)
         return [(tables[group], count) for group, count in zip(groups.tolist(), counts.tolist(), strict=True)]
 
@@ -78,14 +75,6 @@ def groups_of(deviations: Tensor) -> Tensor:
     octave = deviations.double().clamp_min(2.0**_LOWEST_OCTAVE).log2()
     group: Tensor = (octave * _PER_OCTAVE).floor().unique(return_inverse=True)[1]
     return group.to(torch.uint8)
-
-
-def frequencies_of(counts: Tensor) -> Tensor:
-    """Counts (symbols,) → frequencies that add up to 2^14, each at least 1, by rounding the cumulative counts."""
-    free = (1 << PRECISION) - len(counts)
-    edges = (counts.double().cumsum(0) / counts.sum().clamp_min(1) * free).round()
-    edges[-1] = free
-    return 1 + edges.diff(prepend=edges.new_zeros(1)).long()
 
 
 def _counted(codes: Tensor) -> tuple[int, Tensor]:

@@ -11,6 +11,19 @@ from hypothesis import strategies as st
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec import Allowance, Codec, MapStatistics, PlainCodec, SideStatistics, Unsupported
 from actbench.codec.bit_strings import Stream
+from actbench.codec.entropy_coder import (
+    PRECISION,
+    START_BITS,
+    Categorical,
+    Coder,
+    coders_of,
+    frequencies_of,
+    pop,
+    pop_integers,
+    push,
+    push_integers,
+    strings_of,
+)
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.payload import LENGTH_BITS
 from actbench.feature_map import FeatureMap, Operation
@@ -21,19 +34,8 @@ from actbench.network.trace import trace
 from actbench.workloads.zoo.residual import ResidualNetwork
 from actbench_plugins.dct.transform import basis, forward
 from actbench_plugins.pca.codec import CodedComponents, RotatedMap
-from actbench_plugins.pca.entropy_coder import (
-    START_BITS,
-    Categorical,
-    Coder,
-    coders_of,
-    pop,
-    pop_integers,
-    push,
-    push_integers,
-    strings_of,
-)
 from actbench_plugins.pca.method import TransformCoding, rotation, smallest_step
-from actbench_plugins.pca.tables import PRECISION, Tables, frequencies_of, groups_of
+from actbench_plugins.pca.tables import Tables, groups_of
 from tests.codec.gradients import gradient_of
 from tests.plugins.strategies import floats
 from tests.traced import in_fp64

@@ -21,6 +21,9 @@ from actbench.codec.bit_strings import Stream
 START_BITS = 24
 """The bits of the coder's probabilities, which are multiples of 2^−24."""
 
+PRECISION = 14
+"""Frequencies add up to 2^14."""
+
 _WORD_BITS = 32
 
 Coder: TypeAlias = constriction.stream.stack.AnsCoder
@@ -29,6 +32,19 @@ Uniform = constriction.stream.model.Uniform
 
 Words = NDArray[numpy.uint32]
 Integer = TypeVar("Integer", numpy.uint8, numpy.int32)
+
+
+def frequencies_of(counts: Tensor) -> Tensor:
+    """Counts (symbols,) → frequencies that add up to 2^14, each at least 1, by rounding the cumulative counts."""
+    free = (1 << PRECISION) - len(counts)
+    edges = (counts.double().cumsum(0) / counts.sum().clamp_min(1) * free).round()
+    edges[-1] = free
+    return 1 + edges.diff(prepend=edges.new_zeros(1)).long()
+
+
+def model_of(frequencies: Tensor) -> Categorical:
+    """Makes the model of symbols with these frequencies (symbols,)."""
+    return Categorical(frequencies.double().cpu().numpy(), perfect=False)
 
 
 def push(coders: Sequence[Coder], symbols: Tensor, models: Sequence[tuple[Categorical, int]]) -> None:

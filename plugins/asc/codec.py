@@ -1,0 +1,107 @@
+"""A block's two end points, and for each of its values a point between them, on one of two scales."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from actbench.codec import Codec, FeatureMap, Payload, UniformQuantizer, floating, unsigned
+from actbench.info import OptionValue
+from actbench_plugins.asc.blocks import SIDE, counts, divide, join
+
+
+class EndPointCodec(Codec):
+    """Stores of each block its least and its largest value, e bits each, one bit that chooses a scale, and of every
+    value the nearest of `2^i` points between the two, `x̂ = low + t·(high − low)`:
+
+        linear: t = j / (2^i − 1)        logarithmic: t = 0, and 2^(j + 1 − 2^i) for j > 0
+
+    `blocks·(2e + 1 + 16·depth·i)` bits, static; what fills blocks up is stored. While gradients of a map are wanted,
+    the payload has in place of codes the values that they stand for, with the gradient of the identity.
+    """
+
+    def __init__(self, fmap: FeatureMap, depth: int, index_bits: int, ends: UniformQuantizer) -> None:
+        super().__init__()
+        self.channels, self.columns = fmap.channels, fmap.width
+        self.depth = depth
+        self.index_bits = index_bits
+        self.ends = ends.requires_grad_(False)
+
+    @property
+    def rows(self) -> int:
+        """The rows of a block."""
+        return SIDE
+
+    @override
+    def encode(self, x: Tensor) -> Payload:
+        if torch.is_grad_enabled() and x.requires_grad:
+            values = self.decode(self._encoded(x.detach()))
+            return Payload(values=floating(values + (x - x.detach())))
+        return self._encoded(x)
+
+    @override
+    def decode(self, payload: Payload) -> Tensor:
+        return self.decode_rows(payload, payload)
+
+    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
+        """Encodes some rows, as `encode` does."""
+        return self.encode(x)
+
+    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
+        """Decodes some rows; `rows`, which is empty, says by its shape how many."""
+        if "values" in stripe:
+            return stripe["values"]
+        low, high = (self.ends.decode(stripe[name].float())[..., None] for name in ("low", "high"))
+        points = self._points(low.device)[stripe["scale"].long()]
+        share = points.gather(4, stripe["index"].long())
+        shape = (self.channels, stripe["rows"].shape[1], self.columns)
+        return join(low + share * (high - low), shape).to(stripe["index"].dtype)
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        return {"index": self.index_bits, "ends": self.ends.width, "channels": self.depth}
+
+    @torch.no_grad()
+    def _encoded(self, x: Tensor) -> Payload:
+        blocks = divide(x.float(), self.depth)
+        codes = [self.ends.encode(end) for end in blocks.aminmax(dim=4)]
+        low, high = (self.ends.decode(code)[..., None] for code in codes)
+        share = (blocks - low) / (high - low).clamp_min(1e-30)
+        points = self._points(x.device)
+        indices = [_nearest(share, each) for each in points]
+        errors = [(points[number][index] - share).square().sum(4) for number, index in enumerate(indices)]
+        scale = errors[1] < errors[0]
+        index = torch.where(scale[..., None], indices[1], indices[0])
+        return Payload(
+            rows=unsigned(x.new_empty(x.shape[0], x.shape[2], 0), 1),
+            low=unsigned(codes[0], self.ends.width, side=True),
+            high=unsigned(codes[1], self.ends.width, side=True),
+            scale=unsigned(scale.to(torch.uint8), 1, side=True),
+            index=unsigned(index.to(x.dtype), self.index_bits),
+        )
+
+    def _points(self, device: torch.device) -> Tensor:
+        """The points of either scale (2, 2^i), rising from 0 to 1."""
+        number = torch.arange(1 << self.index_bits, device=device).float()
+        last = (1 << self.index_bits) - 1
+        logarithmic = torch.where(number > 0, torch.exp2(number - last), 0)
+        return torch.stack([number / last, logarithmic])
+
+
+def stored_bits(fmap: FeatureMap, depth: int, index_bits: int, end_bits: int) -> int:
+    """The bits of one image."""
+    groups, rows, columns = counts(fmap.channels, fmap.height, fmap.width, depth)
+    return groups * rows * columns * (2 * end_bits + 1 + SIDE * SIDE * depth * index_bits)
+
+
+def calibrated(fmap: FeatureMap, sample: Tensor, depth: int, index_bits: int, end_bits: int) -> EndPointCodec:
+    """The codec whose end points have the clip of least squared error on a sample of them."""
+    ends = torch.cat([end.flatten() for end in divide(sample, depth).aminmax(dim=4)])
+    quantizer = UniformQuantizer.calibrated(end_bits, ends, nonnegative=fmap.nonnegative)
+    return EndPointCodec(fmap, depth, index_bits, quantizer)
+
+
+def _nearest(share: Tensor, points: Tensor) -> Tensor:
+    """The number of the nearest of rising points."""
+    return torch.bucketize(share.contiguous(), (points[1:] + points[:-1]) / 2)
