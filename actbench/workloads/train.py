@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from actbench.workloads.base import Metric, WorkloadSettings
 from actbench.workloads.embedded import Dense, Embedded
@@ -23,11 +24,13 @@ from actbench.workloads.shapes import Shapes, ShapesDepth, ShapesSegmentation
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of AdamW with a one-cycle schedule; images are flipped at random, and maps of targets with them. `half`:
-    whether products are computed in bfloat16; weights are fp32 either way."""
+    """Settings of AdamW with a one-cycle schedule; images are flipped at random, and maps of targets with them. The
+    first `coarse` epochs are of images of half the height and width. `half`: whether products are computed in bfloat16;
+    weights are fp32 either way."""
 
     images: int
     epochs: int
+    coarse: int = 0
     batch: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
@@ -37,8 +40,8 @@ class TrainingSettings:
 
 SETTINGS: Mapping[type[Embedded], TrainingSettings] = {
     Shapes: TrainingSettings(images=20_000, epochs=10, batch=128, learning_rate=4e-3, half=False),
-    ShapesSegmentation: TrainingSettings(images=4096, epochs=10),
-    ShapesDepth: TrainingSettings(images=4096, epochs=5),
+    ShapesSegmentation: TrainingSettings(images=4096, epochs=14, coarse=10),
+    ShapesDepth: TrainingSettings(images=4096, epochs=8, coarse=5),
     PhotosDenoise: TrainingSettings(images=8192, epochs=2, learning_rate=2e-3, weight_decay=0.0),
     PhotosUpscale: TrainingSettings(images=8192, epochs=4, learning_rate=2e-3, weight_decay=0.0),
 }
@@ -56,15 +59,11 @@ def train(workload: Embedded, settings: TrainingSettings) -> nn.Module:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.epochs * steps)
     for epoch in range(settings.epochs):
         total = 0.0
-        for pixels, targets in _batches(images, settings.batch):
+        for pixels, targets in _batches(images, settings.batch, coarse=epoch < settings.coarse):
             with torch.autocast("cpu", torch.bfloat16, enabled=settings.half):
                 outputs = network(pixels)
-            loss = workload.loss(outputs.float(), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            total += _step(workload.loss(outputs.float(), targets), optimizer)
             schedule.step()
-            total += loss.item()
         print(f"epoch {epoch + 1}: loss {total / steps:.4g}", flush=True)
     return network.eval()
 
@@ -88,11 +87,20 @@ def save(network: nn.Module, path: Path, settings: TrainingSettings, version: st
     os.replace(temporary, path)
 
 
-def _batches(images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _step(loss: Tensor, optimizer: torch.optim.Optimizer) -> float:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return float(loss.item())
+
+
+def _batches(images: ImageSet, size: int, *, coarse: bool) -> Iterator[tuple[Tensor, Tensor]]:
     order = torch.randperm(len(images))
     for index in order[: len(order) // size * size].split(size):
         flips = [dimension for dimension in (-2, -1) if torch.rand(()) < 0.5]
         pixels, targets = images.images(index), images.targets[index]
+        if coarse:
+            pixels, targets = functional.avg_pool2d(pixels, 2), targets[..., ::2, ::2]
         yield pixels.flip(flips), targets.flip(flips) if targets.ndim > 2 else targets
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from actbench.info import load_target
@@ -15,9 +15,9 @@ from actbench.registry import load_plugins
 from actbench.workloads.base import WorkloadSettings
 from actbench.workloads.embedded import Embedded
 from actbench.workloads.identify import checkpoint
-from actbench.workloads.train import SETTINGS, TrainingSettings, qualities, train
+from actbench.workloads.train import SETTINGS, ShapesDepth, TrainingSettings, qualities, train
 
-DENSE = ("photos-upscale",)
+DENSE = ("photos-denoise", "photos-upscale")
 INFOS = {info.name: info for info in load_plugins().workloads.values() if info.name in DENSE}
 
 
@@ -111,6 +111,15 @@ def test_training_learns_and_repeats_itself() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     torch.manual_seed(settings.seed)
     assert qualities(of, first)["psnr"] > qualities(of, of.network().eval())["psnr"] + 1
+
+
+def test_coarse_epochs_are_of_images_of_half_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, network = ShapesDepth(WorkloadSettings()), nn.Conv2d(3, 1, 1)
+    sizes: list[int] = []
+    network.register_forward_hook(lambda module, inputs, outputs: sizes.append(outputs.shape[-1]))
+    monkeypatch.setattr(of, "network", lambda: network)
+    train(of, TrainingSettings(images=8, epochs=3, coarse=2, batch=4))
+    assert sizes == [64] * 4 + [128] * 2
 
 
 def test_every_embedded_workload_has_settings() -> None:
