@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from actbench.workloads.base import Metric, WorkloadSettings
 from actbench.workloads.embedded import Dense, Embedded
+from actbench.workloads.files import read_weights
+from actbench.workloads.identify import checkpoint
 from actbench.workloads.images import Images, ImageSet
 from actbench.workloads.own.metrics import metric_of_task
 from actbench.workloads.own.tasks import METRICS
@@ -25,12 +27,14 @@ from actbench.workloads.shapes import Shapes, ShapesDepth, ShapesSegmentation
 @dataclass(frozen=True)
 class TrainingSettings:
     """Settings of AdamW with a one-cycle schedule; images are flipped at random, and maps of targets with them. The
-    first `coarse` epochs are of images of half the height and width. `half`: whether products are computed in bfloat16;
-    weights are fp32 either way."""
+    first `coarse` epochs are of images of half the height and width. `start`: a workload of the same network, whose
+    checkpoint is where training begins, but for layers of another size. `half`: whether products are computed in
+    bfloat16; weights are fp32 either way."""
 
     images: int
     epochs: int
     coarse: int = 0
+    start: str = ""
     batch: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
@@ -41,7 +45,7 @@ class TrainingSettings:
 SETTINGS: Mapping[type[Embedded], TrainingSettings] = {
     Shapes: TrainingSettings(images=20_000, epochs=10, batch=128, learning_rate=4e-3, half=False),
     ShapesSegmentation: TrainingSettings(images=4096, epochs=14, coarse=10),
-    ShapesDepth: TrainingSettings(images=4096, epochs=8, coarse=5),
+    ShapesDepth: TrainingSettings(images=4096, epochs=5, coarse=2, start="shapes-segmentation"),
     PhotosDenoise: TrainingSettings(images=8192, epochs=2, learning_rate=2e-3, weight_decay=0.0),
     PhotosUpscale: TrainingSettings(images=8192, epochs=4, learning_rate=2e-3, weight_decay=0.0),
 }
@@ -52,7 +56,7 @@ def train(workload: Embedded, settings: TrainingSettings) -> nn.Module:
     """Trains a workload's network, and returns it in evaluation mode."""
     torch.manual_seed(settings.seed)
     images = workload.images("train", settings.images)
-    network = workload.network().train()
+    network = _start(workload.network(), settings.start).train()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = settings.images // settings.batch
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -85,6 +89,14 @@ def save(network: nn.Module, path: Path, settings: TrainingSettings, version: st
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(state, temporary, metadata)
     os.replace(temporary, path)
+
+
+def _start(network: nn.Module, name: str) -> nn.Module:
+    """Fills a network with what fits it of a workload's checkpoint; with nothing where none is named."""
+    own = network.state_dict()
+    given = read_weights(checkpoint(name)) if name else {}
+    network.load_state_dict(own | {key: value for key, value in given.items() if own[key].shape == value.shape})
+    return network
 
 
 def _step(loss: Tensor, optimizer: torch.optim.Optimizer) -> float:
