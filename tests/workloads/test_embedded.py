@@ -100,7 +100,7 @@ def test_distances_are_nearer_to_the_true_ones_than_the_ground_is() -> None:
     of = workload("shapes-depth", limit=48)
     images, targets = next(of.evaluation_set().batches(48))
     reached = qualities(of, of.model())["abs-rel"]
-    assert 0.01 < reached < 0.9 * score(of, worthless(of, images, targets), targets)
+    assert 0.01 < reached < 0.6 * score(of, worthless(of, images, targets), targets)
 
 
 @pytest.mark.parametrize(("name", "least"), [("photos-denoise", 6.0), ("photos-upscale", 0.7)])
