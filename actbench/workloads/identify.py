@@ -9,9 +9,9 @@ from actbench.workloads.classes import check_classes
 from actbench.workloads.files import file_digest, folder_digest
 from actbench.workloads.tree import files_below
 
-SHAPES_CHECKPOINT = Path(__file__).parent / "checkpoints" / "shapes.safetensors"
-SHAPES_RENDERER = "1"
-"""The version of `actbench.workloads.rendering`: a test holds the two together."""
+RENDERED = "renderer:1"
+PHOTOGRAPHED = "photographs:1"
+"""The versions of `actbench.workloads.rendering` and of `actbench.workloads.photographs`: tests hold them together."""
 
 CIFAR10_ARCHIVE = "md5:c58f30108f718f92721af3b95e74349a"
 """The archive that torchvision downloads."""
@@ -21,11 +21,41 @@ CIFAR10_CLASSES = 10
 MOBILENET_WEIGHTS = "torchvision:MobileNet_V2_Weights.IMAGENET1K_V2"
 
 
+def checkpoint(name: str) -> Path:
+    """The checkpoint of an embedded workload, as it comes with actbench."""
+    return Path(__file__).parent / "checkpoints" / f"{name}.safetensors"
+
+
 def shapes(data: Path | None, weights: Path | None) -> dict[str, str]:
     """Identifies `shapes` by the renderer's version and the checkpoint's digest. Raises UserError for other data."""
+    return _embedded("shapes", RENDERED, data, weights)
+
+
+def shapes_segmentation(data: Path | None, weights: Path | None) -> dict[str, str]:
+    """Identifies `shapes-segmentation` as `shapes` is identified. Raises UserError for other data."""
+    return _embedded("shapes-segmentation", RENDERED, data, weights)
+
+
+def shapes_depth(data: Path | None, weights: Path | None) -> dict[str, str]:
+    """Identifies `shapes-depth` as `shapes` is identified. Raises UserError for other data."""
+    return _embedded("shapes-depth", RENDERED, data, weights)
+
+
+def photos_denoise(data: Path | None, weights: Path | None) -> dict[str, str]:
+    """Identifies `photos-denoise` by the version of its squares and the checkpoint's digest. Raises UserError for other
+    data."""
+    return _embedded("photos-denoise", PHOTOGRAPHED, data, weights)
+
+
+def photos_upscale(data: Path | None, weights: Path | None) -> dict[str, str]:
+    """Identifies `photos-upscale` as `photos-denoise` is identified. Raises UserError for other data."""
+    return _embedded("photos-upscale", PHOTOGRAPHED, data, weights)
+
+
+def _embedded(name: str, version: str, data: Path | None, weights: Path | None) -> dict[str, str]:
     if data is not None:
-        raise UserError("workload shapes draws its own images: leave --data out")
-    return {"data": f"renderer:{SHAPES_RENDERER}", "weights": file_digest(weights or SHAPES_CHECKPOINT)}
+        raise UserError(f"workload {name} brings its own images: leave --data out")
+    return {"data": version, "weights": file_digest(weights or checkpoint(name))}
 
 
 def cifar10(data: Path | None, weights: Path | None) -> dict[str, str]:

@@ -1,49 +1,95 @@
-"""Workload `shapes`: rendered objects and a small residual network; everything that it needs is in the package."""
+"""Workloads of rendered scenes: which solid is the largest, which one each pixel shows, and how far away it is."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import override
 
-from actbench.workloads.base import CALIBRATION_IMAGES, ImageSet, Workload
-from actbench.workloads.files import load_weights
-from actbench.workloads.identify import SHAPES_CHECKPOINT
-from actbench.workloads.rendering import DEVIATION, EVALUATION_SEED, MEAN, TRAINING_SEED, render
+from actbench.workloads.embedded import Dense, Embedded
+from actbench.workloads.identify import RENDERED
+from actbench.workloads.images import ImageSet
+from actbench.workloads.own.layout import Part
+from actbench.workloads.rendering import CLASSES, DEVIATION, EVALUATION_SEED, MEAN, TRAINING_SEED, Scenes, render
+from actbench.workloads.zoo.encoder_decoder import EncoderDecoder
 from actbench.workloads.zoo.residual import ResidualNetwork
 
-EVALUATION_IMAGES = 2000
-TRAINING_IMAGES = 8192
+_SEEDS: dict[Part, int] = {"train": TRAINING_SEED, "test": EVALUATION_SEED}
+_LARGE = 128
+_NEARER = 2.0
+"""How much nearer the camera of `shapes-depth` is, in half widths of the image: the ground is as far away as the image
+is wide. Without perspective no pixel changes, and a relative error weighs more."""
 
 
-class Shapes(Workload):
+class Shapes(Embedded):
     """Classification of rendered scenes by the largest of ten solids in the picture: 3×64×64, top-1."""
 
+    name = "shapes"
+    version = RENDERED
     input_shape = (3, 64, 64)
+    training_images = 8192
+    evaluation_images = 2000
 
     @override
-    def model(self) -> nn.Module:
-        model = ResidualNetwork()
-        load_weights(model, self.settings.weights or SHAPES_CHECKPOINT)
-        return model
+    def network(self) -> nn.Module:
+        return ResidualNetwork()
 
     @override
-    def calibration_set(self) -> ImageSet:
-        return _rendered(CALIBRATION_IMAGES, TRAINING_SEED)
+    def images(self, part: Part, count: int) -> ImageSet:
+        return _labelled(count, _SEEDS[part])
+
+
+class _DenseShapes(Dense):
+    """A value for each pixel of rendered scenes of 3×128×128."""
+
+    version = RENDERED
+    input_shape = (3, _LARGE, _LARGE)
+    calibration_images = 128
+    training_images = 2048
+    evaluation_images = 128
 
     @override
-    def training_set(self) -> ImageSet:
-        return _rendered(TRAINING_IMAGES, TRAINING_SEED)
+    def images(self, part: Part, count: int) -> ImageSet:
+        return _mapped(self.name, count, _SEEDS[part])
+
+
+class ShapesSegmentation(_DenseShapes):
+    """Segmentation of rendered scenes into ground and ten solids: mean IoU."""
+
+    name = "shapes-segmentation"
+    task = "segmentation"
 
     @override
-    def evaluation_set(self) -> ImageSet:
-        # The renderer's first n images do not depend on how many follow: no need to draw more than are used.
-        return _rendered(min(self.settings.limit or EVALUATION_IMAGES, EVALUATION_IMAGES), EVALUATION_SEED)
+    def network(self) -> nn.Module:
+        return EncoderDecoder(1 + len(CLASSES))
+
+
+class ShapesDepth(_DenseShapes):
+    """Distance of each pixel of rendered scenes from the camera, in half widths of the image: absolute relative
+    error."""
+
+    name = "shapes-depth"
+    task = "depth"
+
+    @override
+    def network(self) -> nn.Module:
+        return EncoderDecoder(1)
 
 
 @cache
-def _rendered(count: int, seed: int) -> ImageSet:
+def _labelled(count: int, seed: int) -> ImageSet:
     scenes = render(count, seed)
+    return _image_set(scenes, scenes.labels)
+
+
+@cache
+def _mapped(name: str, count: int, seed: int) -> ImageSet:
+    scenes = render(count, seed, _LARGE)
+    targets = scenes.masks.byte() if name == ShapesSegmentation.name else scenes.depth - _NEARER
+    return _image_set(scenes, targets)
+
+
+def _image_set(scenes: Scenes, targets: Tensor) -> ImageSet:
     pixels = (scenes.images * 255).round().byte()
-    return ImageSet(pixels, scenes.labels, (MEAN,) * 3, (DEVIATION,) * 3)
+    return ImageSet(pixels, targets, (MEAN,) * 3, (DEVIATION,) * 3)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import save, save_file
 
-from actbench.workloads.identify import SHAPES_CHECKPOINT
+from actbench.workloads.identify import checkpoint
 from actbench.workloads.zoo.residual import ResidualNetwork
 from tests.attacks.attempt import Kind, one_by_one
 from tests.attacks.commands import actbench, check_refused, check_refused_or_harmless
@@ -112,7 +112,7 @@ def rebuilt(*arguments: Any) -> Writing:
 
 
 def truncated(path: Path) -> None:
-    path.write_bytes(SHAPES_CHECKPOINT.read_bytes()[:5000])
+    path.write_bytes(checkpoint("shapes").read_bytes()[:5000])
 
 
 def prefixed(path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actbench.workloads.identify import SHAPES_RENDERER
+from actbench.workloads.identify import RENDERED
 from actbench.workloads.rendering import CLASSES, EVALUATION_SEED, RENDERER_VERSION, TRAINING_SEED, Scenes, render
 
 COUNT, SIZE = 256, 64
@@ -138,4 +138,4 @@ def test_refuses_nothing_to_draw(count: int, size: int) -> None:
 
 
 def test_the_version_is_the_one_that_runs_are_planned_with() -> None:
-    assert str(RENDERER_VERSION) == SHAPES_RENDERER
+    assert f"renderer:{RENDERER_VERSION}" == RENDERED

@@ -10,10 +10,12 @@ from safetensors import safe_open
 from torch import Tensor, fx, nn
 
 from actbench.workloads.files import load_weights
-from actbench.workloads.identify import SHAPES_CHECKPOINT
+from actbench.workloads.identify import checkpoint
 from actbench.workloads.rendering import DEVIATION, EVALUATION_SEED, MEAN, RENDERER_VERSION, render
-from actbench.workloads.train_shapes import TrainingSettings, save
+from actbench.workloads.train import TrainingSettings, save
 from actbench.workloads.zoo.residual import ResidualNetwork
+
+SHAPES = checkpoint("shapes")
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_nonlinearities_are_modules_after_the_addition(network: ResidualNetwork)
 
 def test_what_is_saved_is_what_is_loaded(network: ResidualNetwork, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    save(network, path, TrainingSettings())
+    save(network, path, TrainingSettings(images=1, epochs=1), "renderer:1")
     other = ResidualNetwork()
     load_weights(other, path)
     for name, value in network.state_dict().items():
@@ -84,8 +86,8 @@ def test_what_is_saved_is_what_is_loaded(network: ResidualNetwork, tmp_path: Pat
 
 
 def test_the_checkpoint_is_small_and_says_which_renderer_it_saw() -> None:
-    assert SHAPES_CHECKPOINT.stat().st_size < 1_500_000
-    with safe_open(SHAPES_CHECKPOINT, "pt") as file:
+    assert SHAPES.stat().st_size < 1_500_000
+    with safe_open(SHAPES, "pt") as file:
         assert file.metadata()["renderer"] == str(RENDERER_VERSION)
         tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
     assert all(tensor.dtype == torch.float32 for tensor in tensors if tensor.is_floating_point())
@@ -93,7 +95,7 @@ def test_the_checkpoint_is_small_and_says_which_renderer_it_saw() -> None:
 
 def test_the_checkpoint_reaches_its_accuracy(network: ResidualNetwork) -> None:
     """Clearly above a linear model's, and far enough below 100 % for a loss to show."""
-    load_weights(network, SHAPES_CHECKPOINT)
+    load_weights(network, SHAPES)
     scenes = render(500, EVALUATION_SEED)
     with torch.no_grad():
         right = network((scenes.images - MEAN) / DEVIATION).argmax(1) == scenes.labels

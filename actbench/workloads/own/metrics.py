@@ -11,9 +11,9 @@ from torch import Tensor
 from actbench.errors import UserError
 from actbench.workloads.base import Accuracy, Metric
 from actbench.workloads.own.code import Code, said_by
-from actbench.workloads.own.description import Description
+from actbench.workloads.own.description import IGNORED, Description
 from actbench.workloads.own.objectives import as_map, as_shares, class_scores
-from actbench.workloads.own.tasks import MetricWords
+from actbench.workloads.own.tasks import MetricWords, Task, metric_words
 from actbench.workloads.torchvision_import import torchvision
 
 _LARGEST_RATIO = 1.25
@@ -88,12 +88,16 @@ def metric_of(description: Description) -> tuple[Metric, MetricWords]:
         return _own(code)
     if (library := description.library_metric) is not None:
         return library.make(description.task, lambda: description.layout.classes, description.ignore)
-    words = description.words()
+    return metric_of_task(description.task, description.metric, description.ignore), description.words()
+
+
+def metric_of_task(task: Task, name: str = "", ignore: int = IGNORED) -> Metric:
+    """A task's metric by its name, its first for an empty one. Raises UserError for one that it has not."""
     metrics: dict[str, Callable[[], Metric]] = {
         "top-1": Accuracy,
         "top-5": lambda: Mean(_top_5),
-        "mean-iou": lambda: MeanIntersectionOverUnion(description.ignore),
-        "pixel-accuracy": lambda: PixelAccuracy(description.ignore),
+        "mean-iou": lambda: MeanIntersectionOverUnion(ignore),
+        "pixel-accuracy": lambda: PixelAccuracy(ignore),
         "abs-rel": lambda: Mean(_relative_error),
         "delta-1.25": lambda: Mean(_near),
         "psnr": lambda: Mean(_peak_signal_to_noise),
@@ -101,7 +105,7 @@ def metric_of(description: Description) -> tuple[Metric, MetricWords]:
         "mae": lambda: Mean(lambda outputs, targets: _differences(outputs, targets).abs().mean(1)),
         "mse": lambda: Mean(lambda outputs, targets: _differences(outputs, targets).square().mean(1)),
     }
-    return metrics[words.name](), words
+    return metrics[metric_words(task, name).name]()
 
 
 def _overlap(predicted: Tensor, labels: Tensor, classes: int, ignore: int) -> Tensor:
