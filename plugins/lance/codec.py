@@ -20,8 +20,8 @@ _SMALLEST = 1e-6
 
 
 class FixedCore(Codec):
-    """Stores of each image the core (K_1, K_2, K_3) in fixed factors: `width·K_1·K_2·K_3` bits. Factors, a scale for each
-    of the core's entries, and the ends of the one clip of all scaled entries are static tables."""
+    """Stores of each image the core (K_1, K_2, K_3) in fixed factors: `width·K_1·K_2·K_3` bits. Factors, a scale for
+    each of the core's entries, and the ends of the one clip of all scaled entries are static tables."""
 
     channels: Tensor
     rows: Tensor
