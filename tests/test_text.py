@@ -3,7 +3,7 @@
 import pytest
 
 from actbench.errors import UserError
-from actbench.text import visible
+from actbench.text import some_of, visible
 
 
 @pytest.mark.parametrize("text", ["", "plain [bold] text", "3×32×32 ± 0.5 – é 中文 😀", "\\x1b"])
@@ -26,3 +26,10 @@ def test_printable_text_stays(text: str) -> None:
 def test_what_a_terminal_obeys_or_hides_is_escaped(text: str, shown: str) -> None:
     assert visible(text) == shown
     assert str(UserError(f"no {text}")) == f"no {shown}"
+
+
+def test_many_names_are_counted() -> None:
+    assert some_of([]) == ""
+    assert some_of(["a", "b"]) == "a, b"
+    assert some_of(list("abcdefgh")) == "a, b, c, d, e, f, g, h"
+    assert some_of(list("abcdefghij")) == "a, b, c, d, e, f, g, h and 2 more"

@@ -146,8 +146,8 @@ def run(
     try:
         carry_out_cells(preparation, registry, engine, scheduled, store, seconds)
     except KeyboardInterrupt:
-        show_results(scheduled, store, registry, as_json)
-        print("the same command again runs what has no record yet", file=sys.stderr)
+        if show_results(scheduled, store, registry, as_json):
+            print("the same command again runs what has no record yet", file=sys.stderr)
         raise
     if any(status in (*FAILED, "invalid") for status in show_results(scheduled, store, registry, as_json)):
         raise typer.Exit(1)

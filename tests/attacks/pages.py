@@ -23,8 +23,10 @@ _OURS = set(
         summary figure figcaption small form""",
     )
 )
-_MARKDOWN = {"h1", "h2", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "a", "code"}
-_MARKDOWN_ATTRIBUTES = {"href", "style"}
+_MARKDOWN = set(
+    ["h1", "h2", "h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "a", "code", "strong", "img"]
+)
+_MARKDOWN_ATTRIBUTES = {"href", "style", "src", "alt"}
 _FORMULA = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
 
 

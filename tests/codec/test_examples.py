@@ -30,6 +30,8 @@ def test_there_are_examples() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     examples = {test.name for name in MODULES for test in finder.find(import_module(name)) if test.examples}
     assert {example.removeprefix("actbench.codec.") for example in examples} == {
+        "block_codes.PowerOfTwo",
+        "element_formats.FloatFormat",
         "layouts.as_map",
         "learned_widths.InterpolatedQuantizer",
         "method.plan_each_map",

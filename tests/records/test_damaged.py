@@ -52,7 +52,7 @@ def read_or_refused(data: dict[str, Any], folder: Path) -> Record | None:
 @pytest.mark.parametrize("track", WHOLE)
 def test_every_field_with_a_value_of_a_wrong_type(track: str, wrong: Any, tmp_path: Path) -> None:
     """What is read nevertheless, since the value does as well, can be shown."""
-    paths, site = list(whole.paths_in(WHOLE[track]())), Site()
+    paths, site = list(whole.paths_in(WHOLE[track]())), Site({})
     assert len(paths) > 60
     for path in paths:
         record = read_or_refused(whole.at(WHOLE[track](), *path, to=wrong), tmp_path)
