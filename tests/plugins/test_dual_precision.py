@@ -11,8 +11,8 @@ from actbench import UserError
 from actbench.codec import Allowance, FeatureMap, MapStatistics, PlainCodec, Unsupported
 from actbench.codec.packing import layout, pack, unpack
 from actbench.info import OptionValue
-from actbench_plugins.division.codec import DividedMap, ends, grouped
-from actbench_plugins.division.method import Division
+from actbench_plugins.dual_precision.codec import DividedMap, ends, grouped
+from actbench_plugins.dual_precision.method import DualPrecision
 from tests.plugins.strategies import floats
 
 SHAPE = (3, 11, 13)
@@ -31,7 +31,7 @@ def images(number: int = 4, seed: int = 0) -> Tensor:
 
 def saved(bits: int, widths: tuple[int, ...] = WIDTHS, **options: OptionValue) -> DividedMap:
     chosen: dict[str, OptionValue] = {"block": 4, "means": "codes"}
-    method = Division(chosen | options)
+    method = DualPrecision(chosen | options)
     codec = method.saving(MAP, MapStatistics.of(images()), Allowance(bits, widths))
     assert isinstance(codec, DividedMap)
     return codec
@@ -125,7 +125,7 @@ def test_means_pay_where_planes_are_smooth() -> None:
 
 
 def test_a_block_has_a_side() -> None:
-    with pytest.raises(UserError, match=r"division.block=0: give the side of a block"):
+    with pytest.raises(UserError, match=r"dual-precision.block=0: give the side of a block"):
         saved(5000, block=0)
 
 

@@ -1,4 +1,4 @@
-"""`division`: saved activations as means over blocks, and what these leave in narrow codes."""
+"""`dual-precision`: saved activations as means over blocks, and what these leave in narrow codes."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ from actbench import MethodInfo, Option, hookimpl
 def register_methods(register: Callable[[MethodInfo], None]) -> None:
     register(
         MethodInfo(
-            name="division",
+            name="dual-precision",
             title="DIVISION: block means in wide codes, the rest in narrow ones",
-            target="actbench_plugins.division.method:Division",
+            target="actbench_plugins.dual_precision.method:DualPrecision",
             version="1",
             paper="after DIVISION (Wang et al., ICML 2023)",
             tracks=("training",),

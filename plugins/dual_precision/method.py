@@ -1,4 +1,4 @@
-"""DIVISION: the widest codes of the residual that fit beside the means."""
+"""The widest codes of the residual that fit beside the means."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from actbench.codec import (
     Unsupported,
 )
 from actbench.feature_map import FLOAT_BITS
-from actbench_plugins.division.codec import DividedMap, block_means, stored_bits
+from actbench_plugins.dual_precision.codec import DividedMap, block_means, stored_bits
 
 
-class Division(Method):
+class DualPrecision(Method):
     """Stores means in codes of the cell's widest width, or in the map's own type, and the rest in codes of the widest
     width that fits."""
 
@@ -38,7 +38,7 @@ class Division(Method):
     def _block(self) -> int:
         block = int(self.options["block"])
         if block < 1:
-            raise UserError(f"division.block={block}: give the side of a block, at least 1")
+            raise UserError(f"dual-precision.block={block}: give the side of a block, at least 1")
         return block
 
     def _means(self, fmap: FeatureMap, stats: MapStatistics, block: int, width: int) -> PlainCodec:
