@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from markdown_it import MarkdownIt
 
@@ -20,13 +21,13 @@ _OURS = set(
         r"\w+",
         """html head title meta link script body header main nav footer section article h1 h2 h3 p ul ol li dl dt dd
         table thead tbody tr th td caption a span div button input select option label code pre b strong details
-        summary figure figcaption small form""",
+        summary figure figcaption small form br h4 img noscript style em fieldset legend
+        svg g path text tspan line rect circle""",
     )
 )
-_MARKDOWN = set(
-    ["h1", "h2", "h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "a", "code", "strong", "img"]
-)
+_MARKDOWN = set(re.findall(r"\w+", "h1 h2 h3 p ul li table thead tbody tr th td a code strong img"))
 _MARKDOWN_ATTRIBUTES = {"href", "style", "src", "alt"}
+_DRAWN = set(re.findall(r"\w+", "svg g path line rect circle polygon polyline text tspan title desc style"))
 _FORMULA = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
 
 
@@ -73,6 +74,8 @@ def check_published_files(board: Path) -> None:
             check_markdown(path, board)
         elif path.suffix == ".csv":
             check_csv(path)
+        elif path.suffix == ".svg":
+            check_picture(path)
         elif path.suffix == ".json" and path.is_file():
             json.loads(path.read_text())
 
@@ -83,11 +86,16 @@ def check_page(text: str, path: Path, board: Path) -> None:
     assert {tag for tag, _ in page.tags} <= _OURS, f"{path}: tags {sorted({t for t, _ in page.tags} - _OURS)}"
     _check_links(page, path, board)
     count = [tag for tag, _ in page.tags].count
-    assert count("h1") == count("title") == count("main") == 1, f"{path}: more than one page in it"
-    assert count("script") <= (2 + 2 * count("section") if path.name == "index.html" else 0), f"{path}: scripts"
-    for name in ("points", "fronts"):
-        for data in re.findall(rf'class="{name}">(.*?)</script>', text, re.DOTALL):
-            json.loads(data)
+    assert count("h1") == count("head") == count("main") == 1, f"{path}: more than one page in it"
+    assert count("script") == _scripts(path), f"{path}: scripts"
+    for data in re.findall(r'<script type="application/json" id="rows">(.*?)</script>', text, re.DOTALL):
+        json.loads(data)
+
+
+def _scripts(path: Path) -> int:
+    """Boards and the chooser have two, and no other page has any."""
+    is_board = path.parent.parent.name == "boards" and path.name != "index.html"
+    return 2 if is_board or path.name == "choose.html" else 0
 
 
 def check_markdown(path: Path, board: Path) -> None:
@@ -101,6 +109,14 @@ def check_markdown(path: Path, board: Path) -> None:
     _check_links(page, path, board)
     rows = [line for line in path.read_text().splitlines() if line.startswith("|")]
     assert count("tr") == len(rows) - count("table"), f"{path}: rows"
+
+
+def check_picture(path: Path) -> None:
+    """A picture in a file draws, and does nothing else: no scripts, no handlers, no links, no other documents."""
+    for element in ElementTree.parse(path).iter():
+        assert element.tag.removeprefix("{http://www.w3.org/2000/svg}") in _DRAWN, f"{path}: <{element.tag}>"
+        wrong = [name for name in element.attrib if name.startswith("on") or "href" in name]
+        assert not wrong, f"{path}: <{element.tag}> has {wrong}"
 
 
 def check_csv(path: Path) -> None:
