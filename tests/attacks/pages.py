@@ -88,6 +88,8 @@ def check_page(text: str, path: Path, board: Path) -> None:
     count = [tag for tag, _ in page.tags].count
     assert count("h1") == count("head") == count("main") == 1, f"{path}: more than one page in it"
     assert count("script") == _scripts(path), f"{path}: scripts"
+    for rules in re.findall(r"<style[^>]*>(.*?)</style>", text, re.DOTALL):
+        assert rules.startswith((".inference ", ".training ")), f"{path}: a style that is not a table's"
     for data in re.findall(r'<script type="application/json" id="rows">(.*?)</script>', text, re.DOTALL):
         json.loads(data)
 
