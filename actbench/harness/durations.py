@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from actbench.spec import CellSpec
@@ -39,7 +38,7 @@ class Durations:
         """The mean of the cells that are most like this one; None where there is none at all."""
         for level, likeness in enumerate(_LIKENESS):
             if seconds := self._seconds.get((level, repr(likeness(cell)))):
-                return fmean(seconds)
+                return sum(seconds) / len(seconds)
         return None
 
     def sum(self, cells: Sequence[CellSpec]) -> float | None:

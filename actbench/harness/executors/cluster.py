@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
+from uuid import uuid4
 
 from typing_extensions import override
 
@@ -25,11 +26,10 @@ from actbench.spec import CellSpec
 
 try:
     import dask
-    from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, get_worker
+    from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, get_worker
 except ImportError:
     raise UserError("--executor dask needs dask's scheduler: install actbench[cluster]") from None
 
-_PLUGIN = "actbench"
 _GPU = "GPU"
 """The resource that dask's workers with a GPU declare, one for each."""
 
@@ -58,12 +58,20 @@ class Dask:
         """Runs every cell, as `Executor.run` says. Raises UserError where there is no scheduler at the address."""
         with _client(self._places) as client:
             try:
-                client.register_plugin(_Warm(preparation), name=_PLUGIN)
-                _Flow(client, preparation, listener, timeout).carry_out(cells)
+                _carry_out(client, preparation, cells, listener, timeout)
             except (OSError, CancelledError) as error:
                 if client.status == "running":
                     raise
                 raise UserError("the scheduler is gone: the same command does what is missing") from error
+
+
+def _carry_out(client: Client, preparation: Preparation, cells: Cells, listener: Listener, timeout: float) -> None:
+    """Runs cells on workers that this run alone prepares, under a name of its own: another run on the same scheduler
+    may have another workload."""
+    name = f"actbench-{uuid4().hex}"
+    client.register_plugin(_Warm(preparation), name=name)
+    _Flow(client, name, preparation.device, listener, timeout).carry_out(cells)
+    client.unregister_worker_plugin(name)
 
 
 @dataclass(frozen=True)
@@ -77,9 +85,10 @@ class _Flight:
 class _Flow:
     """Keeps as many cells under way as there are workers, and no more: what waits, other runs may claim."""
 
-    def __init__(self, client: Client, preparation: Preparation, listener: Listener, timeout: float) -> None:
+    def __init__(self, client: Client, plugin: str, device: str, listener: Listener, timeout: float) -> None:
         self._client = client
-        self._resources = {_GPU: 1} if preparation.device == "cuda" and _declares(client, _GPU) else None
+        self._plugin = plugin
+        self._resources = {_GPU: 1} if device == "cuda" and _declares(client, _GPU) else None
         self._listener = listener
         self._timeout = timeout
         self._flights: dict[str, _Flight] = {}
@@ -104,9 +113,14 @@ class _Flow:
     def _start(self, flight: _Flight) -> None:
         cell = flight.cell
         future = self._client.submit(
-            _measure, cell.canonical(), self._timeout, key=f"{cell.key}-{flight.lost}-{id(self)}", pure=False,
+            _measure,
+            self._plugin,
+            cell.canonical(),
+            self._timeout,
+            key=f"{self._plugin}-{cell.key}-{flight.lost}",
+            pure=False,
             resources=self._resources,
-        )  # fmt: skip
+        )
         self._flights[future.key], self._futures[future.key] = flight, future
         future.add_done_callback(lambda done: self._landed.put(done.key))
 
@@ -121,18 +135,16 @@ class _Flow:
         if error is None:
             result: CellResult = future.result()
             self._listener.ended(replace(result, warnings=[*result.warnings, *_said(flight.lost)]))
-        elif isinstance(error, UserError):
-            raise error
-        elif flight.lost < _MOST_LOSSES:
+        elif isinstance(error, KilledWorker) and flight.lost < _MOST_LOSSES:
             self._start(replace(flight, lost=flight.lost + 1))
-        else:
+        elif isinstance(error, KilledWorker):
             self._listener.ended(CellResult(flight.cell, "crash", f"{flight.lost + 1} workers were lost with it"))
+        else:
+            raise error
 
 
 class _Warm(WorkerPlugin):  # type: ignore[misc]  # the library is not typed
     """Beside each of dask's workers a warm worker of ours, from the first cell on."""
-
-    name = _PLUGIN
 
     def __init__(self, preparation: Preparation) -> None:
         self._preparation = preparation.to_json()
@@ -147,7 +159,7 @@ class _Warm(WorkerPlugin):  # type: ignore[misc]  # the library is not typed
 
     @override
     def teardown(self, worker: Worker) -> None:
-        """Is called by dask when a worker ends, or when another run prepares it."""
+        """Is called by dask when a worker, or the run, ends."""
         self._worker.end()
 
     def run(self, cell: CellSpec, timeout: float) -> CellResult:
@@ -156,9 +168,9 @@ class _Warm(WorkerPlugin):  # type: ignore[misc]  # the library is not typed
             return self._worker.run(cell, lambda step, done, total: None, timeout)
 
 
-def _measure(canonical: dict[str, Any], timeout: float) -> CellResult:
+def _measure(plugin: str, canonical: dict[str, Any], timeout: float) -> CellResult:
     """On one of dask's workers."""
-    warm: _Warm = get_worker().plugins[_PLUGIN]
+    warm: _Warm = get_worker().plugins[plugin]
     return warm.run(CellSpec.from_canonical(canonical), timeout)
 
 

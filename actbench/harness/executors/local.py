@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import replace
 
 from actbench.errors import UserError
@@ -35,8 +36,9 @@ class Local:
             return
         threads = preparation.threads or max(1, int(allowed_cores()) // self._workers)
         preparation, told = replace(preparation, threads=threads), _one_at_a_time(listener)
-        workers = [WarmWorker(preparation) for _ in range(self._workers)]
-        with ThreadPoolExecutor(self._workers) as pool:
+        # Workers end behind the pool, too: a thread may start a process while they are ended.
+        with ExitStack() as ending, ThreadPoolExecutor(self._workers) as pool:
+            workers = [ending.enter_context(WarmWorker(preparation)) for _ in range(self._workers)]
             serving = [pool.submit(_serve, worker, shared, told, timeout) for worker in workers]
             try:
                 for done in as_completed(serving):
