@@ -15,8 +15,8 @@ from actbench.info import OptionValue
 
 class LinearEnds(Codec):
     """Stores `core(project(x))` and decodes it with `expand`: 1×1 convolutions, the first of which may be missing, and
-    of which the second has no bias. The codec is `Linear`, of no one width: what its core stores are no plain codes of
-    the map, so that these are no substitute for it."""
+    of which the second has no bias, which behind the zero padding of the next convolution would be wrong at the borders
+    once it is folded. The codec is `Linear`."""
 
     def __init__(self, core: Codec, expand: nn.Conv2d, project: nn.Conv2d | None = None) -> None:
         super().__init__()
@@ -30,8 +30,8 @@ class LinearEnds(Codec):
         return self.expand
 
     @property
-    def width(self) -> None:
-        """None."""
+    def width(self) -> int | None:
+        """None: what the core stores has no one width in which the map could be stored plainly instead."""
         return None
 
     def read(self, x: Tensor) -> Tensor:
@@ -56,8 +56,13 @@ class LinearEnds(Codec):
         return self.core.describe()
 
 
+def readers_fold(fmap: FeatureMap) -> bool:
+    """Whether all that reads a map can take in a linear step before it: convolutions without groups."""
+    return fmap.layout.channels_first and all(r.operation == "conv" and r.groups == 1 for r in fmap.readers)
+
+
 def with_decoder(fmap: FeatureMap, core: Codec) -> Codec:
-    """Puts a decoder, as yet the identity, behind a codec of a map that only convolutions read which can take it in:
-    refitting is then open to the codec as it is to plain codes. Elsewhere the codec stays as it is."""
-    folds = fmap.layout.channels_first and all(r.operation == "conv" and r.groups == 1 for r in fmap.readers)
-    return LinearEnds(core, pointwise(torch.eye(fmap.channels))) if fmap.readers and folds else core
+    """Puts a decoder, as yet the identity, behind a codec of a map whose readers can take it in: refitting is then open
+    to the codec as it is to plain codes. Elsewhere the codec stays as it is."""
+    folds = fmap.readers and readers_fold(fmap)
+    return LinearEnds(core, pointwise(torch.eye(fmap.channels))) if folds else core

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from actbench.codec.codec import Codec
+from actbench.codec.linear_ends import readers_fold
 from actbench.codec.linear_fit import fit_decoder
 from actbench.codec.plain import PlainCodec, RefittedPlainCodec
 from actbench.codec.protocols import Linear
@@ -15,7 +16,7 @@ from actbench.feature_map import FeatureMap
 
 def is_refitted(fmap: FeatureMap, codec: Codec) -> bool:
     """Whether `refitted` fits anything of a codec."""
-    return isinstance(codec, Linear) or (type(codec) is PlainCodec and _folds(fmap))
+    return isinstance(codec, Linear) or (type(codec) is PlainCodec and readers_fold(fmap))
 
 
 @torch.no_grad()
@@ -24,7 +25,7 @@ def refitted(fmap: FeatureMap, codec: Codec, before: Tensor, after: Tensor, refe
     `before` its nonlinearity and `after` it, towards the map of the same images in the fp32 network. Plain codes get a
     decoder where all of the map's readers are convolutions that can take it in, so that no matrix is left behind. Other
     codecs stay as they are."""
-    if type(codec) is PlainCodec and _folds(fmap):
+    if type(codec) is PlainCodec and readers_fold(fmap):
         codec = RefittedPlainCodec(codec.quantizer, fmap.channels)
     if isinstance(codec, Linear):
         x = after if codec.side == "after" else before
@@ -35,8 +36,3 @@ def refitted(fmap: FeatureMap, codec: Codec, before: Tensor, after: Tensor, refe
 def _decoded_sample(codec: Codec, stats: MapStatistics) -> Tensor:
     """The sample of what it decodes to, without its errors."""
     return (stats.before if codec.side == "before" else stats.after).sample
-
-
-def _folds(fmap: FeatureMap) -> bool:
-    readers = fmap.readers
-    return fmap.layout.channels_first and all(reader.operation == "conv" and reader.groups == 1 for reader in readers)
