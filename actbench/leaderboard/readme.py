@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from actbench.errors import UserError
 from actbench.leaderboard.board import Board
 from actbench.leaderboard.markdown import findings_text
+from actbench.records.store import write_over
 
 BEGIN = "<!-- findings: written by `actbench publish --readme` -->"
 END = "<!-- end of findings -->"
@@ -32,4 +33,4 @@ def write_findings(readme: Path, boards_of: Mapping[str, Sequence[Board]], folde
     """Writes what is found on each workload between the marks of a file, with links into the leaderboards' `folder`."""
     before, behind = parts_around(readme)
     root = PurePath(os.path.relpath(folder, readme.parent)).as_posix()
-    readme.write_text(f"{before}\n{findings_text(boards_of, root)}\n{behind}", encoding="utf-8")
+    write_over(readme, f"{before}\n{findings_text(boards_of, root)}\n{behind}".removesuffix("\n"))

@@ -64,11 +64,6 @@ class Sample:
         return len(self.images[0]) == len(other.images[0])
 
 
-def differing_pairs(samples: Sequence[Sample]) -> set[frozenset[int]]:
-    """The pairs of samples, by their places, that differ at LEVEL after correction."""
-    return {pair for pair, corrected in corrected_chances(samples).items() if corrected <= LEVEL}
-
-
 def corrected_chances(samples: Sequence[Sample]) -> dict[frozenset[int], float]:
     """The p-value of each pair of samples, by their places, corrected for the number of all pairs: so any of them may
     be looked at, whichever rows the data have put first."""
