@@ -87,7 +87,7 @@ def check_page(text: str, path: Path, board: Path) -> None:
     _check_links(page, path, board)
     count = [tag for tag, _ in page.tags].count
     assert count("h1") == count("head") == count("main") == 1, f"{path}: more than one page in it"
-    assert count("script") == _scripts(path), f"{path}: scripts"
+    assert count("script") == _scripts(path.relative_to(board)), f"{path}: scripts"
     for rules in re.findall(r"<style[^>]*>(.*?)</style>", text, re.DOTALL):
         assert rules.startswith((".inference ", ".training ")), f"{path}: a style that is not a table's"
     for data in re.findall(r'<script type="application/json" id="rows">(.*?)</script>', text, re.DOTALL):
@@ -96,7 +96,7 @@ def check_page(text: str, path: Path, board: Path) -> None:
 
 def _scripts(path: Path) -> int:
     """Boards and the chooser have two, and no other page has any."""
-    is_board = path.parent.parent.name == "boards" and path.name != "index.html"
+    is_board = len(path.parts) == 3 and path.parts[0] == "boards" and path.name != "index.html"
     return 2 if is_board or path.name == "choose.html" else 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from actbench.leaderboard.pictures.drawing import ROLES, Area, Drawing, Label, Line, Part, Point
+from actbench.text import visible
 
 FAMILY = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 
@@ -24,7 +25,7 @@ def svg_in_page(drawing: Drawing) -> str:
 def _svg(drawing: Drawing, before: str, namespace: str = "") -> str:
     width, height = _number(drawing.width), _number(drawing.height)
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    label = escape(drawing.title)
+    label = _text(drawing.title)
     head = f'<svg{namespace} class="picture" role="img" aria-label="{label}" {size}>'
     return f"{head}{before}{_parts(drawing.parts)}</svg>"
 
@@ -51,8 +52,8 @@ def _part(part: Part) -> str:
         return f'<path d="M{_path(part.points)}Z" {_colour("fill", part.colour)}/>'
     if isinstance(part, Label):
         return _label(part)
-    tip = f"<title>{escape(part.tip)}</title>" if part.tip else ""
-    return f'<g data-method="{escape(part.method)}">{tip}{_parts(part.parts)}</g>'
+    tip = f"<title>{_text(part.tip)}</title>" if part.tip else ""
+    return f'<g data-method="{_text(part.method)}">{tip}{_parts(part.parts)}</g>'
 
 
 def _line(line: Line) -> str:
@@ -67,7 +68,12 @@ def _label(label: Label) -> str:
     more += ' font-weight="600"' if label.bold else ""
     more += f' transform="rotate(-90 {x} {y})"' if label.turned else ""
     colour = _colour("fill", label.colour)
-    return f'<text x="{x}" y="{y}" font-size="{_number(label.size)}" {colour}{more}>{escape(label.text)}</text>'
+    return f'<text x="{x}" y="{y}" font-size="{_number(label.size)}" {colour}{more}>{_text(label.text)}</text>'
+
+
+def _text(text: str) -> str:
+    """Text of records, which may hold characters that XML has no place for."""
+    return escape(visible(text))
 
 
 def _colour(kind: str, colour: str) -> str:

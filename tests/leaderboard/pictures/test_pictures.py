@@ -20,6 +20,7 @@ from actbench.leaderboard.pictures.marks import COLOURS, Marks
 from actbench.leaderboard.pictures.scales import Scale, covering
 from actbench.leaderboard.pictures.svg import svg_file
 from actbench.leaderboard.pictures.trade import apart, trade
+from actbench.text import visible
 from tests.leaderboard.made_up import RECORDS, record
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -109,6 +110,16 @@ def test_svg_is_well_formed_and_text_from_records_stays_text() -> None:
         assert root.attrib["aria-label"] == HOSTILE
         assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
         assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize("text", ["\0", "\x1b[2J", "\x0b", "\ufffe", "\ud800", "a\u202eb", "]]>", "&nbsp;"], ids=ascii)
+def test_what_xml_has_no_place_for_is_written_out(text: str) -> None:
+    """A picture with such a name in it would not be shown at all."""
+    named = Label((0.0, 0.0), text)
+    drawing = Drawing(10.0, 10.0, (Group(text, text, (named,)),), text)
+    root = ElementTree.fromstring(svg_file(drawing).encode())
+    assert root.attrib["aria-label"] == visible(text)
+    assert [of.text for of in root.iter("{http://www.w3.org/2000/svg}text")] == [visible(text)]
 
 
 def test_a_record_s_maps_are_drawn_in_kib() -> None:
