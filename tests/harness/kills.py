@@ -62,7 +62,9 @@ def killed(kills: int, seed: int, folder: Path) -> Counts:
         _one_kill(chance, chance.choice(TARGETS), results, board, seed=number)
         counts.kills += 1
         _settle(folder)
-        counts.orphans += len(list(_left(folder)))
+        for orphan in _left(folder):
+            counts.orphans += 1
+            print(f"kill {number}: left over: {_described(orphan)}", file=sys.stderr, flush=True)
         counts.lost += sum(not path.exists() or path.read_bytes() != content for path, content in before.items())
         counts.damaged += sum(map(_damaged, _records(folder)))
         if counts.kills % 50 == 0:
@@ -125,6 +127,12 @@ def _settle(folder: Path) -> None:
 def _left(folder: Path) -> Iterator[int]:
     """Processes that were started for these folders."""
     yield from (pid for pid, environment in _environments() if f"ACTBENCH_KILLS={folder}".encode() in environment)
+
+
+def _described(process: int) -> str:
+    """What a process is, when it began, and whether it still does anything."""
+    command = ["ps", "-o", "pid=,ppid=,stat=,etimes=,time=,args=", "-p", str(process)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "gone meanwhile"
 
 
 def _marked(folder: Path, parent: int) -> Iterator[int]:
