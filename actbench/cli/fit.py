@@ -127,8 +127,7 @@ def _by_cost(names: Sequence[str], registry: Registry) -> list[str]:
 
 
 def _records(scheduled: Sequence[ScheduledCell], store: Store) -> list[Record]:
-    paths = (store.latest(one.cell.workload.name, one.cell.key) for one in scheduled)
-    return [read_record(path) for path in paths if path is not None]
+    return [read_record(path) for path in store.latest([one.cell for one in scheduled]) if path is not None]
 
 
 def _lines(choice: Choice, ceiling: Ceiling, bits: str, arguments: Mapping[str, Any]) -> list[str]:

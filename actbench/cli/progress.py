@@ -16,12 +16,15 @@ from rich.text import Text
 from typing_extensions import Self, override
 
 from actbench.cli.results import style_of
-from actbench.harness.durations import Durations, in_words
+from actbench.harness.durations import Durations, in_words, kinds_of
 from actbench.harness.run import RunObserver
 from actbench.records.columns import column
 from actbench.records.record import Record
 from actbench.spec import CellSpec
 from actbench.text import visible
+
+_ESTIMATE = 1.0
+"""Seconds for which an estimate of the time that is left stands: of many cells it is a sum of many."""
 
 
 class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
@@ -40,10 +43,11 @@ class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
             disable=not console.is_terminal,
         )
         self._console = console
-        self._waiting = {cell.key: cell for cell in cells}
+        self._waiting = {cell.key: kinds_of(cell) for cell in cells}
         self._durations = durations or Durations()
         self._cell = ""
         self._began = monotonic()
+        self._estimated, self._estimate = 0.0, ""
         self._task = self._progress.add_task("starting", total=len(cells), left=self._left())
 
     def __enter__(self) -> Self:
@@ -81,23 +85,25 @@ class ProgressBar(RunObserver, AbstractContextManager["ProgressBar"]):
 
     def _left(self) -> str:
         """Of all cells that are not done, less what the present one has had; nothing where no cell is known."""
-        if not self._waiting or (seconds := self._durations.sum(list(self._waiting.values()))) is None:
-            return ""
-        had = monotonic() - self._began if self._cell else 0.0
-        return f"about {in_words(max(seconds - had, 1))} left"
+        if (now := monotonic()) - self._estimated > _ESTIMATE and not self._progress.disable:
+            seconds = self._durations.sum(self._waiting.values()) if self._waiting else None
+            had = now - self._began if self._cell else 0.0
+            self._estimate = "" if seconds is None else f"about {in_words(max(seconds - had, 1))} left"
+            self._estimated = now
+        return self._estimate
 
 
 class RunProgress(ProgressBar):
-    """The bar of a run, which says each cell in a line when it ended. `records`: of all that did."""
+    """The bar of a run, which says each cell in a line when it ended. `ended_any`: whether one did."""
 
     def __init__(self, cells: Sequence[CellSpec], console: Console, durations: Durations | None = None) -> None:
         super().__init__(cells, console, durations)
-        self.records: list[Record] = []
+        self.ended_any = False
 
     @override
     def ended(self, record: Record, path: Path) -> None:
         super().ended(record, path)
-        self.records.append(record)
+        self.ended_any = True
         self._console.print(_line(record), highlight=False, soft_wrap=True)
 
 

@@ -21,7 +21,7 @@ from actbench.cli.plugins import registered
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.feature_map import Maps
-from actbench.harness.durations import Durations, in_words
+from actbench.harness.durations import Durations, in_words, kinds_of
 from actbench.harness.environment import WantedDevice, check_compiler, choose_device
 from actbench.harness.executors import Executor, Places
 from actbench.harness.messages import Preparation
@@ -177,7 +177,7 @@ def carry_out_cells(
         try:
             carry_out(scheduled, preparation, engine, store, bar, timeout, registry)
         finally:
-            if bar.records and preparation.own is not None:
+            if bar.ended_any and preparation.own is not None:
                 write_workload(store.folder.parent / SUITES, preparation.own)
 
 
@@ -224,7 +224,7 @@ def _show_schedule(scheduled: Sequence[ScheduledCell], store: Store, as_json: bo
         "to run" if state == "to run" else "unsupported" if reason else "cached" for _, state, reason in rows
     )
     left = [cell for cell, state, reason in rows if state == "to run"]
-    seconds = _earlier(store, left).sum(left) if left else None
+    seconds = _earlier(store, left).sum([kinds_of(cell) for cell in left]) if left else None
     estimate = f": about {in_words(seconds)}, by what cells took before" if seconds is not None else ""
     say(", ".join(f"{number} {state}" for state, number in sorted(counts.items())) + estimate)
 
@@ -234,8 +234,7 @@ def show_results(scheduled: Sequence[ScheduledCell], store: Store, registry: Reg
     from actbench.cli.results import print_table
     from actbench.harness.source import of_other_source
 
-    paths = [store.latest(one.cell.workload.name, one.cell.key) for one in scheduled]
-    records = [read_record(path) for path in paths if path is not None]
+    records = [read_record(path) for path in store.latest([one.cell for one in scheduled]) if path is not None]
     if as_json:
         print(json.dumps([record.model_dump(mode="json", context={"plain": True}) for record in records], indent=1))
     elif records:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from actbench.spec import CellSpec
@@ -18,12 +18,20 @@ _LIKENESS: tuple[Callable[[CellSpec], object], ...] = (
 )
 """What makes two cells alike, from the closest likeness to none."""
 
+Kinds = tuple[str, ...]
+"""What a cell shares with others that are like it, from the closest likeness to none."""
+
+
+def kinds_of(cell: CellSpec) -> Kinds:
+    """The kinds of cells that a cell is of."""
+    return tuple(f"{level} {likeness(cell)!r}" for level, likeness in enumerate(_LIKENESS))
+
 
 class Durations:
     """The seconds that cells took. Those of other workloads say nothing here, and are not to be added."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._seconds: dict[tuple[int, str], list[float]] = {}
+        self._known: dict[str, tuple[float, int]] = {}  # of each kind their sum and number
         for record in records:
             self.add(record)
 
@@ -31,19 +39,18 @@ class Durations:
         """Takes down what a record's cell took."""
         if record.status == "unsupported":  # it ended before it began
             return
-        for level, likeness in enumerate(_LIKENESS):
-            self._seconds.setdefault((level, repr(likeness(record.cell))), []).append(record.seconds)
+        for kind in kinds_of(record.cell):
+            seconds, number = self._known.get(kind, (0.0, 0))
+            self._known[kind] = seconds + record.seconds, number + 1
 
-    def of(self, cell: CellSpec) -> float | None:
-        """The mean of the cells that are most like this one; None where there is none at all."""
-        for level, likeness in enumerate(_LIKENESS):
-            if seconds := self._seconds.get((level, repr(likeness(cell)))):
-                return sum(seconds) / len(seconds)
-        return None
+    def of(self, kinds: Kinds) -> float | None:
+        """The mean of the cells that are most like one of these kinds; None where there is none at all."""
+        known = next((self._known[kind] for kind in kinds if kind in self._known), None)
+        return None if known is None else known[0] / known[1]
 
-    def sum(self, cells: Sequence[CellSpec]) -> float | None:
-        """What cells take one after another; None where nothing is known of them."""
-        each = [seconds for cell in cells if (seconds := self.of(cell)) is not None]
+    def sum(self, cells: Collection[Kinds]) -> float | None:
+        """What cells of these kinds take one after another; None where nothing is known of them."""
+        each = [seconds for kinds in cells if (seconds := self.of(kinds)) is not None]
         return sum(each) if len(each) == len(cells) else None
 
 

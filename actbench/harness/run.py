@@ -61,11 +61,12 @@ def carry_out(
 
     left = [one for one in scheduled if one.status is None]
     with Claims(store.claims) as claims:
-        for one in left:
-            if one.reason:
+        reasons = {one.cell.key: one.reason for one in left if one.reason}
+        for cell in unclaimed([one for one in left if one.reason], store, claims, observer.elsewhere):
+            if cell is not None:
                 started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-                ended(CellResult(one.cell, "unsupported", one.reason, started))
-        to_run = [one.cell for one in left if not one.reason]
+                ended(CellResult(cell, "unsupported", reasons[cell.key], started))
+        to_run = [one for one in left if not one.reason]
         if to_run:
             shared = unclaimed(to_run, store, claims, observer.elsewhere)
             executor.run(preparation, shared, Listener(observer.started, observer.step, ended), timeout)

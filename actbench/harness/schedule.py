@@ -11,7 +11,7 @@ from actbench.errors import UserError
 from actbench.harness.messages import Preparation
 from actbench.info import MethodInfo, OptionValue
 from actbench.listing.identify import identify
-from actbench.records.store import FAILED, Store, read_status
+from actbench.records.store import FAILED, Store, attempt, read_status
 from actbench.registry import Registry
 from actbench.settings import Inference, Settings
 from actbench.spec import INFERENCE, CellSpec, Device, MethodSpec, WorkloadSpec
@@ -61,11 +61,12 @@ class RunRequest:
 @dataclass(frozen=True)
 class ScheduledCell:
     """A cell, and where it stands: `status` of the record that is there, None for one to run. `reason`: why a cell
-    is known not to be supported before it runs."""
+    is known not to be supported before it runs. `attempt`: the number of the newest record, 0 where there is none."""
 
     cell: CellSpec
     status: str | None = None
     reason: str = ""
+    attempt: int = 0
 
 
 def cells_of(request: RunRequest, registry: Registry) -> list[CellSpec]:
@@ -90,13 +91,12 @@ def schedule(
     """Which cells have a record already, which are to run, which no method supports. `retry`: also those that failed;
     `fresh`: all."""
     scheduled = []
-    for cell in cells:
-        path = store.latest(cell.workload.name, cell.key)
-        status = read_status(path) if path is not None else None
+    for cell, path in zip(cells, store.latest(cells), strict=True):
+        status, number = (read_status(path), attempt(path)) if path is not None else (None, 0)
         if status is not None and not fresh and not (retry and status in FAILED):
-            scheduled.append(ScheduledCell(cell, status))
+            scheduled.append(ScheduledCell(cell, status, attempt=number))
         else:
-            scheduled.append(ScheduledCell(cell, None, unsupported_reason(cell, registry)))
+            scheduled.append(ScheduledCell(cell, None, unsupported_reason(cell, registry), number))
     return scheduled
 
 

@@ -21,6 +21,7 @@ from actbench.records.reading import read_json
 
 if TYPE_CHECKING:
     from actbench.records.record import Record, Status
+    from actbench.spec import CellSpec
 
 FAILED: tuple[Status, ...] = ("oom", "timeout", "crash")
 """Statuses that another attempt may change (`--retry failed`); the others are results."""
@@ -35,10 +36,20 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / _FOLDER
         self.claims = folder / ".claims"
+        self._last: dict[str, dict[str, int]] = {}
 
     def add(self, record: Record) -> tuple[Path, Record]:
-        """Writes a record under the next free attempt. The file is on disk, whole, when this returns."""
-        return self._write(record, self.attempts(record.cell.workload.name, record.key))
+        """Writes a record under the next free attempt. The file is on disk, whole, when this returns.
+
+        The folder is listed once: what others have written since then is met when a name is taken.
+        """
+        workload = record.cell.workload.name
+        if workload not in self._last:
+            self._last[workload] = self._attempt_numbers(workload)
+        last = self._last[workload]
+        path, numbered = self._write(record, last.get(record.key, 0))
+        last[record.key] = numbered.attempt
+        return path, numbered
 
     def add_once(self, record: Record) -> tuple[Path, bool]:
         """Writes a record as `add` does, unless one of its cell has the same content: where it is, and whether it is
@@ -63,11 +74,12 @@ class Store:
         for path in present:
             if _holds(path, record.model_copy(update={"attempt": attempt(path)})):
                 return path, False
-        return self._write(record, present, durable=durable)[0], True
+        return self._write(record, max(map(attempt, present), default=0), durable=durable)[0], True
 
-    def _write(self, record: Record, present: Sequence[Path], *, durable: bool = True) -> tuple[Path, Record]:
+    def _write(self, record: Record, last: int, *, durable: bool = True) -> tuple[Path, Record]:
+        """Writes a record under the first free attempt behind the `last`."""
         folder = self.folder / place(record.cell.workload.name)
-        number = 1 + max(map(attempt, present), default=0)
+        number = last + 1
         try:
             folder.mkdir(parents=True, exist_ok=True)
             while True:
@@ -83,7 +95,7 @@ class Store:
         """The records of a cell, the newest last."""
         return sorted(filter(is_record, (self.folder / place(workload)).glob(f"{key}-*.json")), key=attempt)
 
-    def attempt_numbers(self, workload: str) -> dict[str, int]:
+    def _attempt_numbers(self, workload: str) -> dict[str, int]:
         """The number of the newest record of each cell of a workload, by key."""
         numbers: dict[str, int] = {}
         for path in filter(is_record, (self.folder / place(workload)).glob("*.json")):
@@ -92,7 +104,7 @@ class Store:
 
     def has(self, workload: str, key: str, number: int) -> bool:
         """Whether a cell has a record of this number."""
-        return (self.folder / place(workload) / f"{key}-{number}.json").exists()
+        return self._path(workload, key, number).exists()
 
     def newest(self, workload: str, most: int) -> list[Path]:
         """The records of a workload that were written last, at most so many, in no order."""
@@ -101,9 +113,19 @@ class Store:
         ]
         return [path for _, path in nlargest(most, written)]
 
-    def latest(self, workload: str, key: str) -> Path | None:
-        """The newest record of a cell, None where it has none."""
-        return next(reversed(self.attempts(workload, key)), None)
+    def latest(self, cells: Sequence[CellSpec]) -> list[Path | None]:
+        """The newest record of each of some cells, None for one that has none; a folder is listed once, however many
+        cells it has."""
+        numbers = {name: self._attempt_numbers(name) for name in {cell.workload.name for cell in cells}}
+        return [
+            self._path(cell.workload.name, key, number)
+            if (number := numbers[cell.workload.name].get(key := cell.key))
+            else None
+            for cell in cells
+        ]
+
+    def _path(self, workload: str, key: str, number: int) -> Path:
+        return self.folder / place(workload) / f"{key}-{number}.json"
 
 
 def _holds(path: Path, record: Record) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from actbench.budget import Bits, Budget, Ceiling
-from actbench.harness.durations import Durations, in_words
+from actbench.harness.durations import Durations, in_words, kinds_of
 from actbench.settings import Inference
 from actbench.spec import CellSpec, MethodSpec, WorkloadSpec
 from tests.leaderboard.made_up import record
@@ -27,19 +27,19 @@ def test_the_closest_likeness_is_taken() -> None:
     took = known(
         (cell("slow"), 90.0), (cell("slow", "16x"), 110.0), (cell("quick"), 10.0), (cell("slow", steps=200), 500.0)
     )
-    assert took.of(cell("slow")) == 90.0
-    assert took.of(cell("slow", "32x")) == 100.0, "the method under other ceilings"
-    assert took.of(cell("other")) == pytest.approx(70.0), "the division"
-    assert took.of(cell("other", steps=200)) == 500.0
-    assert took.of(replace(cell("other", steps=3), settings=Inference(recover=3))) == 500.0
-    assert took.sum([cell("slow"), cell("quick")]) == 100.0
+    assert took.of(kinds_of(cell("slow"))) == 90.0
+    assert took.of(kinds_of(cell("slow", "32x"))) == 100.0, "the method under other ceilings"
+    assert took.of(kinds_of(cell("other"))) == pytest.approx(70.0), "the division"
+    assert took.of(kinds_of(cell("other", steps=200))) == 500.0
+    assert took.of(kinds_of(replace(cell("other", steps=3), settings=Inference(recover=3)))) == 500.0
+    assert took.sum([kinds_of(cell("slow")), kinds_of(cell("quick"))]) == 100.0
     assert took.sum([]) == 0.0
 
 
 def test_nothing_is_guessed() -> None:
-    assert Durations().of(cell("a")) is None
-    assert Durations().sum([cell("a")]) is None
-    assert known((cell("a"), 0.1), status="unsupported").of(cell("a")) is None
+    assert Durations().of(kinds_of(cell("a"))) is None
+    assert Durations().sum([kinds_of(cell("a"))]) is None
+    assert known((cell("a"), 0.1), status="unsupported").of(kinds_of(cell("a"))) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actbench.harness.schedule import ScheduledCell
 from actbench.harness.sharing import unclaimed
 from actbench.records.claims import Claims
 from actbench.records.store import Store
@@ -17,6 +18,7 @@ from tests.leaderboard.made_up import record
 HOSTILE = Path(__file__).with_name("hostile.py")
 RECORDS = [record(name) for name in "abc"]
 CELLS = [one.cell for one in RECORDS]
+SCHEDULED = [ScheduledCell(cell) for cell in CELLS]
 
 
 class Held(Claims):
@@ -38,7 +40,7 @@ class Held(Claims):
 def test_what_others_have_claimed_comes_last_and_is_waited_for(tmp_path: Path) -> None:
     store, elsewhere = Store(tmp_path), []
     with Held(tmp_path / ".claims", {CELLS[0].key, CELLS[1].key}) as claims:
-        cells = unclaimed(CELLS, store, claims, elsewhere.append)
+        cells = unclaimed(SCHEDULED, store, claims, elsewhere.append)
         assert next(cells) == CELLS[2]
         assert next(cells) is None
         assert next(cells) is None, "as long as the other run is at it"
@@ -53,13 +55,23 @@ def test_a_record_from_before_does_not_count(tmp_path: Path) -> None:
     """It is why the cell is to run again: it failed, or is to be measured anew."""
     store, elsewhere = Store(tmp_path), []
     store.add(RECORDS[0])
+    scheduled = [ScheduledCell(CELLS[0], attempt=1), ScheduledCell(CELLS[1])]
     with Claims(tmp_path / ".claims") as claims:
         cells: list[CellSpec | None] = []
-        for cell in unclaimed(CELLS[:2], store, claims, elsewhere.append):
+        for cell in unclaimed(scheduled, store, claims, elsewhere.append):
             cells.append(cell)
             store.add(RECORDS[1])  # meanwhile, by another run
         assert cells == [CELLS[0]]
         assert elsewhere == [CELLS[1]]
+
+
+def test_a_record_counts_that_came_after_the_schedule(tmp_path: Path) -> None:
+    """Another run has added it while this one was reading what cells took before."""
+    store, elsewhere = Store(tmp_path), []
+    store.add(RECORDS[0])
+    with Claims(tmp_path / ".claims") as claims:
+        assert list(unclaimed(SCHEDULED[:2], store, claims, elsewhere.append)) == [CELLS[1]]
+        assert elsewhere == [CELLS[0]]
 
 
 @pytest.mark.slow

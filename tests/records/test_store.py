@@ -45,7 +45,7 @@ def test_what_is_added_can_be_read(store: Store, make_record: Make, cell: CellSp
 
 
 def test_attempts_number_up_and_stay(store: Store, make_record: Make, cell: CellSpec) -> None:
-    assert store.latest("shapes", cell.key) is None
+    assert store.latest([cell]) == [None]
     first, _ = store.add(make_record(reason="first"))
     before = first.read_bytes()
     # Past nine: by number, not by letter.
@@ -54,7 +54,7 @@ def test_attempts_number_up_and_stay(store: Store, make_record: Make, cell: Cell
         assert record.attempt == attempt
         assert path.name == f"{cell.key}-{attempt}.json"
     assert first.read_bytes() == before
-    assert store.latest("shapes", cell.key) == path
+    assert store.latest([cell]) == [path]
     assert newest_files(store.folder) == [path]
     assert len(files(store)) == 11
 
@@ -71,8 +71,32 @@ def test_the_newest_attempt_of_each_cell(store: Store, make_record: Make, cell: 
         for other, attempt in zip(cells, newest, strict=True)
     ]
     assert newest_files(store.folder) == sorted(expected)
-    assert [store.latest(other.workload.name, other.key) for other in cells] == expected
-    assert store.latest("cifar10", cells[0].key) is None
+    assert store.latest(cells) == expected
+    assert store.latest([replace(cells[3], seed=9)]) == [None]
+
+
+def test_what_others_wrote_since_is_neither_replaced_nor_hidden(tmp_path: Path, make_record: Make) -> None:
+    """Each of two commands has listed the folder before the other writes."""
+    one, other = Store(tmp_path), Store(tmp_path)
+    for store, attempt in ((one, 1), (other, 2), (one, 3), (one, 4), (other, 5)):
+        path, record = store.add(make_record(reason=f"attempt {attempt}"))
+        assert record.attempt == attempt
+        assert one.latest([record.cell]) == other.latest([record.cell]) == [path]
+
+
+def test_a_folder_is_listed_once(
+    store: Store, make_record: Make, cell: CellSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many cells are added and looked up."""
+    cells = [replace(cell, seed=seed) for seed in range(20)]
+    listed: list[Path] = []
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: listed.append(path) or glob(path, pattern))
+    for other in cells:
+        store.add(make_record(key=other.key, spec=other.canonical()))
+    assert len(listed) == 1
+    assert None not in store.latest(cells)
+    assert len(listed) == 2
 
 
 def test_many_at_once_and_none_twice(store: Store, make_record: Make, cell: CellSpec) -> None:
@@ -85,7 +109,7 @@ def test_many_at_once_and_none_twice(store: Store, make_record: Make, cell: Cell
 
 def test_an_empty_store(store: Store, cell: CellSpec) -> None:
     assert newest_files(store.folder) == []
-    assert store.latest("shapes", cell.key) is None
+    assert store.latest([cell]) == [None]
     assert not store.folder.exists()
 
 
@@ -166,7 +190,7 @@ def test_unfinished_files_are_no_records(store: Store, make_record: Make, cell: 
     path, _ = store.add(make_record())
     (path.parent / ".abandoned.tmp").write_text("{")
     assert newest_files(store.folder) == [path]
-    assert store.latest("shapes", cell.key) == path
+    assert store.latest([cell]) == [path]
 
 
 KILLED = """
