@@ -72,6 +72,9 @@ class _Worker:
         torch.set_num_threads(1 if self._forks else self._threads)
         self._registry = list_plugins(preparation.plugin_files)  # no method's code is run here
         self._device = torch.device(preparation.device)
+        if self._forks:
+            import actbench.harness.inference
+            import actbench.harness.isolation.limits  # noqa: F401 (once here, rather than in each cell's process)
         self._bench = self._load()
         self._evaluation: dict[str, int] = {}
         self._tell: Progress = lambda step, done, total: send(answers, event="step", step=step, done=done, total=total)
