@@ -18,6 +18,7 @@ from actbench.harness.fit import fit
 from actbench.harness.isolation.decoder import Sampled, fresh_decoder
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training import SAVED_MAPS, measure_training
+from actbench.harness.turns import Turns
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.measure.compute import count
@@ -43,16 +44,27 @@ _NO_MEMORY = "can't allocate memory"
 """How torch's allocator on the CPU says it, in a RuntimeError."""
 
 
-def run_cell(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress) -> Outcome:
-    """Measures one cell. Whatever goes wrong is an outcome, with what had been measured until then."""
+def run_cell(
+    bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, turns: Turns | None = None
+) -> Outcome:
+    """Measures one cell. Whatever goes wrong is an outcome, with what had been measured until then. `turns`: among the
+    cells that are measured beside it, if there are any."""
+    turns = turns or Turns()
+    with turns.beside():
+        outcome = _outcome(bench, cell, info, progress, turns)
+    outcome.load = turns.load
+    return outcome
+
+
+def _outcome(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress, turns: Turns) -> Outcome:
     outcome = Outcome()
     maps: Maps = SAVED_MAPS if isinstance(cell.settings, Training) else cell.settings.maps
     try:
         _describe(bench.maps[maps].network, outcome)
         if isinstance(cell.settings, Training):
-            measure_training(bench, cell, cell.settings, info, progress, outcome)
+            measure_training(bench, cell, cell.settings, info, progress, turns, outcome)
         else:
-            _measure(bench, cell, cell.settings, info, progress, outcome)
+            _measure(bench, cell, cell.settings, info, progress, turns, outcome)
     except Unsupported as error:
         outcome.status, outcome.reason = "unsupported", _one_line(error)
     except InvalidCodec as error:
@@ -79,7 +91,13 @@ def _describe(network: TracedNetwork, outcome: Outcome) -> None:
 
 
 def _measure(
-    bench: Workbench, cell: CellSpec, settings: Inference, info: MethodInfo, progress: Progress, outcome: Outcome
+    bench: Workbench,
+    cell: CellSpec,
+    settings: Inference,
+    info: MethodInfo,
+    progress: Progress,
+    turns: Turns,
+    outcome: Outcome,
 ) -> None:
     torch.manual_seed(cell.seed)
     measured = outcome.measurements
@@ -106,12 +124,14 @@ def _measure(
     progress("measure", 0, 0)
     measured.parameters = _parameters(bench, spliced, deployed)
     simulated, striped = _striped(cell, settings, spliced, images, measured)
-    measured.latency = measure_latency(bench, striped)
+    with turns.alone():
+        measured.latency = measure_latency(bench, striped)
     measured.memory = measure_memory(bench, striped)
     measured.predicted_memory = predict_memory(bench, striped)
     if settings.compile:
         progress("compile", 0, 0)
-        compiled = measure_compiled(bench, striped, simulated)
+        with turns.alone():
+            compiled = measure_compiled(bench, striped, simulated)
         measured.latency = measured.latency.model_copy(update={"compiled": compiled})
     _judge(cell, info, measured.footprint, outcome)
 

@@ -15,7 +15,8 @@ from actbench.workloads.own.description import Description
 class Preparation:
     """What a worker needs to know before its first cell. `threads`: as torch chooses for None. `memory`: bytes that a
     cell may take, for None most of what is free. `own`: what describes the workload where it is none that is
-    registered; data and weights are in it."""
+    registered; data and weights are in it. `shared`: whether cells may be measured side by side on a node, which then
+    take turns."""
 
     workload: str
     device: str
@@ -26,6 +27,7 @@ class Preparation:
     threads: int | None = None
     memory: int | None = None
     own: Description | None = None
+    shared: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; paths absolute."""
@@ -39,6 +41,7 @@ class Preparation:
             "threads": self.threads,
             "memory": self.memory,
             "own": None if self.own is None else self.own.to_json(),
+            "shared": self.shared,
         }
 
     @classmethod
@@ -54,6 +57,7 @@ class Preparation:
             data["threads"],
             data["memory"],
             None if data["own"] is None else Description.from_json(data["own"]),
+            data["shared"],
         )
 
 

@@ -15,12 +15,14 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Outcome:
-    """How a cell ended, and what had been measured until then."""
+    """How a cell ended, and what had been measured until then. `load`: the machine's, while times were measured, where
+    cells take turns."""
 
     status: Status = "ok"
     reason: str = ""
     measurements: Measurements = field(default_factory=Measurements)
     warnings: list[str] = field(default_factory=list)
+    load: dict[str, float | None] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -29,4 +31,5 @@ class Outcome:
             "reason": self.reason,
             "measurements": self.measurements.model_dump(mode="json"),
             "warnings": self.warnings,
+            "load": self.load,
         }

@@ -16,6 +16,7 @@ from actbench.errors import Unsupported
 from actbench.feature_map import Maps
 from actbench.harness.outcome import Outcome, Progress
 from actbench.harness.training_step import Step, measure_step
+from actbench.harness.turns import Turns
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo, load_target
 from actbench.recipe import PROTOCOL_RECIPE
@@ -30,7 +31,13 @@ SAVED_MAPS: Maps = "conv-inputs"
 
 
 def measure_training(
-    bench: Workbench, cell: CellSpec, settings: Training, info: MethodInfo, progress: Progress, outcome: Outcome
+    bench: Workbench,
+    cell: CellSpec,
+    settings: Training,
+    info: MethodInfo,
+    progress: Progress,
+    turns: Turns,
+    outcome: Outcome,
 ) -> None:
     """Plans, measures a step on images apart, trains, and evaluates."""
     torch.manual_seed(cell.seed)
@@ -47,7 +54,7 @@ def measure_training(
 
     progress("measure", 0, 0)
     step = Step(bench, task)
-    taken = measure_step(step, form, codecs, payloads=not isinstance(method, TrainingForm))
+    taken = measure_step(step, form, codecs, turns, payloads=not isinstance(method, TrainingForm))
     trained = form()
     losses, largest = _train(bench, trained, cell.seed, settings, progress)
     uncoded = sum(fmap.bits for fmap in task.maps if fmap.name not in codecs) * taken.batch

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from actbench.codec.codec import Codec
 from actbench.errors import InvalidCodec
 from actbench.feature_map import FeatureMap
+from actbench.harness.turns import Turns
 from actbench.harness.workbench import Workbench
 from actbench.measure.footprint import check_packed
 from actbench.measure.latency import Clock, interleaved
@@ -101,7 +102,7 @@ class Step:
 
 
 def measure_step(
-    step: Step, form: Callable[[], nn.Module], codecs: Mapping[str, Codec], *, payloads: bool
+    step: Step, form: Callable[[], nn.Module], codecs: Mapping[str, Codec], turns: Turns, *, payloads: bool
 ) -> TrainingPart:
     """Measures a step on the fixed batch. Each call of `form` makes the module anew, with codecs as they were planned:
     what a codec keeps from step to step is never of the images that are measured. Without `payloads` what the module
@@ -111,11 +112,12 @@ def measure_step(
     torch.manual_seed(_SEED)
     gradients = gradient_errors(form(), step.vanilla, step.loss)
     batch, module = len(step.images), form()
-    timing = interleaved(
-        lambda: step.run(module), lambda: step.run(step.vanilla), batch=batch, device=step.device, warmup=1
-    )
+    with turns.alone():
+        timing = interleaved(
+            lambda: step.run(module), lambda: step.run(step.vanilla), batch=batch, device=step.device, warmup=1
+        )
+        shares = step.shares(module) if codecs else {}
     peak, reference_peak = step.peak(module), step.peak(step.vanilla)
-    shares = step.shares(module) if codecs else {}
     return TrainingPart(
         layers=[name for names in step.task.layers.values() for name in names],
         batch=batch,

@@ -63,6 +63,7 @@ class _Worker:
     def __init__(self, preparation: Preparation, answers: IO[bytes]) -> None:
         import torch
 
+        from actbench.harness.turns import Turns
         from actbench.listing.plugins import list_plugins
 
         self._answers = answers
@@ -75,7 +76,9 @@ class _Worker:
         if self._forks:
             import actbench.harness.inference
             import actbench.harness.isolation.limits  # noqa: F401 (once here, rather than in each cell's process)
-        self._bench = self._load()
+        self._turns = Turns(shared=preparation.shared)
+        with self._turns.beside():
+            self._bench = self._load()
         self._evaluation: dict[str, int] = {}
         self._tell: Progress = lambda step, done, total: send(answers, event="step", step=step, done=done, total=total)
         self._last = 0.0
@@ -93,7 +96,8 @@ class _Worker:
         cell = CellSpec.from_canonical(canonical)
         info, watched = self._registry.method(cell.method.name), watch()
         outcome = self._apart(cell, info, timeout) if self._forks else self._here(cell, info)
-        send(self._answers, event="result", outcome=outcome, load=watched.stop())
+        load = outcome.pop("load") or watched.stop()
+        send(self._answers, event="result", outcome=outcome, load=load)
 
     def _load(self) -> Workbench:
         """The workload and its network, now, so that a damaged checkpoint ends the run before its first cell. Raises
@@ -130,7 +134,7 @@ class _Worker:
 
         self._registry.load(info.target)
         with torch_state_kept() as changed:
-            outcome = run_cell(self._bench, cell, info, self._progress)
+            outcome = run_cell(self._bench, cell, info, self._progress, self._turns)
         outcome.warnings += [f"the method changed torch's {name}" for name in changed]
         return outcome.to_json()
 
@@ -140,7 +144,8 @@ class _Worker:
 
         deadline = monotonic() + timeout
         try:
-            images = self._images(cell)
+            with self._turns.beside():
+                images = self._images(cell)
         except Unsupported as error:
             return Outcome("unsupported", str(error)).to_json()
         close = (self._answers.fileno(), *self._evaluation.values())
@@ -179,7 +184,7 @@ class _Worker:
 
         self._bench.hand_over(evaluation)
         self._tell = lambda step, done, total: channel.send(event="step", step=step, done=done, total=total)
-        return run_cell(self._bench, cell, info, self._progress).to_json()
+        return run_cell(self._bench, cell, info, self._progress, self._turns).to_json()
 
     def _images(self, cell: CellSpec) -> int:
         """The file with the evaluation images of the cell's track; what all its cells share is computed with it."""
@@ -192,6 +197,7 @@ class _Worker:
         return self._evaluation[track]
 
     def _progress(self, step: str, done: int, total: int) -> None:
+        self._turns.pause()
         now = monotonic()
         if not total or done == total or now - self._last > _PROGRESS_INTERVAL:
             self._last = now

@@ -1,5 +1,7 @@
 """Cells of the reference methods on `shapes`, measured in this process."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -9,9 +11,11 @@ import torch
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.errors import Unsupported
 from actbench.feature_map import Maps
+from actbench.harness import deployed
 from actbench.harness.executors import CellResult
 from actbench.harness.inference import Outcome, run_cell
 from actbench.harness.run import to_record
+from actbench.harness.turns import Turns
 from actbench.harness.workbench import Workbench
 from actbench.info import load_target
 from actbench.network import batches
@@ -52,6 +56,32 @@ def measurements(bench: Workbench, cell: CellSpec) -> dict[str, Any]:
     return outcome.measurements.model_dump()
 
 
+def test_what_is_timed_is_alone_and_what_is_evaluated_is_not(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noted(Turns):
+        is_alone = False
+
+        @contextmanager
+        def alone(self) -> Iterator[None]:
+            self.is_alone = True
+            yield
+            self.is_alone = False
+
+    turns, seen = Noted(), dict[str, set[bool]]()
+
+    def noting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **more: Any) -> Any:
+            seen.setdefault(name, set()).add(turns.is_alone)
+            return function(*arguments, **more)
+
+        return noted
+
+    for owner, name in ((deployed, "interleaved"), (deployed, "timed"), (bench, "scores")):
+        monkeypatch.setattr(owner, name, noting(name, getattr(owner, name)))
+    cell = spec("quantize", "4x", "w8a8")
+    assert run_cell(bench, cell, REGISTRY.method("quantize"), lambda *_: None, turns).status == "ok"
+    assert seen == {"scores": {False}, "timed": {True}, "interleaved": {True}}
+
+
 def test_scores_and_losses_do_not_depend_on_the_batch(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, loss = bench.scores(bench.network.module), bench.planning(bench.network).loss({})
     monkeypatch.setattr(batches, "_CACHED", 30 * 32 * 64 * 64)
@@ -79,7 +109,7 @@ def test_methods_hold_their_ceiling_and_make_a_valid_record(
 ) -> None:
     cell = spec(method, ceiling, bits)
     outcome = measure(bench, cell)
-    record = to_record(CellResult(cell, started="now", seconds=1.0, **outcome.to_json()))
+    record = to_record(CellResult(cell, outcome.status, outcome.reason, "now", 1.0, outcome.to_json()["measurements"]))
     assert record.status == "ok", outcome
     footprint = record.measurements.footprint
     assert footprint is not None

@@ -61,7 +61,8 @@ def measure(
     info = REGISTRY.method(method) if isinstance(method, str) else method
     cell = spec(info, ceiling, steps)
     outcome = run_cell(bench, cell, info, progress)
-    assert to_record(CellResult(cell, started="now", seconds=1.0, **outcome.to_json())).reason == outcome.reason
+    result = CellResult(cell, outcome.status, outcome.reason, "now", 1.0, outcome.to_json()["measurements"])
+    assert to_record(result).reason == outcome.reason
     return outcome
 
 

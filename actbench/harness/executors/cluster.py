@@ -154,7 +154,7 @@ class _Warm(WorkerPlugin):  # type: ignore[misc]  # the library is not typed
         """Is called by dask on every worker, also on those that come later."""
         preparation = Preparation.from_json(self._preparation)
         threads = preparation.threads or worker.state.nthreads
-        self._worker = WarmWorker(replace(preparation, threads=threads))
+        self._worker = WarmWorker(replace(preparation, threads=threads, shared=True))
         self._one = threading.Lock()
 
     @override

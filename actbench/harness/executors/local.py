@@ -20,7 +20,7 @@ _NO_MORE = ""
 
 class Local:
     """Runs cells one after the other, or with several workers side by side on as many cores each as there are for it.
-    Cells that are measured side by side say so: their times are those of a busy machine."""
+    Cells side by side take turns with what is timed."""
 
     def __init__(self, places: Places) -> None:
         if places.scheduler:
@@ -35,7 +35,7 @@ class Local:
                 _serve(worker, shared, listener, timeout)
             return
         threads = preparation.threads or max(1, int(allowed_cores()) // self._workers)
-        preparation, told = replace(preparation, threads=threads), _one_at_a_time(listener)
+        preparation, told = replace(preparation, threads=threads, shared=True), _one_at_a_time(listener)
         # Workers end behind the pool, too: a thread may start a process while they are ended.
         with ExitStack() as ending, ThreadPoolExecutor(self._workers) as pool:
             workers = [ending.enter_context(WarmWorker(preparation)) for _ in range(self._workers)]
