@@ -95,7 +95,8 @@ def watch(commands: list[Watched], kill_every: float, most: float) -> int:
         passed = monotonic() - begin
         if kill_every and passed > kill_every * (killed + 1):
             workers = [worker for one in commands for worker in one.workers()]
-            os.kill(random.choice(workers), signal.SIGKILL)
+            if workers:  # or all are just starting again
+                os.kill(random.choice(workers), signal.SIGKILL)
             killed += 1
         if most and passed > most:
             for one in commands:

@@ -26,7 +26,7 @@ PATIENCE = 120.0
 
 _GATE, _ROOM = 0, 1
 _LOOK_AGAIN = 0.005
-_WINDOW = 0.2
+_WINDOW = 0.1
 """Seconds for which the load is watched at least: it is counted in hundredths of a second."""
 
 

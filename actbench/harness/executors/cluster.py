@@ -43,6 +43,7 @@ takes every worker along must not go on for ever."""
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,  # every loss is told, and counted here
     "distributed.worker.daemon": False,  # they start processes of ours
+    "distributed.deploy.lost-worker-timeout": "1 hour",  # one that is slow to start again would be given up
     "distributed.nanny.pre-spawn-environ": {},  # which would set threads to one
     "distributed.admin.low-level-log-length": 100,  # of ten thousand cells, the log would be the memory
 }
