@@ -133,6 +133,8 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=0.0, help="seconds after which it is interrupted; 0: never")
     parser.add_argument("--results", type=Path, required=True, help="the store; the same again does the rest")
     arguments = parser.parse_args()
+    # In the background of a shell it is ignored, and would be by the commands.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments.results.mkdir(parents=True, exist_ok=True)
     words, begin = command(arguments.cells, arguments.workers, arguments.results), monotonic()
     logs = [arguments.results / f"command-{number}.log" for number in range(arguments.commands)]
