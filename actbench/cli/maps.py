@@ -58,8 +58,8 @@ def maps(
         shape = parse_shape("--input", input_shape)
         network = trace(_of_one_output(built, shape, output or ""), shape, counted)
     else:
-        measured = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
-        network = trace(measured.model(), measured.input_shape, counted)
+        built, shape = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
+        network = trace(built, shape, counted)
     report = describe(network, budget, convention)
     if as_json:
         print(json.dumps(report, indent=1))
@@ -75,23 +75,30 @@ def _of_one_output(model: nn.Module, shape: Shape, output: str) -> nn.Module:
     return of_one_output(model, torch.zeros(1, *shape), output)[0]
 
 
-def _described(path: Path) -> Workload:
-    """The network and images that a suite describes."""
+def _described(path: Path) -> tuple[nn.Module, Shape]:
+    """The network that a suite describes, and the shape of its images, which have to be there only where it does not
+    say it. Weights are not read: maps do not depend on them."""
     from actbench.cli.suite import read_suite
+    from actbench.workloads.own.description import RANDOM
+    from actbench.workloads.own.models import load_model
     from actbench.workloads.own.workload import OwnWorkload
 
     described = read_suite(path, registered(())).own
     if described is None:
         raise UserError(f"--suite {path} describes no network: give it a table [workload]")
-    return OwnWorkload(described)
+    shape = described.input or OwnWorkload(described).input_shape
+    classes = len(described.class_names) or (described.layout.classes if described.data else None)
+    built = load_model(described.model, RANDOM, classes if described.weights else None)
+    return _of_one_output(built, shape, described.output), shape
 
 
-def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> Workload:
-    """A workload without its data, of which a network needs none."""
+def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> tuple[nn.Module, Shape]:
+    """A workload's network, which needs no data, and the shape of its images."""
     from actbench.workloads.base import WorkloadSettings
 
     registry = registered(plugins)
-    return registry.load(registry.workload(name).target)(WorkloadSettings(weights=weights))  # type: ignore[no-any-return]
+    workload: Workload = registry.load(registry.workload(name).target)(WorkloadSettings(weights=weights))
+    return workload.model(), workload.input_shape
 
 
 def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import typer
 from actbench.cli.arguments import is_whole
 from actbench.errors import UserError
 from actbench.workloads.own.description import RANDOM, Description
-from actbench.workloads.own.tasks import Task
+from actbench.workloads.own.tasks import Interpolation, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +35,7 @@ _OPTIONS: dict[str, Any] = {
     "task": Annotated[Task | None, _option("--task", "What it is for.")],
     "metric": Annotated[str | None, _option("--metric", "Of the task, torchmetrics:NAME or FILE.py:NAME.")],
     "input": Annotated[str | None, _option("--input", "Channels, height and width that images are scaled to.")],
+    "interpolation": Annotated[Interpolation | None, _option("--interpolation", "Of scaled images; bilinear.")],
     "mean": Annotated[str | None, _option("--mean", "By channel, of pixels from 0 to 1; with --std.")],
     "std": Annotated[str | None, _option("--std", "By channel; with --mean.")],
     "class_names": ClassNames,
