@@ -1,4 +1,4 @@
-"""`actbench maps`: the feature maps of a model, and what a ceiling leaves of each."""
+"""`actbench maps`: the feature maps of a model, and what a ceiling leaves of each; or what its layers compute."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from rich.markup import escape
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.cli import own
 from actbench.cli.listing import AsJson, PluginFiles
+from actbench.cli.operations import describe_operations, print_operations
 from actbench.cli.own import parse_shape
 from actbench.cli.plugins import registered
+from actbench.cli.run import parse_options
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap, Maps
@@ -22,6 +24,7 @@ from actbench.feature_map import FLOAT_BITS, FeatureMap, Maps
 if TYPE_CHECKING:
     from torch import nn
 
+    from actbench.codec.method import Method
     from actbench.network.trace import TracedNetwork
     from actbench.workloads.base import Workload
 
@@ -43,6 +46,9 @@ def maps(
         Convention,
         typer.Option("--maps", help="All in memory, what convolutions read, or what nonlinearities write."),
     ] = "live",
+    bops: Annotated[bool, typer.Option("--bops", help="Print operations of layers, with maps in plain codes.")] = False,
+    method: Annotated[str | None, typer.Option(help="With --bops: its codecs, in place of plain codes.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="METHOD.NAME=VALUE; may be repeated.")] = None,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +58,8 @@ def maps(
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
     if [model, workload, suite].count(None) != 2:
         raise UserError("name one network, with --model, --workload or --suite")
+    if not bops and (method or option):
+        raise UserError("--method and --option go with --bops")
     counted: Maps = "live" if convention == "activations" else convention
     if model is not None:
         built = own.model_alone(model, None if weights is None else str(weights), class_names)
@@ -60,11 +68,36 @@ def maps(
     else:
         built, shape = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
         network = trace(built, shape, counted)
+    if bops:
+        chosen = _method(method, option or (), plugin or ())
+        _print_operations(network, budget, chosen, as_json=as_json)
+        return
     report = describe(network, budget, convention)
     if as_json:
         print(json.dumps(report, indent=1))
     else:
         _print(report)
+
+
+def _method(name: str | None, options: Sequence[str], plugins: Sequence[Path]) -> Method | None:
+    if name is None:
+        return None
+    registry = registered(plugins)
+    info, given = registry.method(name), parse_options(options, registry)
+    method: Method = registry.load(info.target)(info.resolve(given.get(name, {})))
+    return method
+
+
+def _print_operations(network: TracedNetwork, budget: Budget, method: Method | None, *, as_json: bool) -> None:
+    from actbench.harness.operations import method_operations, plain_operations
+
+    plain = plain_operations(network, budget.bits)
+    layers = plain if method is None else method_operations(network, method, budget)
+    report = describe_operations(layers, plain, budget.bits)
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        print_operations(report)
 
 
 def _of_one_output(model: nn.Module, shape: Shape, output: str) -> nn.Module:
