@@ -14,7 +14,7 @@ from actbench.budget import Bits, Budget, Ceiling
 from actbench.cli import own
 from actbench.cli.listing import AsJson, PluginFiles
 from actbench.cli.operations import describe_operations, print_operations
-from actbench.cli.own import parse_shape
+from actbench.cli.own import parse_inputs, shapes_of
 from actbench.cli.plugins import registered
 from actbench.cli.run import parse_options
 from actbench.cli.tables import new_table, print_whole, say
@@ -36,7 +36,7 @@ def maps(
     model: Annotated[str | None, typer.Option(help="FILE.py:NAME, torchvision:NAME, timm:NAME or MODULE:NAME.")] = None,
     workload: Annotated[str | None, typer.Option(help="A workload's network, as it is measured.")] = None,
     suite: Annotated[Path | None, typer.Option(help="The network of a suite's [workload].")] = None,
-    input_shape: Annotated[str, typer.Option("--input", help="Of --model: channels, height, width.")] = "3,224,224",
+    input_shape: Annotated[str, typer.Option("--input", help=f"Of --model. {own.INPUTS}")] = "3,224,224",
     output: own.Output = None,
     weights: Annotated[Path | None, typer.Option(help="A checkpoint of --model or --workload.")] = None,
     class_names: own.ClassNames = None,
@@ -63,11 +63,14 @@ def maps(
     counted: Maps = "live" if convention == "activations" else convention
     if model is not None:
         built = own.model_alone(model, None if weights is None else str(weights), class_names)
-        shape = parse_shape("--input", input_shape)
-        network = trace(_of_one_output(built, shape, output or ""), shape, counted)
+        shapes: Sequence[tuple[int, ...]] = shapes_of(built, parse_inputs("--input", input_shape))
+        built = _of_one_output(built, shapes, output or "")
     else:
         built, shape = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
-        network = trace(built, shape, counted)
+        shapes = [shape]
+    network = trace(built, shapes[0], counted, others=shapes[1:])
+    if bops and len(shapes) > 1:
+        raise UserError("--bops is for networks of one input")
     if bops:
         chosen = _method(method, option or (), plugin or ())
         _print_operations(network, budget, chosen, as_json=as_json)
@@ -100,12 +103,12 @@ def _print_operations(network: TracedNetwork, budget: Budget, method: Method | N
         print_operations(report)
 
 
-def _of_one_output(model: nn.Module, shape: Shape, output: str) -> nn.Module:
+def _of_one_output(model: nn.Module, shapes: Sequence[tuple[int, ...]], output: str) -> nn.Module:
     import torch
 
     from actbench.workloads.own.models import of_one_output
 
-    return of_one_output(model, torch.zeros(1, *shape), output)[0]
+    return of_one_output(model, output, *(torch.zeros(1, *shape) for shape in shapes))[0]
 
 
 def _described(path: Path) -> tuple[nn.Module, Shape]:
@@ -122,7 +125,7 @@ def _described(path: Path) -> tuple[nn.Module, Shape]:
     shape = described.input or OwnWorkload(described).input_shape
     classes = len(described.class_names) or (described.layout.classes if described.data else None)
     built = load_model(described.model, RANDOM, classes if described.weights else None)
-    return _of_one_output(built, shape, described.output), shape
+    return _of_one_output(built, [shape], described.output), shape
 
 
 def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> tuple[nn.Module, Shape]:

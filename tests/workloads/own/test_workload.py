@@ -309,7 +309,7 @@ def test_picking() -> None:
 
 def test_torchvisions_networks_for_segmentation_can_be_traced() -> None:
     model = build_model("torchvision:lraspp_mobilenet_v3_large", classes=11).eval()
-    picked, outputs = of_one_output(model, torch.zeros(1, 3, 48, 64), "")
+    picked, outputs = of_one_output(model, "", torch.zeros(1, 3, 48, 64))
     assert outputs.shape == (1, 11, 48, 64)
     network = trace(picked, (3, 48, 64))
     image = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
