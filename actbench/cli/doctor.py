@@ -11,7 +11,7 @@ import typer
 
 from actbench.cli import own
 from actbench.cli.listing import AsJson
-from actbench.cli.own import parse_shape
+from actbench.cli.own import parse_inputs, shapes_of
 from actbench.cli.tables import say
 from actbench.feature_map import FLOAT_BITS
 from actbench.text import some_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def doctor(
     model: Annotated[str, typer.Option(help="torchvision:NAME, timm:NAME, FILE.py:FUNCTION or MODULE:FUNCTION.")],
-    input_shape: Annotated[str, typer.Option("--input", help="Channels, height, width.")] = "3,224,224",
+    input_shape: Annotated[str, typer.Option("--input", help=own.INPUTS)] = "3,224,224",
     output: Annotated[str | None, typer.Option(help="Key or number of the output, of several.")] = None,
     weights: Annotated[str | None, typer.Option(help="A checkpoint, to see that it fits; none by default.")] = None,
     class_names: own.ClassNames = None,
@@ -35,11 +35,12 @@ def doctor(
     from actbench.network.trace import trace
     from actbench.workloads.own.models import with_one_output
 
-    shape, built = parse_shape("--input", input_shape), own.model_alone(model, weights, class_names)
+    inputs, built = parse_inputs("--input", input_shape), own.model_alone(model, weights, class_names)
+    shapes, random = shapes_of(built, inputs), torch.Generator().manual_seed(0)
     if output is not None:
         built = with_one_output(built, output)
-    network = trace(built, shape)
-    found = examine(network, torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)))
+    network = trace(built, shapes[0], others=shapes[1:])
+    found = examine(network, *(torch.rand(2, *shape, generator=random) for shape in shapes))
     if as_json:
         print(json.dumps(asdict(found) | {"warnings": found.warnings}, indent=1))
     else:

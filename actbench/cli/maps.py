@@ -1,4 +1,4 @@
-"""`actbench maps`: the feature maps of a model, and what a ceiling leaves of each."""
+"""`actbench maps`: the feature maps of a model, and what a ceiling leaves of each; or what its layers compute."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from rich.markup import escape
 from actbench.budget import Bits, Budget, Ceiling
 from actbench.cli import own
 from actbench.cli.listing import AsJson, PluginFiles
-from actbench.cli.own import parse_shape
+from actbench.cli.operations import describe_operations, print_operations
+from actbench.cli.own import parse_inputs, shapes_of
 from actbench.cli.plugins import registered
+from actbench.cli.run import parse_options
 from actbench.cli.tables import new_table, print_whole, say
 from actbench.errors import UserError
 from actbench.feature_map import FLOAT_BITS, FeatureMap, Maps
@@ -22,6 +24,7 @@ from actbench.feature_map import FLOAT_BITS, FeatureMap, Maps
 if TYPE_CHECKING:
     from torch import nn
 
+    from actbench.codec.method import Method
     from actbench.network.trace import TracedNetwork
     from actbench.workloads.base import Workload
 
@@ -33,7 +36,7 @@ def maps(
     model: Annotated[str | None, typer.Option(help="FILE.py:NAME, torchvision:NAME, timm:NAME or MODULE:NAME.")] = None,
     workload: Annotated[str | None, typer.Option(help="A workload's network, as it is measured.")] = None,
     suite: Annotated[Path | None, typer.Option(help="The network of a suite's [workload].")] = None,
-    input_shape: Annotated[str, typer.Option("--input", help="Of --model: channels, height, width.")] = "3,224,224",
+    input_shape: Annotated[str, typer.Option("--input", help=f"Of --model. {own.INPUTS}")] = "3,224,224",
     output: own.Output = None,
     weights: Annotated[Path | None, typer.Option(help="A checkpoint of --model or --workload.")] = None,
     class_names: own.ClassNames = None,
@@ -43,6 +46,9 @@ def maps(
         Convention,
         typer.Option("--maps", help="All in memory, what convolutions read, or what nonlinearities write."),
     ] = "live",
+    bops: Annotated[bool, typer.Option("--bops", help="Print operations of layers, with maps in plain codes.")] = False,
+    method: Annotated[str | None, typer.Option(help="With --bops: its codecs, in place of plain codes.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="METHOD.NAME=VALUE; may be repeated.")] = None,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,14 +58,23 @@ def maps(
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
     if [model, workload, suite].count(None) != 2:
         raise UserError("name one network, with --model, --workload or --suite")
+    if not bops and (method or option):
+        raise UserError("--method and --option go with --bops")
     counted: Maps = "live" if convention == "activations" else convention
     if model is not None:
         built = own.model_alone(model, None if weights is None else str(weights), class_names)
-        shape = parse_shape("--input", input_shape)
-        network = trace(_of_one_output(built, shape, output or ""), shape, counted)
+        shapes: Sequence[tuple[int, ...]] = shapes_of(built, parse_inputs("--input", input_shape))
+        built = _of_one_output(built, shapes, output or "")
     else:
-        measured = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
-        network = trace(measured.model(), measured.input_shape, counted)
+        built, shape = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
+        shapes = [shape]
+    network = trace(built, shapes[0], counted, others=shapes[1:])
+    if bops and len(shapes) > 1:
+        raise UserError("--bops is for networks of one input")
+    if bops:
+        chosen = _method(method, option or (), plugin or ())
+        _print_operations(network, budget, chosen, as_json=as_json)
+        return
     report = describe(network, budget, convention)
     if as_json:
         print(json.dumps(report, indent=1))
@@ -67,31 +82,59 @@ def maps(
         _print(report)
 
 
-def _of_one_output(model: nn.Module, shape: Shape, output: str) -> nn.Module:
+def _method(name: str | None, options: Sequence[str], plugins: Sequence[Path]) -> Method | None:
+    if name is None:
+        return None
+    registry = registered(plugins)
+    info, given = registry.method(name), parse_options(options, registry)
+    method: Method = registry.load(info.target)(info.resolve(given.get(name, {})))
+    return method
+
+
+def _print_operations(network: TracedNetwork, budget: Budget, method: Method | None, *, as_json: bool) -> None:
+    from actbench.harness.operations import method_operations, plain_operations
+
+    plain = plain_operations(network, budget.bits)
+    layers = plain if method is None else method_operations(network, method, budget)
+    report = describe_operations(layers, plain, budget.bits)
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        print_operations(report)
+
+
+def _of_one_output(model: nn.Module, shapes: Sequence[tuple[int, ...]], output: str) -> nn.Module:
     import torch
 
     from actbench.workloads.own.models import of_one_output
 
-    return of_one_output(model, torch.zeros(1, *shape), output)[0]
+    return of_one_output(model, output, *(torch.zeros(1, *shape) for shape in shapes))[0]
 
 
-def _described(path: Path) -> Workload:
-    """The network and images that a suite describes."""
+def _described(path: Path) -> tuple[nn.Module, Shape]:
+    """The network that a suite describes, and the shape of its images, which have to be there only where it does not
+    say it. Weights are not read: maps do not depend on them."""
     from actbench.cli.suite import read_suite
+    from actbench.workloads.own.description import RANDOM
+    from actbench.workloads.own.models import load_model
     from actbench.workloads.own.workload import OwnWorkload
 
     described = read_suite(path, registered(())).own
     if described is None:
         raise UserError(f"--suite {path} describes no network: give it a table [workload]")
-    return OwnWorkload(described)
+    shape = described.input or OwnWorkload(described).input_shape
+    classes = len(described.class_names) or (described.layout.classes if described.data else None)
+    built = load_model(described.model, RANDOM, classes if described.weights else None)
+    return _of_one_output(built, [shape], described.output), shape
 
 
-def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> Workload:
-    """A workload without its data, of which a network needs none."""
+def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> tuple[nn.Module, Shape]:
+    """A workload's network, which needs no data, and the shape of its images."""
     from actbench.workloads.base import WorkloadSettings
 
     registry = registered(plugins)
-    return registry.load(registry.workload(name).target)(WorkloadSettings(weights=weights))  # type: ignore[no-any-return]
+    workload: Workload = registry.load(registry.workload(name).target)(WorkloadSettings(weights=weights))
+    return workload.model(), workload.input_shape
 
 
 def describe(network: TracedNetwork, budget: Budget, convention: Convention) -> dict[str, Any]:

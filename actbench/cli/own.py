@@ -13,7 +13,7 @@ import typer
 from actbench.cli.arguments import is_whole
 from actbench.errors import UserError
 from actbench.workloads.own.description import RANDOM, Description
-from actbench.workloads.own.tasks import Task
+from actbench.workloads.own.tasks import Interpolation, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +25,8 @@ def _option(name: str, explanation: str) -> Any:
     return typer.Option(name, help=explanation, rich_help_panel=_PANEL)
 
 
+INPUTS = "Channels, height, width; of several inputs image:3,224,224;numbers:10, by their names."
+
 ClassNames = Annotated[
     str | None, _option("--class-names", "In the order of the outputs, separated by commas; or a file, one a line.")
 ]
@@ -35,6 +37,7 @@ _OPTIONS: dict[str, Any] = {
     "task": Annotated[Task | None, _option("--task", "What it is for.")],
     "metric": Annotated[str | None, _option("--metric", "Of the task, torchmetrics:NAME or FILE.py:NAME.")],
     "input": Annotated[str | None, _option("--input", "Channels, height and width that images are scaled to.")],
+    "interpolation": Annotated[Interpolation | None, _option("--interpolation", "Of scaled images; bilinear.")],
     "mean": Annotated[str | None, _option("--mean", "By channel, of pixels from 0 to 1; with --std.")],
     "std": Annotated[str | None, _option("--std", "By channel; with --mean.")],
     "class_names": ClassNames,
@@ -100,6 +103,28 @@ def parse_shape(argument: str, text: str) -> tuple[int, int, int]:
         raise UserError(f"{argument} {text!r}: write channels, height and width, as in 3,224,224")
     channels, height, width = map(int, parts)
     return channels, height, width
+
+
+def parse_inputs(argument: str, text: str) -> dict[str, tuple[int, ...]]:
+    """Reads the shapes of a model's inputs by their names: `image:3,224,224;numbers:10`, or channels, height and width
+    of the only one, whose name is empty then. Raises UserError for anything else."""
+    if ":" not in text:
+        return {"": parse_shape(argument, text)}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in text.split(";"):
+        name, _, sizes = (word.strip() for word in part.partition(":"))
+        parts = [size.strip() for size in sizes.split(",")]
+        if not name.isidentifier() or name in shapes or not all(is_whole(size) and int(size) > 0 for size in parts):
+            raise UserError(f"{argument} {text!r}: write each input's name and sizes, as in image:3,224,224;numbers:10")
+        shapes[name] = tuple(map(int, parts))
+    return shapes
+
+
+def shapes_of(model: nn.Module, inputs: Mapping[str, tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The shapes of a model's inputs, in the order in which it takes them. Raises UserError where it takes others."""
+    from actbench.workloads.own.models import in_order
+
+    return in_order(model, inputs) if "" not in inputs else [inputs[""]]
 
 
 def _numbers(argument: str, text: str) -> tuple[float, ...]:

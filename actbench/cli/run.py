@@ -118,7 +118,7 @@ def run(
         "--last": parse_last(last),
         "--normalisation": normalisation,
     }
-    read = _suite(suite, registry)
+    read = _suite(suite, registry, data, weights)
     described = own.described({**given, "data": data, "weights": weights})
     request = RunRequest(
         workload=workload or "shapes",
@@ -250,10 +250,10 @@ def show_results(scheduled: Sequence[ScheduledCell], store: Store, registry: Reg
     return [record.status for record in records]
 
 
-def _suite(path: Path | None, registry: Registry) -> Suite:
+def _suite(path: Path | None, registry: Registry, data: Path | None, weights: Path | None) -> Suite:
     from actbench.cli.suite import Suite, read_suite  # loads what checks its form
 
-    return Suite() if path is None else read_suite(path, registry)
+    return Suite() if path is None else read_suite(path, registry, data, weights)
 
 
 def own_workload(said: Description | None, in_suite: Description | None, workload: str | None) -> Description | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from actbench.info import OptionValue
 from actbench.records.store import write_over
 from actbench.registry import Registry
 from actbench.workloads.own.description import IGNORED, Description
-from actbench.workloads.own.tasks import Task
+from actbench.workloads.own.tasks import Interpolation, Task
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,10 +40,11 @@ class _Workload(BaseModel):
 
     model: str
     task: Task
-    data: str
+    data: str = ""
     weights: str = ""
     metric: str = ""
     input: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
+    interpolation: Interpolation = "bilinear"
     mean: list[float] | None = None
     std: list[float] | None = None
     class_names: list[str] = []
@@ -77,9 +78,9 @@ def write_workload(folder: Path, own: Description) -> None:
     write_over(folder / f"{own.name}.toml", "\n".join(lines) + "\n")
 
 
-def read_suite(path: Path, registry: Registry) -> Suite:
-    """What a file says; its paths are from the folder that it is in. Raises UserError where it is no suite, or names
-    what no method has."""
+def read_suite(path: Path, registry: Registry, data: Path | None = None, weights: Path | None = None) -> Suite:
+    """What a file says; its paths are from the folder that it is in. `data` and `weights` take the place of those that
+    it says. Raises UserError where it is no suite, or names what no method has."""
     try:
         suite = _Suite.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
@@ -95,4 +96,8 @@ def read_suite(path: Path, registry: Registry) -> Suite:
         raise UserError(f"--suite {path}: it has no variants and no workload")
     own = None if suite.workload is None else Description.from_json(suite.workload.model_dump())
     variants = tuple(Variant(variant.method, variant.options) for variant in suite.variants)
-    return Suite(variants, None if own is None else own.in_folder(path.parent))
+    return Suite(variants, None if own is None else _with(own.in_folder(path.parent), data, weights))
+
+
+def _with(own: Description, data: Path | None, weights: Path | None) -> Description:
+    return replace(own, data=str(data or own.data), weights=str(weights or own.weights))

@@ -24,17 +24,22 @@ IMAGE_BITS = 8
 
 @dataclass
 class Counts:
-    """MACs of one image by node, and the bit operations of all: weight bits × code bits × MACs by one rule, in layers
+    """MACs of one image by node, and bit operations `by_node`: weight bits × code bits × MACs by one rule, in layers
     and inside codecs, at the widths that are really used (fp32 for what is not stored), and what codecs state beside
     their products."""
 
     macs: dict[str, int] = field(default_factory=dict)
-    bit_operations: int = 0
+    by_node: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         """All MACs."""
         return sum(self.macs.values())
+
+    @property
+    def bit_operations(self) -> int:
+        """All bit operations."""
+        return sum(self.by_node.values())
 
 
 class _Counter(fx.Interpreter):
@@ -48,18 +53,17 @@ class _Counter(fx.Interpreter):
 
     def run(self, *args: Any, **more: Any) -> Any:
         with torch.no_grad(), self._operations:
-            result = super().run(*args, **more)
-        self.counts.bit_operations += self._operations.bit_operations
-        return result
+            return super().run(*args, **more)
 
     def run_node(self, n: fx.Node) -> Any:
-        stage, before = nodes.module_of(n), self._operations.macs
+        stage, before = nodes.module_of(n), (self._operations.macs, self._operations.bit_operations)
         self._operations.outside = self._string_width(n)
         self._operations.in_fp32.clear()
         result = super().run_node(n)
         self._mark(n, stage, result)
-        if self._operations.macs > before:
-            self.counts.macs[n.name] = self._operations.macs - before
+        if self._operations.macs > before[0]:
+            self.counts.macs[n.name] = self._operations.macs - before[0]
+        self.counts.by_node[n.name] = self._operations.bit_operations - before[1] + self._stated(n, stage)
         if not isinstance(stage, Encode | Decode):
             self.in_fp32 |= {name: nodes.label(n) for name in self._operations.in_fp32}
         return result
@@ -69,9 +73,14 @@ class _Counter(fx.Interpreter):
             self._operations.mark(result, FLOAT_BITS if self._bits.weights == FLOAT_BITS else IMAGE_BITS)
         elif isinstance(stage, Encode):
             self._mark_payload(result)
-            self.counts.bit_operations += stage.codec.operations(_shape(stage, self.env[node.all_input_nodes[0]]))
         elif isinstance(stage, Decode):
             self._operations.mark_outside(result)
+
+    def _stated(self, node: fx.Node, stage: nn.Module | None) -> int:
+        """What a codec states beside its products."""
+        if not isinstance(stage, Encode):
+            return 0
+        return stage.codec.operations(_shape(stage, self.env[node.all_input_nodes[0]]))
 
     def _mark_payload(self, payload: Payload) -> None:
         all_side = all(part.side for part in payload.fields.values())

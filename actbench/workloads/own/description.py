@@ -17,7 +17,7 @@ from actbench.workloads.files import file_digest
 from actbench.workloads.own.code import Code
 from actbench.workloads.own.layout import Layout
 from actbench.workloads.own.library_metrics import LibraryName
-from actbench.workloads.own.tasks import TASKS, MetricWords, Task, metric_words
+from actbench.workloads.own.tasks import INTERPOLATIONS, TASKS, Interpolation, MetricWords, Task, metric_words
 
 LIBRARIES = ("torchvision", "timm")
 RANDOM = "random"
@@ -30,12 +30,14 @@ IGNORED = 255
 class Description:
     """A network and images of the user's own.
 
-    `model`: `FILE.py:NAME`, `torchvision:NAME` or `timm:NAME`. `data`: a folder, a file `.npz` or `FILE.py:NAME`.
-    `weights`: a checkpoint, `random`, or nothing for what the model comes with. `metric`: one of the task's,
-    `torchmetrics:NAME` or `FILE.py:NAME`; the task's first for nothing. `input`: (C, H, W) that images are scaled to,
-    as they are for None. `mean` and `std`: by channel, of pixels in 0 to 1, as the task has them for None. `output`:
-    the key, or the number, of what the network's output is where it gives several. `ignore`: the label of pixels that
-    do not count. `scale`: what stored values are divided by. Raises UserError for what does not go together.
+    `model`: `FILE.py:NAME`, `torchvision:NAME` or `timm:NAME`. `data`: a folder, a file `.npz` or `FILE.py:NAME`, or
+    nothing where only the network is asked for. `weights`: a checkpoint, `random`, or nothing for what the model comes
+    with. `metric`: one of the task's, `torchmetrics:NAME` or `FILE.py:NAME`; the task's first for nothing. `input`:
+    (C, H, W) that images are scaled to, as they are for None; `interpolation`: by which polynomials. `mean` and `std`:
+    by channel, of pixels in 0 to 1, as the task has them for None. `output`: the key, or the number, of what the
+    network's output is where it gives several. `ignore`: the label of pixels that do not count. `scale`: what stored
+    values are divided by.
+    Raises UserError for what does not go together.
     """
 
     model: str
@@ -44,6 +46,7 @@ class Description:
     weights: str = ""
     metric: str = ""
     input: tuple[int, int, int] | None = None
+    interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     class_names: tuple[str, ...] = ()
@@ -55,6 +58,8 @@ class Description:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise UserError(f"--task {self.task!r}: choose from {', '.join(TASKS)}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise UserError(f"--interpolation {self.interpolation!r}: choose from {', '.join(INTERPOLATIONS)}")
         if Code.parse(self.model) is None and self.library is None:
             raise UserError(f"--model {self.model!r}: write FILE.py:NAME, torchvision:NAME or timm:NAME")
         if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
@@ -91,7 +96,9 @@ class Description:
 
     @cached_property
     def layout(self) -> Layout:
-        """What is where in the data. Raises UserError where that cannot be seen."""
+        """What is where in the data. Raises UserError where that cannot be seen, and where there are no data."""
+        if not self.data:
+            raise UserError(f"workload {self.name}: say where its images are, with --data")
         return Layout.of(self.data, self.task, self.class_names)
 
     def words(self) -> MetricWords:
@@ -170,10 +177,11 @@ class Description:
 
     def with_paths(self, change: Callable[[str], str]) -> Description:
         """The same, with each path of a file or a folder as `change` gives it."""
-        weights = self.weights if self.weights in ("", RANDOM) else change(self.weights)
+        paths = {part: getattr(self, part) for part in ("weights", "data") if getattr(self, part) not in ("", RANDOM)}
         codes = {part: Code.parse(getattr(self, part)) for part in ("model", "metric", "data")}
         said = {part: f"{change(str(code.file))}:{code.name}" for part, code in codes.items() if code is not None}
-        return replace(self, **cast(dict[str, Any], {"weights": weights, "data": change(self.data)} | said))
+        changed = {part: change(path) for part, path in paths.items()}
+        return replace(self, **cast(dict[str, Any], changed | said))
 
 
 _ELSEWHERE = ("name", "data", "weights")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from actbench.workloads.own.tasks import Interpolation
 from actbench.workloads.torchvision_import import torchvision
 
 SHARE = 224 / 256
@@ -14,21 +15,31 @@ SHARE = 224 / 256
 Size = tuple[int, int, int]
 
 
-def cropped(image: Tensor, size: Size | None) -> Tensor:
+def cropped(image: Tensor, size: Size | None, interpolation: Interpolation) -> Tensor:
     """Scales an image (C, H, W) so that the size is 224/256 of its shorter side, and crops the middle of it; one that
     has the size already, or a size of None, stays as it is."""
     if size is None or tuple(image.shape[1:]) == size[1:]:
         return image
     factor = max(wanted / has for wanted, has in zip(size[1:], image.shape[1:], strict=True)) / SHARE
     middle: Tensor = torchvision("torchvision.transforms.functional").center_crop(
-        _resized(image, [round(factor * has) for has in image.shape[1:]]), list(size[1:])
+        _resized(image, [round(factor * has) for has in image.shape[1:]], interpolation), list(size[1:])
     )
     return middle
 
 
-def scaled(image: Tensor, size: Size | None) -> Tensor:
+def scaled(image: Tensor, size: Size | None, interpolation: Interpolation) -> Tensor:
     """Scales an image (C, H, W) to a size, in both directions alike or not."""
-    return image if size is None or tuple(image.shape[1:]) == size[1:] else _resized(image, list(size[1:]))
+    if size is None or tuple(image.shape[1:]) == size[1:]:
+        return image
+    return _resized(image, list(size[1:]), interpolation)
+
+
+def middle(image: Tensor, size: Size | None) -> Tensor:
+    """Crops the middle of an image (C, H, W), whose pixels stay as they are; one that is smaller stays as it is."""
+    if size is None or any(has < wanted for has, wanted in zip(image.shape[1:], size[1:], strict=True)):
+        return image
+    cropped: Tensor = torchvision("torchvision.transforms.functional").center_crop(image, list(size[1:]))
+    return cropped
 
 
 def scaled_labels(labels: Tensor, size: Size | None) -> Tensor:
@@ -39,7 +50,8 @@ def scaled_labels(labels: Tensor, size: Size | None) -> Tensor:
     return scaled[0, 0].to(labels.dtype)
 
 
-def _resized(image: Tensor, size: list[int]) -> Tensor:
-    resized: Tensor = torchvision("torchvision.transforms.functional").resize(image, size, antialias=True)
+def _resized(image: Tensor, size: list[int], interpolation: Interpolation) -> Tensor:
+    transforms = torchvision("torchvision.transforms.functional")
+    resized: Tensor = transforms.resize(image, size, transforms.InterpolationMode(interpolation), antialias=True)
     assert resized.dtype == torch.uint8
     return resized

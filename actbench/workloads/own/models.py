@@ -18,6 +18,9 @@ from actbench.workloads.own.code import Code, said_by
 from actbench.workloads.own.description import LIBRARIES, RANDOM
 from actbench.workloads.torchvision_import import torchvision
 
+Shape = tuple[int, ...]
+"""Of an input of one image."""
+
 _SEED = 0
 """Of weights that are not read from a file."""
 
@@ -62,13 +65,14 @@ def build_model(model: str, classes: int | None = None, *, published: bool = Fal
             raise UserError(f"{model} cannot be built: {_brief(error)}") from error
 
 
-def of_one_output(model: nn.Module, image: Tensor, key: str) -> tuple[nn.Module, Tensor]:
+def of_one_output(model: nn.Module, key: str, *inputs: Tensor) -> tuple[nn.Module, Tensor]:
     """A model that gives one tensor, by itself or because one of several is picked, and what it gives for an image
-    (1, C, H, W). Raises UserError where it does not take the image, and where there is no such output."""
-    outputs = _tried(model, image)
+    (1, C, H, W), and what else it takes. Raises UserError where it does not take them, and where there is no such
+    output."""
+    outputs = _tried(model, *inputs)
     if key or not isinstance(outputs, Tensor):
         model = with_one_output(model, key)
-        outputs = _tried(model, image)
+        outputs = _tried(model, *inputs)
     if not isinstance(outputs, Tensor):
         raise UserError(f"the model gives {type(outputs).__name__}, not a tensor: name one with --output")
     return model, outputs
@@ -87,6 +91,15 @@ def with_one_output(model: nn.Module, key: str) -> nn.Module:
     Selecting.__name__ = Selecting.__qualname__ = kind.__name__
     model.__class__ = Selecting
     return model
+
+
+def in_order(model: nn.Module, shapes: Mapping[str, Shape]) -> list[Shape]:
+    """The shapes of a model's inputs, by the names of its parameters, in the order in which it takes them. Raises
+    UserError where it has other parameters, or others before them."""
+    names = list(inspect.signature(model.forward).parameters)
+    if set(shapes) != set(names[: len(shapes)]):
+        raise UserError(f"--input names {', '.join(shapes)}: the model takes {', '.join(names)}, in this order")
+    return [shapes[name] for name in names[: len(shapes)]]
 
 
 def pick(outputs: Any, key: str) -> Any:
@@ -142,15 +155,15 @@ def _of_timm(name: str, head: Mapping[str, int], published: bool) -> nn.Module:
     return model
 
 
-def _tried(model: nn.Module, image: Tensor) -> object:
+def _tried(model: nn.Module, *inputs: Tensor) -> object:
     try:
         with torch.no_grad():
-            outputs: object = model(image)
+            outputs: object = model(*inputs)
         return outputs
     except UserError:
         raise
     except Exception as error:  # it is the user's code
-        size = "×".join(map(str, image.shape[1:]))
+        size = " and ".join("×".join(map(str, each.shape[1:])) for each in inputs)
         raise UserError(f"the model does not accept an image of {size}: {_brief(error)}") from error
 
 

@@ -19,7 +19,7 @@ from actbench.workloads.folder import read_image
 from actbench.workloads.images import Source, negative
 from actbench.workloads.own.code import Code, said_by
 from actbench.workloads.own.description import Description
-from actbench.workloads.own.fitting import cropped, scaled, scaled_labels
+from actbench.workloads.own.fitting import cropped, middle, scaled, scaled_labels
 from actbench.workloads.own.labels import read_label
 from actbench.workloads.own.layout import PARTS, Part, Sample
 from actbench.workloads.own.tasks import Task
@@ -59,18 +59,19 @@ class FileSource:
         return torch.stack(images), torch.stack(targets)
 
     def _one(self, number: int) -> tuple[Tensor, Tensor]:
-        sample, wanted = self._samples[number], self._description.input
+        sample, wanted, by = self._samples[number], self._description.input, self._description.interpolation
         image = self._image(sample.image)
         if not isinstance(sample.target, str):
-            return self._sized(cropped(image, wanted), sample.image), self._number(sample.target)
+            return self._sized(cropped(image, wanted, by), sample.image), self._number(sample.target)
         label = self._image(sample.target) if self._restores else read_label(sample.target, self._description)
         if label.shape[-2:] != image.shape[-2:]:
             sizes = ("×".join(map(str, part.shape[-2:])) for part in (label, image))
             raise UserError(
                 f"label {sample.target} is {next(sizes)}, and image {sample.image} is {next(sizes)}: make them alike"
             )
-        fit = scaled if self._restores else scaled_labels
-        return self._sized(scaled(image, wanted), sample.image), fit(label, wanted)
+        if self._restores:  # to scale an image would change what is to be restored
+            return self._sized(middle(image, wanted), sample.image), middle(label, wanted)
+        return self._sized(scaled(image, wanted, by), sample.image), scaled_labels(label, wanted)
 
     @property
     def _restores(self) -> bool:
@@ -92,9 +93,10 @@ class FileSource:
         expected = self._description.input or self._first
         if tuple(image.shape) != expected:
             sizes = ["×".join(map(str, size)) for size in (image.shape, expected)]
+            other = "--input" if self._description.input else self._samples[0].image
+            wanted = "that all of them have" if self._restores else "to scale them to"
             raise UserError(
-                f"image {path} is {sizes[0]}, and {self._samples[0].image} is {sizes[1]}: "
-                "give the size to scale them to, --input C,H,W"
+                f"image {path} is {sizes[0]}, and {other} is {sizes[1]}: give a size {wanted}, --input C,H,W"
             )
         return image
 

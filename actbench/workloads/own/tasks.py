@@ -12,6 +12,10 @@ from actbench.info import Better
 Task = Literal["classification", "segmentation", "depth", "restoration", "regression"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
+Interpolation = Literal["bilinear", "bicubic"]
+INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
+"""How images are scaled, always with a filter against aliasing."""
+
 
 @dataclass(frozen=True)
 class MetricWords:

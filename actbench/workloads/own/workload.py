@@ -114,7 +114,7 @@ class OwnWorkload(Workload):
         said = self.description
         model = load_model(said.model, said.weights, said.layout.classes)
         image, target = next(self.training_set().select(slice(0, 1)).batches(1))
-        model, outputs = of_one_output(model, image, said.output)
+        model, outputs = of_one_output(model, said.output, image)
         check_outputs(said, outputs, target)
         return model
 

@@ -16,8 +16,9 @@ from actbench.errors import UserError
 from actbench.network.trace import trace
 from actbench.workloads.folder import DEVIATION, MEAN
 from actbench.workloads.own.description import Description
-from actbench.workloads.own.fitting import cropped, scaled_labels
+from actbench.workloads.own.fitting import cropped, scaled, scaled_labels
 from actbench.workloads.own.models import build_model, of_one_output, pick
+from actbench.workloads.own.tasks import INTERPOLATIONS
 from actbench.workloads.own.workload import OwnWorkload
 from tests.workloads.own.small import pixels, write_classes, write_networks, write_pairs
 
@@ -104,6 +105,17 @@ def test_restoration(folder: Path) -> None:
     noisy, negatives = workload.transfer_sets()[1].read(slice(0, 1))
     assert torch.equal(noisy, 255 - pictures)
     assert torch.equal(negatives, 255 - clean), "what is to be restored is the negative, too"
+
+
+def test_what_is_restored_is_cropped_and_not_scaled(folder: Path) -> None:
+    sizes = {"a": (16, 16), "b": (12, 20)}
+    write_pairs(folder / "data", {name: pixels(50, size) for name, size in sizes.items()})
+    workload = own(task="restoration", input=[3, 8, 12])
+    pictures, clean = workload.training_set().read(slice(0, 2))
+    assert torch.equal(pictures[1], torch.from_numpy(pixels(1, (12, 20))).permute(2, 0, 1)[:, 2:10, 4:16])
+    assert torch.equal(clean[1], torch.from_numpy(pixels(50, (12, 20))).permute(2, 0, 1)[:, 2:10, 4:16])
+    with pytest.raises(UserError, match=r"b.png is 3×12×20, and --input is 3×16×12: give a size that all of them have"):
+        own(task="restoration", input=[3, 16, 12]).evaluation_set().read(slice(0, 2))
 
 
 def test_numbers_of_a_table(folder: Path) -> None:
@@ -207,10 +219,15 @@ def test_parts_of_unequal_size(folder: Path) -> None:
 
 def test_scaling() -> None:
     image = torch.arange(64, dtype=torch.uint8).reshape(1, 8, 8).repeat(3, 32, 64)
-    assert cropped(image, (3, 224, 224)).shape == (3, 224, 224)
+    assert cropped(image, (3, 224, 224), "bilinear").shape == (3, 224, 224)
     wide = torch.zeros(3, 256, 512, dtype=torch.uint8)
     wide[:, 16:240, 144:368] = 9
-    assert (cropped(wide, (3, 224, 224)) == 9).all(), "the middle, 224 of 256"
+    for interpolation in INTERPOLATIONS:
+        assert (cropped(wide, (3, 224, 224), interpolation) == 9).all(), "the middle, 224 of 256"
+    edge = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    edge[:, :, 32:] = 100
+    assert scaled(edge, (1, 128, 128), "bilinear").max() == 100
+    assert scaled(edge, (1, 128, 128), "bicubic").max() > 100, "which overshoots"
     mask = torch.tensor([[0, 255], [7, 1]], dtype=torch.uint8)
     assert scaled_labels(mask, (3, 4, 4)).unique().tolist() == [0, 1, 7, 255]
 
@@ -292,7 +309,7 @@ def test_picking() -> None:
 
 def test_torchvisions_networks_for_segmentation_can_be_traced() -> None:
     model = build_model("torchvision:lraspp_mobilenet_v3_large", classes=11).eval()
-    picked, outputs = of_one_output(model, torch.zeros(1, 3, 48, 64), "")
+    picked, outputs = of_one_output(model, "", torch.zeros(1, 3, 48, 64))
     assert outputs.shape == (1, 11, 48, 64)
     network = trace(picked, (3, 48, 64))
     image = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
