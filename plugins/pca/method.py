@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from actbench.codec import Allowance, Codec, FeatureMap, MapStatistics, Method, SideStatistics, Unsupported
-from actbench.codec.modules import pointwise
+from actbench.codec.modules import build_all, pointwise
 from actbench.codec.quantizers import least_squares_clip
 from actbench.codec.rate_control import MARGIN, MOST_RUNGS, QUANTILE, Pooled, Rung, stream_allowance, sum_over_granules
 from actbench.feature_map import FLOAT_BITS
+from actbench_plugins.pca.blocks import CodedBlocks
 from actbench_plugins.pca.codec import CodedComponents, ComponentLadder, RotatedInput, RotatedMap
 
 _IMAGES = 64
@@ -30,6 +33,8 @@ class TransformCoding(Method):
     """Plans for each map the smallest step whose strings fit on calibration images, down to the step of least squared
     error for codes of the widest width. `Pooled`, on the components, ends the ladder."""
 
+    rung: ClassVar[type[CodedComponents]] = CodedComponents
+
     def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
         _check_widths(fmap, allowance)
         return self._coded(fmap, stats.before, allowance, RotatedMap)
@@ -45,11 +50,37 @@ class TransformCoding(Method):
         project, expand = rotation(side.mean, side.covariance)
         with torch.no_grad():
             components = project(side.sample[:_IMAGES])
-        rungs = _rungs(fmap, components, allowance)
+        rungs = _rungs(self.rung, fmap, components, allowance)
         return codec(project, ComponentLadder(rungs, allowance.bits, components.shape[2], expand))
 
 
-def _rungs(fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[Rung]:
+class BlockTransformCoding(TransformCoding):
+    """Transforms components over space, too; of the tensors before and behind the nonlinearity it codes the one that
+    leaves less error of the map as it is read."""
+
+    rung = CodedBlocks
+
+    @override
+    def codec(self, fmap: FeatureMap, stats: MapStatistics, allowance: Allowance) -> Codec:
+        behind = self.saving(fmap, stats, allowance)
+        if not fmap.between:
+            return behind
+        try:
+            before = super().codec(fmap, stats, allowance)
+        except Unsupported:
+            return behind
+        return min((before, behind), key=lambda codec: _error(fmap, codec, stats))
+
+
+@torch.no_grad()
+def _error(fmap: FeatureMap, codec: Codec, stats: MapStatistics) -> float:
+    """The squared error of some calibration images, as they are read."""
+    before, after = (side.sample[:_IMAGES] for side in (stats.before, stats.after))
+    decoded = build_all(fmap.between)(codec(before)) if codec.side == "before" else codec(after)
+    return float((decoded - after).double().square().sum())
+
+
+def _rungs(kind: type[CodedComponents], fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[Rung]:
     """The planned step, coarser ones, and the pooled components."""
     height, width = components.shape[2:]
     streams = replace(allowance, bits=stream_allowance(allowance.bits, MOST_RUNGS, height))
@@ -57,7 +88,7 @@ def _rungs(fmap: FeatureMap, components: Tensor, allowance: Allowance) -> list[R
     pooled = Pooled.fitting(source, components, streams)
 
     def coder(step: float) -> CodedComponents:
-        return CodedComponents(step, allowance.widths[0], components)
+        return kind(step, allowance.widths[0], components)
 
     finest, coarsest = _range_of_steps(components, allowance.widths[0])
     step = smallest_step(lambda step: _fits(coder(step), components, streams.bits), finest, coarsest)
