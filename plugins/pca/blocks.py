@@ -34,7 +34,12 @@ class CodedBlocks(CodedComponents):
     def __init__(self, step: float, width: int, sample: Tensor) -> None:
         """Counts the tables from `sample` (images, C, H, W), the components on calibration images."""
         super().__init__(step, width + block_side(*sample.shape[2:]).bit_length() - 1, sample)
-        self.register_buffer("shift", self._shifts(self.coefficients(sample)))
+
+    @override
+    def calibrate(self, coefficients: Tensor) -> None:
+        """Counts the tables, and with them what magnitudes lie below their codes."""
+        super().calibrate(coefficients)
+        self.register_buffer("shift", self._shifts(coefficients))
 
     @property
     def side(self) -> int:
@@ -45,16 +50,19 @@ class CodedBlocks(CodedComponents):
     def coefficients(self, z: Tensor) -> Tensor:
         rows, columns = (-size % self.side for size in z.shape[2:])
         filled = functional.pad(z.float(), (0, columns, 0, rows), mode="replicate") if rows or columns else z.float()
-        blocks = filled.unflatten(3, (-1, self.side)).unflatten(2, (-1, self.side))
         matrix = cosines(self.side).to(z.device)
-        transformed = torch.einsum("ui,ncaibj,vj->ncuvab", matrix, blocks, matrix)
-        return transformed.flatten(4).flatten(1, 3)
+        across = filled.unflatten(3, (-1, self.side)) @ matrix.T
+        both = matrix @ across.flatten(3).unflatten(2, (-1, self.side))
+        bands: Tensor = both.unflatten(4, (-1, self.side)).permute(0, 1, 3, 5, 2, 4).flatten(4).flatten(1, 3)
+        return bands
 
     @override
     def components(self, coefficients: Tensor, height: int) -> Tensor:
         side, matrix = self.side, cosines(self.side).to(coefficients.device)
         blocks = coefficients.unflatten(1, (-1, side, side)).unflatten(4, (-1, self._blocks_across))
-        filled = torch.einsum("ui,ncuvab,vj->ncaibj", matrix, blocks, matrix).flatten(4).flatten(2, 3)
+        both = blocks.permute(0, 1, 4, 2, 5, 3).flatten(4)
+        across = (matrix.T @ both).flatten(2, 3).unflatten(3, (-1, side))
+        filled: Tensor = (across @ matrix).flatten(3)
         return filled[:, :, :height, : self.columns]
 
     @override

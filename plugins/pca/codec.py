@@ -41,8 +41,12 @@ class CodedComponents(Rung):
         self.width = width
         self.height, self.columns = sample.shape[2:]
         self.register_buffer("step", torch.tensor(step))
-        deviations = self.coefficients(sample).square().mean((0, 2)).sqrt() / step
-        self.tables = Tables(self.codes(sample), deviations)
+        self.calibrate(self.coefficients(sample))
+
+    def calibrate(self, coefficients: Tensor) -> None:
+        """Counts the tables on coefficients (images, bands, positions) of calibration images."""
+        deviations = coefficients.square().mean((0, 2)).sqrt() / self.step
+        self.tables = Tables(self.integers(coefficients), deviations)
 
     def coefficients(self, z: Tensor) -> Tensor:
         """What is rounded: components (batch, C, H, W) → bands (batch, bands, positions), here the components."""
@@ -67,8 +71,12 @@ class CodedComponents(Rung):
 
     def codes(self, z: Tensor) -> Tensor:
         """The integers q: (batch, C, H, W) → (batch, bands, positions)."""
+        return self.integers(self.coefficients(z.detach()))
+
+    def integers(self, coefficients: Tensor) -> Tensor:
+        """Integers of coefficients, clipped to `width` bits."""
         half = 1 << (self.width - 1)
-        return self.rounded(self.coefficients(z.detach()) / self.step.float()).clamp(-half, half - 1).int()
+        return self.rounded(coefficients / self.step.float()).clamp(-half, half - 1).int()
 
     def costs(self, z: Tensor) -> Tensor:
         """The bits (batch,) that the frequencies promise, with escaped values and the coder's start: strings' lengths
