@@ -115,13 +115,24 @@ class CodedComponents(Rung):
 
 class ComponentLadder(Ladder):
     """What remains when the rotation is part of the convolution before: ẑ is stored by the first rung that fits, and
-    `x̂ = U ẑ + μ` is read."""
+    `x̂ = U ẑ + μ` is read. `planned`: the number of the rung with which most calibration images fit."""
 
     side = "before"
 
-    def __init__(self, rungs: Sequence[Rung], allowed: int, height: int, expand: nn.Conv2d) -> None:
+    def __init__(
+        self, rungs: Sequence[Rung], allowed: int, height: int, expand: nn.Conv2d, *, planned: int = 0
+    ) -> None:
         super().__init__(rungs, allowed, height)
         self.expand = expand
+        self.planned = planned
+
+    @override
+    def fallbacks(self, payload: Payload) -> Tensor:
+        return payload["rung"][:, 0] > self.planned
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        return super().describe() | self.rungs[self.planned].describe()
 
     def components(self, stripe: Payload, head: Payload) -> Tensor:
         """The components ẑ (batch, C, rows, W) of a stripe."""

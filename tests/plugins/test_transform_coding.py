@@ -17,8 +17,8 @@ from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.payload import LENGTH_BITS
 from actbench.feature_map import FeatureMap, Operation
 from actbench_plugins.pca.blocks import CodedBlocks, block_side
-from actbench_plugins.pca.codec import RotatedMap
-from actbench_plugins.pca.method import BlockTransformCoding, TransformCoding, rotation
+from actbench_plugins.pca.codec import ComponentLadder, RotatedMap
+from actbench_plugins.pca.method import BlockTransformCoding, TransformCoding, rotation, steps_between
 from tests.codec.gradients import gradient_of
 
 WIDTHS = (8, 7, 6, 5, 4, 3, 2)
@@ -158,6 +158,27 @@ def test_smooth_maps_lose_less_than_with_components_alone_and_noise_little_more(
         fmap, stats = map_of(x)
         components = TransformCoding({}).codec(fmap, stats, Allowance(fmap.elements, WIDTHS))
         assert error_as_read(planned(x, 1.0), x) < most * error_as_read(components, x)
+
+
+@torch.no_grad()
+def test_light_images_take_finer_steps_and_use_what_is_allowed() -> None:
+    """Images of ten contrasts: each takes the finest step that fits, which is close to its allowance."""
+    x = torch.linspace(0.3, 3, 10)[:, None, None, None] * smooth(10)
+    codec = planned(x, 1.0)
+    payload = codec.encode(stored(codec, x))
+    rungs, bits = payload["rung"][:, 0].tolist(), payload.bits_per_image()
+    assert rungs[0] < rungs[-1] == codec.core.planned
+    assert not codec.fallbacks(payload).any()
+    assert float((bits / codec.core.allowed).mean()) > 0.85
+    alone = ComponentLadder(codec.core.rungs[codec.core.planned :], codec.core.allowed, 16, codec.decoder)
+    light = codec.project(stored(codec, x))[:5]
+    target = codec.decoder(light)
+    assert (codec.core(light) - target).square().sum() < 0.7 * (alone(light) - target).square().sum()
+
+
+def test_steps_are_a_quarter_of_an_octave_apart() -> None:
+    assert steps_between(1.0, 2.0) == pytest.approx([1.0, 2**0.25, 2**0.5, 2**0.75])
+    assert steps_between(3.0, 3.0) == []
 
 
 def test_a_pooled_map_is_coded_behind_its_pooling() -> None:
