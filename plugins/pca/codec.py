@@ -39,15 +39,44 @@ class CodedComponents(Rung):
         """Counts the tables from `sample` (images, C, H, W), the components on calibration images."""
         super().__init__()
         self.width = width
-        self.columns = sample.shape[3]
+        self.height, self.columns = sample.shape[2:]
         self.register_buffer("step", torch.tensor(step))
-        deviations = sample.transpose(0, 1).flatten(1).square().mean(1).sqrt() / step
-        self.tables = Tables(self.codes(sample), deviations)
+        self.calibrate(self.coefficients(sample))
+
+    def calibrate(self, coefficients: Tensor) -> None:
+        """Counts the tables on coefficients (images, bands, positions) of calibration images."""
+        deviations = coefficients.square().mean((0, 2)).sqrt() / self.step
+        self.tables = Tables(self.integers(coefficients), deviations)
+
+    def coefficients(self, z: Tensor) -> Tensor:
+        """What is rounded: components (batch, C, H, W) → bands (batch, bands, positions), here the components."""
+        return z.float().flatten(2)
+
+    def components(self, coefficients: Tensor, height: int) -> Tensor:
+        """The components (batch, C, height, W) that have these coefficients (batch, bands, positions)."""
+        rows: Tensor = coefficients.unflatten(2, (height, self.columns))
+        return rows
+
+    def rounded(self, scaled: Tensor) -> Tensor:
+        """Integers of coefficients in steps."""
+        return scaled.round()
+
+    def values(self, codes: Tensor) -> Tensor:
+        """The coefficients that integers (batch, bands, positions) stand for."""
+        return codes * self.step.float()
+
+    def positions(self, height: int) -> int:
+        """How many coefficients a band of so many rows has."""
+        return height * self.columns
 
     def codes(self, z: Tensor) -> Tensor:
-        """The integers q: (batch, C, H, W) → (batch, C, H·W)."""
+        """The integers q: (batch, C, H, W) → (batch, bands, positions)."""
+        return self.integers(self.coefficients(z.detach()))
+
+    def integers(self, coefficients: Tensor) -> Tensor:
+        """Integers of coefficients, clipped to `width` bits."""
         half = 1 << (self.width - 1)
-        return (z.detach().flatten(2).float() / self.step.float()).round().clamp(-half, half - 1).int()
+        return self.rounded(coefficients / self.step.float()).clamp(-half, half - 1).int()
 
     def costs(self, z: Tensor) -> Tensor:
         """The bits (batch,) that the frequencies promise, with escaped values and the coder's start: strings' lengths
@@ -58,21 +87,21 @@ class CodedComponents(Rung):
 
     @override
     def encode(self, x: Tensor) -> Stream:
-        codes = self.codes(x)
+        codes, order = self.codes(x), self.tables.order
         symbols, escaped = self.tables.symbols(codes)
         coders = [Coder() for _ in codes]
         push_integers(coders, codes[escaped], escaped.sum((1, 2)), self.width)
-        push(coders, symbols, self.tables.models())
+        push(coders, symbols[:, order], self.tables.models())
         strings = strings_of(coders)
         return Stream(strings.bits.to(x.device), strings.lengths.to(x.device))
 
     @override
     def decode(self, stream: Stream, height: int) -> Tensor:
         coders, device = coders_of(stream), self.step.device
-        symbols = pop(coders, self.tables.models(), height * self.columns)
-        codes, escaped = self.tables.codes(symbols.to(device))
+        symbols = pop(coders, self.tables.models(), self.positions(height)).to(device)
+        codes, escaped = self.tables.codes(symbols[:, self.tables.order.argsort()])
         codes[escaped] = pop_integers(coders, escaped.sum((1, 2)), self.width).to(device)
-        return (codes * self.step.float()).to(stream.bits.device).reshape(*codes.shape[:2], height, self.columns)
+        return self.components(self.values(codes), height).to(stream.bits.device)
 
     @override
     def straight_through(self, x: Tensor) -> Tensor:
@@ -86,18 +115,32 @@ class CodedComponents(Rung):
 
 class ComponentLadder(Ladder):
     """What remains when the rotation is part of the convolution before: ẑ is stored by the first rung that fits, and
-    `x̂ = U ẑ + μ` is read."""
+    `x̂ = U ẑ + μ` is read. `planned`: the number of the rung with which most calibration images fit."""
 
     side = "before"
 
-    def __init__(self, rungs: Sequence[Rung], allowed: int, height: int, expand: nn.Conv2d) -> None:
+    def __init__(
+        self, rungs: Sequence[Rung], allowed: int, height: int, expand: nn.Conv2d, *, planned: int = 0
+    ) -> None:
         super().__init__(rungs, allowed, height)
         self.expand = expand
+        self.planned = planned
+
+    @override
+    def fallbacks(self, payload: Payload) -> Tensor:
+        return payload["rung"][:, 0] > self.planned
+
+    @override
+    def describe(self) -> dict[str, OptionValue]:
+        return super().describe() | self.rungs[self.planned].describe()
+
+    def components(self, stripe: Payload, head: Payload) -> Tensor:
+        """The components ẑ (batch, C, rows, W) of a stripe."""
+        return super().decode_rows(stripe, head).to(self.expand.weight.dtype)
 
     @override
     def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
-        components = super().decode_rows(stripe, head).to(self.expand.weight.dtype)
-        return self.expand(components)  # type: ignore[no-any-return]
+        return self.expand(self.components(stripe, head))  # type: ignore[no-any-return]
 
 
 class RotatedMap(Codec):
@@ -109,6 +152,21 @@ class RotatedMap(Codec):
         super().__init__()
         self.project = project
         self.core = core
+
+    @property
+    def decoder(self) -> nn.Conv2d:
+        """`U ẑ + μ`."""
+        return self.core.expand
+
+    @property
+    def width(self) -> int | None:
+        """None: plain codes of the map would be no substitute for strings."""
+        return None
+
+    def read(self, x: Tensor) -> Tensor:
+        """What the decoder reads of a batch x: its components ẑ."""
+        payload = self.encode(x)
+        return self.core.components(payload, payload)
 
     @override
     def encode(self, x: Tensor) -> Payload:

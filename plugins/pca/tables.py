@@ -36,6 +36,11 @@ class Tables(nn.Module):
         self.register_buffer("size", torch.tensor([len(counted) for _, counted in tables], dtype=torch.int16))
         self.register_buffer("frequency", torch.cat([counted for _, counted in tables]).to(torch.int16))
 
+    @property
+    def order(self) -> Tensor:
+        """The components (C,) in the order in which their symbols are written: table by table."""
+        return self.group.argsort(descending=True, stable=True)
+
     def symbols(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (images, C, positions) → symbols, numbered from 0 in each table, and which of them are escapes. All
         codes and symbols are int32."""
@@ -57,10 +62,10 @@ class Tables(nn.Module):
         return bits[symbols + first]
 
     def models(self) -> list[tuple[Categorical, int]]:
-        """The symbols' models: neighbouring components of one group, as many as the number says, share one."""
+        """The symbols' models, in their `order`: of each so many components share one."""
         frequencies = self.frequency.double().cpu().split(self.size.tolist())
         tables = [model_of(frequency) for frequency in frequencies]
-        groups, counts = self.group.cpu().unique_consecutive(return_counts=True)
+        groups, counts = self.group[self.order].cpu().unique_consecutive(return_counts=True)
         return [(tables[group], count) for group, count in zip(groups.tolist(), counts.tolist(), strict=True)]
 
     def _of_components(self) -> tuple[Tensor, Tensor]:

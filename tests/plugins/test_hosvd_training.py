@@ -248,6 +248,25 @@ def test_subspace_iteration_comes_close_to_the_decomposition(coding: Floats) -> 
     assert codec(x[:5]).shape == x[:5].shape
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_subspace_iteration_is_numpys(seed: int) -> None:
+    """`Q R = X_(i) (X_(i)ᵀ U)` of each mode, from the factors of the step before, and their core."""
+    torch.manual_seed(seed)
+    codec = SavedSubspace(batch(16), 2400)
+    factors = [codec._kept(mode)[0].double().numpy() for mode in range(4)]
+    for _ in range(3):
+        x = batch(16) + 0.3 * torch.randn_like(batch(16))
+        exact = x.double().numpy()
+        expected = exact
+        for mode, factor in enumerate(factors):
+            unfolded = numpy.moveaxis(exact, mode, 0).reshape(len(factor), -1)
+            factors[mode] = numpy.linalg.qr(unfolded @ (unfolded.T @ factor))[0]
+            projector = factors[mode] @ factors[mode].T
+            expected = numpy.moveaxis(numpy.tensordot(projector, expected, (1, mode)), 0, mode)
+        decoded = codec(x).double().numpy()
+        assert numpy.linalg.norm(decoded - expected) < 1e-4 * numpy.linalg.norm(expected)
+
+
 @pytest.mark.parametrize("images", [64, 40, 9])
 def test_fixed_ranks_hold_what_is_allowed_for_batches_of_other_sizes(images: int) -> None:
     codec = saved(SubspaceIteration, 480)
