@@ -105,15 +105,24 @@ def watch(commands: list[Watched], kill_every: float, most: float) -> int:
     return killed
 
 
-def report(commands: list[Watched], results: Path, workers: int, seconds: float, killed: int) -> None:
-    """Prints what is in the store, and what it cost."""
-    records = [(record.key, record.status, record.seconds) for record in map(read_record, record_files([results]))]
-    attempts = Counter(key for key, _, _ in records)
+def stored(results: Path) -> set[Path]:
+    """The records of the store."""
+    return set(record_files([results])) if (results / "records").exists() else set()
+
+
+def report(
+    commands: list[Watched], results: Path, before: set[Path], workers: int, seconds: float, killed: int
+) -> None:
+    """Prints what is in the store, and what that cost which was not there `before`."""
+    attempts = Counter(path.name.partition("-")[0] for path in stored(results))
     doubles = sum(number - 1 for number in attempts.values())
-    own = sum(cell_seconds for _, _, cell_seconds in records)
+    records = [read_record(path) for path in stored(results) - before]
+    if not records:
+        sys.exit(f"nothing was measured: {commands[0].log} says why")
+    own = sum(record.seconds for record in records)
     overhead = seconds * workers * len(commands) - own
-    print(f"cells: {len(attempts)}, doubles: {doubles}, ends: {dict(Counter(status for _, status, _ in records))}")
-    print(f"wall time: {seconds:.0f} s, {len(attempts) / seconds:.2f} cells a second, {killed} workers killed")
+    print(f"cells: {len(attempts)}, doubles: {doubles}, ends: {dict(Counter(record.status for record in records))}")
+    print(f"wall time: {seconds:.0f} s, {len(records) / seconds:.2f} cells a second, {killed} workers killed")
     each = own / len(records), overhead / len(records)
     print("a cell: {:.0f} ms of its own, {:.0f} ms of a worker beside".format(*(1e3 * one for one in each)))
     for one in commands:
@@ -136,11 +145,12 @@ def main() -> None:
     # In the background of a shell it is ignored, and would be by the commands.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    words, begin = command(arguments.cells, arguments.workers, arguments.results), monotonic()
+    words = command(arguments.cells, arguments.workers, arguments.results)
+    before, begin = stored(arguments.results), monotonic()
     logs = [arguments.results / f"command-{number}.log" for number in range(arguments.commands)]
     commands = [Watched(words, log) for log in logs]
     killed = watch(commands, arguments.kill_every, arguments.most)
-    report(commands, arguments.results, arguments.workers, monotonic() - begin, killed)
+    report(commands, arguments.results, before, arguments.workers, monotonic() - begin, killed)
 
 
 if __name__ == "__main__":
