@@ -220,15 +220,19 @@ class Workbench:
         """The metric's statistics (images, K) fp64 of every evaluation image, or of others. Raises InvalidCodec where
         an output is not finite."""
         evaluation = evaluation or self.evaluation
-        scores: list[Tensor] = []
+        # One tensor, made before: small ones between large ones that are freed keep their memory from the next batch.
+        scores, done = torch.empty(0), 0
         with torch.no_grad():
             for images, targets in evaluation.batches(self.batches.evaluation):
                 outputs = module(images.to(self.device)).float().cpu()
                 if not torch.isfinite(outputs).all():
                     raise InvalidCodec("the network's output is not finite")
-                scores.append(self.workload.metric.per_image(outputs, targets).double())
-                progress(sum(map(len, scores)), len(evaluation))
-        return torch.cat(scores)
+                some = self.workload.metric.per_image(outputs, targets).double()
+                scores = scores if done else some.new_empty(len(evaluation), some.shape[1])
+                scores[done : done + len(some)] = some
+                done += len(some)
+                progress(done, len(evaluation))
+        return scores
 
 
 def _inference(spliced: Spliced, images: Tensor) -> Callable[[], object]:

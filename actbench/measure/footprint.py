@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from array import array
 from collections.abc import Mapping
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -25,11 +27,12 @@ _ALONE_TOLERANCE = 0.02
 
 class Meter:
     """Counts the bits of every payload while the network runs. Enter it, run the images, then ask it for the bits of
-    each map."""
+    each map. What is kept of all images is in one array a map: a small tensor of each batch would lie between the large
+    ones that are freed, and keep the allocator from giving their memory to the next batch."""
 
     def __init__(self, spliced: Spliced) -> None:
-        self._bits: dict[str, list[Tensor]] = {}
-        self._side: dict[str, list[Tensor]] = {}
+        self._bits: dict[str, array[int]] = {}
+        self._side: dict[str, array[int]] = {}
         self._fallbacks: dict[str, int] = {}
         self.layouts: dict[str, Layout] = {}
         self._encoders = spliced.encoders()
@@ -47,15 +50,16 @@ class Meter:
         form = layout(payload)
         if self.layouts.setdefault(name, form) != form:
             raise InvalidCodec(f"{name}: the payload's layout changes from image to image, which nobody counts")
-        self._bits.setdefault(name, []).append(payload.bits_per_image())
-        self._side.setdefault(name, []).append(payload.bits_per_image(side_only=True))
+        self._bits.setdefault(name, array("q")).extend(payload.bits_per_image().tolist())
+        self._side.setdefault(name, array("q")).extend(payload.bits_per_image(side_only=True).tolist())
         fallen = self._encoders[name].codec.fallbacks(payload)
         if fallen is not None:
             self._fallbacks[name] = self._fallbacks.get(name, 0) + int(fallen.sum())
 
     def bits(self, fmap: FeatureMap) -> Tensor:
         """The bits stored for a map, (images,) int64; a map without a codec is stored in fp32."""
-        return torch.cat(self._bits[fmap.name]) if fmap.name in self._bits else torch.tensor([fmap.bits])
+        counted = self._bits.get(fmap.name, [fmap.bits])
+        return torch.tensor(counted, dtype=torch.int64)
 
     def fallbacks(self, fmap: FeatureMap) -> int | None:
         """Images for which a data-dependent codec had to fall back; None where no codec counts them."""
@@ -63,7 +67,7 @@ class Meter:
 
     def side_bits(self, fmap: FeatureMap) -> float:
         """The mean of the side information's bits."""
-        return float(torch.cat(self._side[fmap.name]).double().mean()) if fmap.name in self._side else 0.0
+        return fmean(self._side[fmap.name]) if fmap.name in self._side else 0.0
 
 
 def measure_footprint(

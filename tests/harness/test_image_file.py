@@ -108,3 +108,54 @@ def test_memory_does_not_grow_with_images() -> None:
         assert read == count
         most.append(kibibytes)
     assert most[1] - most[0] < 40_000
+
+
+EVALUATION = """
+import resource, sys
+import torch
+from torch import nn
+from actbench.codec import PlainCodec, UniformQuantizer
+from actbench.harness.workbench import Workbench
+from actbench.info import WorkloadInfo
+from actbench.measure.footprint import Meter
+from actbench.network.splice import splice
+from actbench.workloads.base import Workload, WorkloadSettings
+from actbench.workloads.images import StreamedImages
+
+class Pictures:
+    def __len__(self):
+        return int(sys.argv[1])
+    def read(self, numbers):
+        return torch.full((len(numbers), 3, 96, 96), 7).byte(), torch.zeros(len(numbers), dtype=torch.long)
+
+class Many(Workload):
+    input_shape = (3, 96, 96)
+    def model(self):
+        layers = (nn.Conv2d(a, b, 3, 2, 1) for a, b in ((3, 8), (8, 16), (16, 16)))
+        steps = (step for layer in layers for step in (layer, nn.ReLU()))
+        return nn.Sequential(*steps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+    def evaluation_set(self):
+        return StreamedImages.of(Pictures(), (0.5,) * 3, (0.5,) * 3)
+    calibration_set = training_set = evaluation_set
+
+torch.set_num_threads(1)
+bench = Workbench(Many(WorkloadSettings()), WorkloadInfo("many", "many", "a:b", "a:b", "top-1"), torch.device("cpu"))
+codecs = {fmap.name: PlainCodec(UniformQuantizer(8, 0, 1, nonnegative=True)) for fmap in bench.network.maps}
+spliced = splice(bench.network, codecs)
+with Meter(spliced) as meter:
+    scores = bench.scores(spliced.module)
+print(len(scores), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_what_is_kept_of_each_image_costs_no_more_than_it_is() -> None:
+    """400 and 2,000 images, of which 211 MiB pass through in fp32."""
+    most = []
+    for count in (400, 2000):
+        done = subprocess.run(
+            [sys.executable, "-c", EVALUATION, str(count)], capture_output=True, text=True, check=True, timeout=120
+        )
+        scored, kibibytes = map(int, done.stdout.split())
+        assert scored == count
+        most.append(kibibytes)
+    assert most[1] - most[0] < 40_000
