@@ -49,16 +49,18 @@ class CodedBlocks(CodedComponents):
     @override
     def coefficients(self, z: Tensor) -> Tensor:
         rows, columns = (-size % self.side for size in z.shape[2:])
-        filled = functional.pad(z.float(), (0, columns, 0, rows), mode="replicate") if rows or columns else z.float()
+        # In fp64: a product in fp32 rounds otherwise for a batch of another size, and then a code here and there.
+        exact = z.double()
+        filled = functional.pad(exact, (0, columns, 0, rows), mode="replicate") if rows or columns else exact
         matrix = cosines(self.side).to(z.device)
         across = filled.unflatten(3, (-1, self.side)) @ matrix.T
         both = matrix @ across.flatten(3).unflatten(2, (-1, self.side))
         bands: Tensor = both.unflatten(4, (-1, self.side)).permute(0, 1, 3, 5, 2, 4).flatten(4).flatten(1, 3)
-        return bands
+        return bands.float()
 
     @override
     def components(self, coefficients: Tensor, height: int) -> Tensor:
-        side, matrix = self.side, cosines(self.side).to(coefficients.device)
+        side, matrix = self.side, cosines(self.side).to(coefficients)
         blocks = coefficients.unflatten(1, (-1, side, side)).unflatten(4, (-1, self._blocks_across))
         both = blocks.permute(0, 1, 4, 2, 5, 3).flatten(4)
         across = (matrix.T @ both).flatten(2, 3).unflatten(3, (-1, side))
@@ -126,9 +128,9 @@ def block_side(height: int, width: int) -> int:
 
 
 def cosines(size: int) -> Tensor:
-    """Matrix D (size, size), fp32, of the orthonormal DCT-II: `D[u, i] = √(2/size)·cos(π(2i + 1)u / (2·size))`, the
+    """Matrix D (size, size), fp64, of the orthonormal DCT-II: `D[u, i] = √(2/size)·cos(π(2i + 1)u / (2·size))`, the
     first row divided by √2."""
     index = torch.arange(size, dtype=torch.float64)
     matrix = math.sqrt(2 / size) * torch.cos(math.pi * (2 * index + 1) * index[:, None] / (2 * size))
     matrix[0] /= math.sqrt(2)
-    return matrix.float()
+    return matrix

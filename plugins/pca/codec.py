@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from typing_extensions import override
 
 from actbench.codec import Codec, Folded, Payload
@@ -170,7 +171,7 @@ class RotatedMap(Codec):
 
     @override
     def encode(self, x: Tensor) -> Payload:
-        return self.core.encode(self.project(x))
+        return self.core.encode(self._projected(x))
 
     @override
     def decode(self, payload: Payload) -> Tensor:
@@ -183,6 +184,12 @@ class RotatedMap(Codec):
     @override
     def fold(self) -> Folded:
         return Folded(self.core, project=self.project)
+
+    def _projected(self, x: Tensor) -> Tensor:
+        """The components, in fp64 on the way: in fp32 a convolution rounds otherwise for a batch of another size, and
+        one code among thousands makes a string of another length."""
+        weight, bias = self.project.weight.double(), self.project.bias
+        return functional.conv2d(x.double(), weight, None if bias is None else bias.double()).float()
 
     @override
     def describe(self) -> dict[str, OptionValue]:

@@ -99,6 +99,14 @@ def test_the_coder_loses_nothing(images: int, channels: int, height: int, column
     assert (stream.lengths <= 1.001 * rung.costs(z) + 1).all()
 
 
+@torch.no_grad()
+def test_an_image_is_written_alike_in_any_batch() -> None:
+    x = torch.randn(32, 32, 16, 16, generator=torch.Generator().manual_seed(3))
+    codec = planned(x, 7.0)
+    packed = pack(codec.encode(stored(codec, x)))
+    assert all(pack(codec.encode(stored(codec, x)[index : index + 1]))[0] == packed[index] for index in range(32))
+
+
 def test_coefficients_are_decoded_to_the_least_squares_shift() -> None:
     z = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     rung = CodedBlocks(1.0, 8, z)
