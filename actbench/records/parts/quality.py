@@ -19,7 +19,7 @@ class Quality(Part):
     where it is a single number (1 right, 0 wrong, for top-1). `pseudo_values`: what each image contributes to a metric
     that is no mean of these, by the jackknife. `reference_point`: the quality from which hypervolumes count, as the
     workload publishes it. What a workload, or an older record, has not is None. `better`: whether more of the metric is
-    better, or less.
+    better, or less; of records that do not say so, more.
     """
 
     metric: str
@@ -33,7 +33,7 @@ class Quality(Part):
     per_image: Floats | None
     pseudo_values: Floats | None = None
     reference_point: FiniteFloat | None = None
-    better: Better = "more"
+    better: Better | None = None
 
     @model_validator(mode="after")
     def _is_what_it_implies(self) -> Self:
@@ -51,7 +51,7 @@ class Quality(Part):
     @property
     def sign(self) -> int:
         """What the value is multiplied by so that more is better: 1, or −1 of an error."""
-        return 1 if self.better == "more" else -1
+        return -1 if self.better == "less" else 1
 
     @property
     def decimals(self) -> int:
@@ -119,7 +119,7 @@ COLUMNS = (
         "on the evaluation images, in the metric's unit, ± half of the 95 % bootstrap interval",
         lambda part: part.value,
         better="more",
-        direction=lambda part: part.better,
+        direction=lambda part: part.better or "more",
         decimals=lambda part: part.decimals,
         interval=lambda part: part.interval,
         repeats="interval",
@@ -131,7 +131,7 @@ COLUMNS = (
         lambda part: part.difference,
         signed_number,
         better="more",
-        direction=lambda part: part.better,
+        direction=lambda part: part.better or "more",
         decimals=lambda part: part.decimals,
         interval=lambda part: part.difference_interval,
     ),
