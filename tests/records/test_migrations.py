@@ -73,7 +73,6 @@ def test_the_digest_is_of_the_content_alone(make_record: Callable[..., Record]) 
     assert digest(Record.model_validate_json(made.model_dump_json())) == digest(made)
 
 
-@pytest.mark.slow
 def test_every_published_record_can_be_read_with_its_mark() -> None:
     published = Path(__file__).parents[2] / "leaderboards" / "records"
     paths = [path for path in published.rglob("*.json") if not path.name.endswith(".verified.json")]
