@@ -1,11 +1,11 @@
-# docker build -t actbench .                            a processor
-# docker build -t actbench --build-arg TORCH=cu126 .    CUDA; then `docker run --gpus all`
-# docker run -v "$PWD/results:/work/results" actbench   the main job; arguments take its place: `actbench methods`
+# docker build -t actbench .                                   CUDA, as PyPI's torch has it; then `docker run --gpus all`
+# docker build -t actbench --build-arg TORCH_INDEX=ADDRESS .   another build of torch, such as the one without CUDA
+# docker run -v "$PWD/results:/work/results" actbench          the main job; arguments take its place: `actbench methods`
 FROM python:3.11-slim
 
-# The folder of PyTorch's index: `cpu`, or a version of CUDA, which comes with torch.
-ARG TORCH=cpu
-RUN pip install --no-cache-dir --index-url "https://download.pytorch.org/whl/${TORCH}" "torch>=2.7,<2.14" "torchvision>=0.22"
+# The index that torch is taken from, as PyTorch's page of installation names it for a processor or a version of CUDA.
+ARG TORCH_INDEX=
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.7,<2.14" "torchvision>=0.22"
 
 COPY . /source
 RUN pip install --no-cache-dir "/source[cluster]" && rm -r /source
