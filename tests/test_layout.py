@@ -62,7 +62,7 @@ def test_what_an_earlier_build_left_is_not_packaged(tmp_path: Path) -> None:
 
 
 def test_every_method_has_a_page() -> None:
-    index = (ROOT / "docs" / "methods" / "index.md").read_text()
+    index = (ROOT / "docs" / "methods" / "index.md").read_text().partition("## All methods")[2]
     for name in load_plugins().methods:
         row = next((line for line in index.splitlines() if f"`{name}`" in line), "")
         page = row.rpartition("](")[2].partition(")")[0]
