@@ -8,6 +8,7 @@ from actbench.codec.method import Plan
 from actbench.fitting.deployed_loss import deployed_loss
 from actbench.fitting.plain_maps import PlainMaps
 from actbench.fitting.services import Fitting, Service, Services
+from actbench.harness.outcome import Progress
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo
 from actbench.network.splice import Spliced
@@ -19,10 +20,11 @@ _ORDER: Sequence[Service] = ("sequence", "refit", "clips", "statistics")
 
 
 def fit(
-    bench: Workbench, cell: CellSpec, settings: Inference, info: MethodInfo, plan: Plan
+    bench: Workbench, cell: CellSpec, settings: Inference, info: MethodInfo, progress: Progress, plan: Plan
 ) -> tuple[Spliced, Fit | None]:
     """The network with a plan's codecs in place, and the fit that was chosen; None where the cell has bare methods, or
     where there are too few calibration images to choose by."""
+    progress("fit", 0, 0)
     shared = bench.maps[settings.maps]
     fitting, choice = bench.fitting(cell.calibration), bench.choice(cell.calibration)
     never, coder = settings.plain == "never", info.guarantee == "data-dependent"
@@ -32,8 +34,13 @@ def fit(
     one_clip = settings.compute == "int8"
     services = Fitting(shared.network, rule, shared.statistics(cell.calibration), images, clips=not one_clip)
     weight_bits, batch, task = cell.budget.bits.weights, bench.batches.evaluation, bench.workload.loss
-    chosen_by = deployed_loss(weight_bits, choice, batch, task, bench.device) if len(choice) else None
-    fitted = services.fitted(plan, None if settings.fit == "off" else chosen_by)
+    loss = deployed_loss(weight_bits, choice, batch, task, bench.device)
+
+    def chosen_by(trial: Spliced) -> float:
+        progress("fit", 0, 0)  # between trials other cells may have their turn
+        return loss(trial)
+
+    fitted = services.fitted(plan, chosen_by if len(choice) and settings.fit != "off" else None)
     trials = [Trial(services=_named(tried), loss=loss) for tried, loss in fitted.losses.items()]
     kept = _named(fitted.kept)
     if not trials:

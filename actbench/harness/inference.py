@@ -154,8 +154,7 @@ def compress_cell(
     if cell.is_reference:
         spliced = splice(shared.network, plan.codecs)
     else:
-        progress("fit", 0, 0)
-        spliced, measured.fit = fit(bench, cell, settings, info, plan)
+        spliced, measured.fit = fit(bench, cell, settings, info, progress, plan)
     spliced.module.to(bench.device).eval()
     if steps := settings.recover:
         recipe = method.recipe(settings.recipe)

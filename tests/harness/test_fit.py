@@ -11,6 +11,7 @@ from actbench.budget import Bits, Budget, Ceiling
 from actbench.codec import Method, PlainCodec, Plan, UniformQuantizer
 from actbench.codec.plain import RefittedPlainCodec
 from actbench.harness.fit import fit
+from actbench.harness.outcome import Progress
 from actbench.harness.workbench import Workbench
 from actbench.info import load_target
 from actbench.network.splice import Spliced
@@ -23,6 +24,10 @@ from actbench.workloads.base import ImageSet, Workload, WorkloadSettings
 REGISTRY = load_plugins()
 SIZE = (3, 12, 12)
 CLOSED = Inference()
+
+
+def unheard(step: str, done: int, total: int) -> None:
+    """Hears of progress, and does nothing."""
 
 
 class Toy(Workload):
@@ -53,7 +58,7 @@ def bench() -> Workbench:
 
 
 def fitted(
-    bench: Workbench, name: str, settings: Inference = CLOSED, bits: str = "w8a2-8"
+    bench: Workbench, name: str, settings: Inference = CLOSED, bits: str = "w8a2-8", progress: Progress = unheard
 ) -> tuple[Spliced, Fit | None]:
     info = REGISTRY.method(name)
     options = info.resolve({})
@@ -62,7 +67,7 @@ def fitted(
     method = cast(Method, load_target(info.target)(options))
     shared = bench.maps[settings.maps]
     plan = method.plan(bench.planning(shared.network), shared.statistics(0), budget)
-    return fit(bench, cell, settings, info, plan)
+    return fit(bench, cell, settings, info, progress, plan)
 
 
 def outputs(spliced: Spliced, x: Tensor) -> Tensor:
@@ -120,7 +125,7 @@ def test_maps_without_a_codec_are_in_fp32(bench: Workbench) -> None:
         MethodSpec("wcc", "1", {}),
         Budget(Ceiling.parse("8x"), Bits.parse("w32a32")),
     )
-    spliced, _ = fit(bench, cell, Inference(fit="off"), info, Plan({}))
+    spliced, _ = fit(bench, cell, Inference(fit="off"), info, unheard, Plan({}))
     assert {type(codec) for codec in spliced.codecs().values()} == {PlainCodec}
     assert all(codec.describe()["bits"] == 32 for codec in spliced.codecs().values())
     x = bench.fitting(0).images(slice(0, 4))
@@ -145,3 +150,11 @@ def test_the_choice_is_of_the_deployed_form(bench: Workbench) -> None:
         assert chosen is not None
         losses.append([trial.loss for trial in chosen.trials])
     assert losses[0] != losses[1]
+
+
+def test_another_cell_may_have_its_turn_before_each_trial(bench: Workbench) -> None:
+    heard: list[str] = []
+    _, chosen = fitted(bench, "quantize", progress=lambda step, done, total: heard.append(step))
+    assert chosen is not None
+    assert len(chosen.trials) > 1
+    assert heard == ["fit"] * (1 + len(chosen.trials))
