@@ -142,6 +142,13 @@ def test_open_against_closed() -> None:
     assert "least, quick from " in plain(sentence)
 
 
+def test_boards_of_an_older_protocol_say_so() -> None:
+    records = [measured("ahead", 0.7), moved(measured("ahead", 0.9), recover=20)]
+    shown = [replace(board, key=replace(board.key, protocol=1)) for board in boards(records, "quantize")]
+    ((title, _),) = between_boards(shown)
+    assert title == "Open (20 steps) against closed, w8a2-8, protocol 1"
+
+
 def test_fixed_against_free() -> None:
     wide = [moved(measured("ahead", 0.7), bits="w8a8"), moved(measured("quick", 0.89), bits="w8a8")]
     free = [moved(measured("ahead", 0.8)), moved(measured("quick", 0.89))]

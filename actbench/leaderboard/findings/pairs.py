@@ -11,6 +11,7 @@ from actbench.leaderboard.findings.sentence import Group, Sentence, chance_text,
 from actbench.leaderboard.row import Row
 from actbench.leaderboard.significance import LEVEL, chance, holm, paired_difference
 from actbench.settings import Inference
+from actbench.spec import PROTOCOL
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def between_boards(shown_boards: Sequence[Board]) -> list[Group]:
     for before in shown_boards:
         for after in shown_boards:
             if title := _difference(before.key, after.key):
+                title += "" if after.key.protocol == PROTOCOL else f", protocol {after.key.protocol}"
                 sentences = [_said(ceiling, changes) for ceiling, changes in _by_ceiling(before, after)]
                 found += [(title, sentences)] if sentences else []
     return found
