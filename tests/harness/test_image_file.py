@@ -97,17 +97,19 @@ print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+def peak_memory(program: str, count: int) -> int:
+    """The most KiB that a program holds, which is given a number of images and has to see them all."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(count)], capture_output=True, text=True, check=True, timeout=120
+    )
+    seen, kibibytes = map(int, done.stdout.split())
+    assert seen == count
+    return kibibytes
+
+
 def test_memory_does_not_grow_with_images() -> None:
     """64 and 640 images of 192 KiB: 12 and 120 MiB."""
-    most = []
-    for count in (64, 640):
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(count)], capture_output=True, text=True, check=True, timeout=120
-        )
-        read, kibibytes = map(int, done.stdout.split())
-        assert read == count
-        most.append(kibibytes)
-    assert most[1] - most[0] < 40_000
+    assert peak_memory(PROGRAM, 640) - peak_memory(PROGRAM, 64) < 40_000
 
 
 EVALUATION = """
@@ -150,12 +152,4 @@ print(len(scores), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 def test_what_is_kept_of_each_image_costs_no_more_than_it_is() -> None:
     """400 and 2,000 images, of which 211 MiB pass through in fp32."""
-    most = []
-    for count in (400, 2000):
-        done = subprocess.run(
-            [sys.executable, "-c", EVALUATION, str(count)], capture_output=True, text=True, check=True, timeout=120
-        )
-        scored, kibibytes = map(int, done.stdout.split())
-        assert scored == count
-        most.append(kibibytes)
-    assert most[1] - most[0] < 40_000
+    assert peak_memory(EVALUATION, 2000) - peak_memory(EVALUATION, 400) < 40_000
