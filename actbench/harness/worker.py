@@ -19,8 +19,9 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
+from actbench.children import die_with_parent
 from actbench.errors import Unsupported, UserError
-from actbench.harness.isolation.processes import MARK, die_with_parent, end_marked
+from actbench.harness.isolation.processes import MARK, end_marked
 from actbench.harness.messages import Preparation, receive, send
 
 if TYPE_CHECKING:

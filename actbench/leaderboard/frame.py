@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
@@ -32,10 +33,13 @@ def load_results(path: str | Path) -> DataFrame:
     return frame
 
 
-def load_records(path: Path, skipped: Skipped | None = None) -> list[Record]:
+def load_records(
+    path: Path, skipped: Skipped | None = None, known: Mapping[Path, Record] = MappingProxyType({})
+) -> list[Record]:
     """The newest readable attempt of each cell of a folder of results, a leaderboard or one of its boards, in a fixed
-    order; what cannot be read is taken down. Raises UserError where there is none."""
-    records = [record for _, record in readable(cells_below(_with_records(path)), skipped or Skipped())]
+    order; what cannot be read is taken down. `known`: what is in some of its files, which are not read again. Raises
+    UserError where there is none."""
+    records = [record for _, record in readable(cells_below(_with_records(path)), skipped or Skipped(), known)]
     if not records:
         raise UserError(f"no records in {path}: give a folder that `actbench run --results` or `publish` wrote")
     return records
@@ -63,12 +67,14 @@ def load_verifications(path: Path, skipped: Skipped | None = None) -> dict[str, 
     return verifications
 
 
-def readable(cells: Iterable[Sequence[Path]], skipped: Skipped) -> Iterator[tuple[Path, Record]]:
+def readable(
+    cells: Iterable[Sequence[Path]], skipped: Skipped, known: Mapping[Path, Record] = MappingProxyType({})
+) -> Iterator[tuple[Path, Record]]:
     """Of the attempts of each cell the newest that can be read; what cannot be is taken down."""
     for attempts in cells:
         for path in reversed(attempts):
             try:
-                yield path, read_record(path)
+                yield path, known.get(path) or read_record(path)
                 break
             except UserError as error:
                 skipped.add(error)

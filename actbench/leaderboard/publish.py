@@ -22,13 +22,14 @@ from actbench.leaderboard.markdown import index_page, workload_page
 from actbench.leaderboard.pictures.files import pictures_of_boards, write_pictures
 from actbench.leaderboard.places import board_places
 from actbench.leaderboard.readme import parts_around, write_findings
+from actbench.leaderboard.record_pages import written_meanwhile
 from actbench.leaderboard.site import Site
 from actbench.records.columns import field_names, flat
 from actbench.records.conformance import FOLDER, Conformance, load_conformance, write_conformance
 from actbench.records.places import place
 from actbench.records.record import Record
 from actbench.records.skipped import Skipped
-from actbench.records.store import Store
+from actbench.records.store import Store, attempt
 from actbench.records.verification import Verification, digest, write_verification
 
 _FORMULA = re.compile(r"[\t\n]|[\s\0\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]")
@@ -63,18 +64,22 @@ def publish(
     store, skipped = Store(folder), skipped or Skipped()
     remove_leftovers(folder)
     ordered = sorted(records, key=lambda record: (record.cell.workload.name, record.key))
-    for path, record in zip(store.add_missing(ordered), ordered, strict=True):
+    places = store.add_missing(ordered)
+    for path, record in zip(places, ordered, strict=True):
         if (verification := verifications.get(digest(record)) if verifications else None) is not None:
             write_verification(path, verification)
-    shown = load_records(folder, skipped)
+    known = {
+        path: record.model_copy(update={"attempt": attempt(path)}) for path, record in zip(places, ordered, strict=True)
+    }
+    shown = load_records(folder, skipped, known)
     marks = {**load_verifications(folder, skipped), **verifications}
     for name in {record.cell.method.name for record in shown} & set(conformance):
         write_conformance(conformance[name], folder / FOLDER / f"{place(name)}.json")
     checked = {**load_conformance(folder, skipped), **conformance}
     by_workload = _by_workload(shown)
     boards_of = {name: boards(measured, anchor, marks, methods) for name, measured in by_workload.items()}
-    with replaced_parts(folder) as fresh:
-        _write_pages(fresh, by_workload, boards_of, methods, marks, checked)
+    with replaced_parts(folder) as fresh, written_meanwhile(_record_pages(fresh, shown), marks):
+        _write_pages(fresh, by_workload, boards_of, methods, checked)
     if readme is not None:
         write_findings(readme, boards_of, folder)
     return Published(folder, len({record.cell.workload.name for record in shown}), len(shown))
@@ -85,12 +90,11 @@ def _write_pages(
     by_workload: Mapping[str, Sequence[Record]],
     boards_of: Mapping[str, Sequence[Board]],
     methods: Mapping[str, MethodInfo],
-    verifications: Mapping[str, Verification],
     conformance: Mapping[str, Conformance],
 ) -> None:
     site = Site(boards_of)
     for name, measured in by_workload.items():
-        _write_workload(folder / "boards" / place(name), name, measured, boards_of[name], verifications, site)
+        _write_workload(folder / "boards" / place(name), name, measured, boards_of[name], site)
     names = sorted({record.cell.method.name for measured in by_workload.values() for record in measured})
     for name in names:
         page = site.method(name, methods.get(name), conformance.get(name))
@@ -102,6 +106,18 @@ def _write_pages(
     _write(folder / "record.schema.json", json.dumps(Record.model_json_schema(), indent=1, sort_keys=True) + "\n")
     for asset, text in site.assets().items():
         _write(folder / asset, text)
+
+
+def _record_pages(folder: Path, records: Sequence[Record]) -> list[tuple[Path, Record]]:
+    """Where the page of each record goes."""
+    boards_folder = folder / "boards"
+    return [
+        (
+            boards_folder / place(record.cell.workload.name) / "records" / Path(record.file_name).with_suffix(".html"),
+            record,
+        )
+        for record in records
+    ]
 
 
 def _by_workload(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -116,7 +132,6 @@ def _write_workload(
     name: str,
     records: Sequence[Record],
     shown_boards: Sequence[Board],
-    verifications: Mapping[str, Verification],
     site: Site,
 ) -> None:
     rows = [flat(record) for record in records]
@@ -127,10 +142,6 @@ def _write_workload(
     for board, name_of_page in zip(shown_boards, board_places(shown_boards), strict=True):
         _write(folder / f"{name_of_page}.html", site.board(board, name_of_page))
     write_pictures(pictures_of_boards(shown_boards, site.marks), folder, ["svg"])
-    for record in records:
-        verification = verifications.get(digest(record)) if verifications else None
-        page = Path(record.file_name).with_suffix(".html")
-        _write(folder / "records" / page, site.record(record, verification))
 
 
 def _csv(rows: Sequence[dict[str, object]]) -> str:

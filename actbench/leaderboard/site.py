@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -48,15 +49,7 @@ class Site:
         self.marks = Marks(row.record.cell.method.name for board in every for row in board.rows)
         self._standings = standings(every)
         self._rows = {id(board): _by_method(board) for board in every}
-        self._templates = Environment(
-            loader=PackageLoader("actbench.leaderboard"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        self._templates.filters |= {"place": place, "short": short, "picture": _picture}
+        self._templates = _templates()
 
     def index(self, counts: Mapping[str, int], methods: Iterable[str]) -> str:
         """The front page: what is found on each workload, and how each method stands."""
@@ -152,6 +145,21 @@ class Site:
 
     def _render(self, template: str, **values: Any) -> str:
         return self._templates.get_template(template).render(**values)
+
+
+@cache
+def _templates() -> Environment:
+    """The templates, compiled once a process."""
+    templates = Environment(
+        loader=PackageLoader("actbench.leaderboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {"place": place, "short": short, "picture": _picture}
+    return templates
 
 
 def _by_method(board: Board) -> dict[str, list[Row]]:

@@ -5,7 +5,6 @@ is dropped. It ends when standard input does.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
@@ -15,6 +14,7 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, NoReturn
 
+from actbench.children import die_with_parent
 from actbench.listing.form import LONGEST_ANSWER
 from actbench.listing.lines import Lines
 from actbench.listing.process import SECONDS, signal_name
@@ -26,9 +26,6 @@ _MEMORY = 2 << 30
 
 _LAST_BREATH = 1.0
 """Seconds that a process may take to end when it has closed its pipe."""
-
-_DIE_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of Linux."""
 
 _STANDARD_INPUT = 0
 
@@ -86,8 +83,7 @@ def _confine() -> None:
     """Gives this process a session of its own, no input, limits, and an end with its parent."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), _STANDARD_INPUT)
-    with suppress(OSError, AttributeError):  # not on every system
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    die_with_parent()
     for limit, most in ((resource.RLIMIT_DATA, _MEMORY), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(limit)
         with suppress(OSError, ValueError):

@@ -29,7 +29,7 @@ _MOST = 1 << 26
 
 def pack(values: Sequence[float]) -> str:
     """The text of an array."""
-    whole = all(float(value).is_integer() and not _negative_zero(value) and abs(value) < 2**53 for value in values)
+    whole = _are_whole(values)
     least = int(min(values, default=0)) if whole else 0
     kind = _narrowest(int(max(values, default=0)) - least) if whole else "f64"
     numbers = [int(value) - least for value in values] if whole else list(values)
@@ -101,13 +101,20 @@ def _from_bytes(kind: str, count: int, least: int, data: bytes) -> list[float] |
     numbers.frombytes(raw)
     if sys.byteorder == "big":
         numbers.byteswap()
-    return numbers.tolist() if kind == "f64" else [int(value) + least for value in numbers]
+    return numbers.tolist() if kind == "f64" or least == 0 else [int(value) + least for value in numbers]
 
 
 def _whole(text: str) -> int:
     if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 20:
         raise ValueError(f"{text[:20]!r} is no whole number")
     return int(text)
+
+
+def _are_whole(values: Sequence[float]) -> bool:
+    """Whether all are whole numbers that a double has, none of them −0.0."""
+    if set(map(type, values)) == {int}:
+        return min(values) > -(2**53) and max(values) < 2**53
+    return all(float(value).is_integer() and not _negative_zero(value) and abs(value) < 2**53 for value in values)
 
 
 def _negative_zero(value: float) -> bool:

@@ -13,10 +13,11 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, NoReturn
 
+from actbench.children import die_with_parent
 from actbench.harness.isolation.apart import one_line
 from actbench.harness.isolation.channel import Channel
 from actbench.harness.isolation.limits import killed_for_memory
-from actbench.harness.isolation.processes import die_with_parent, end_marked, reap
+from actbench.harness.isolation.processes import end_marked, reap
 from actbench.harness.outcome import Outcome
 
 _LOOK_AGAIN = 0.2
@@ -113,7 +114,7 @@ def _measure(work: Work, channel: Channel, log: int, close: tuple[int, ...]) -> 
     """In the forked process: gives up what is the worker's, works, tells the outcome, and ends."""
     try:
         os.setsid()
-        die_with_parent(signal.SIGKILL)
+        die_with_parent()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor, standard in ((nothing, 0), (log, 1), (log, 2)):

@@ -1,25 +1,15 @@
-"""Processes that end with those that started them, and leave nothing behind that they started themselves."""
+"""Processes that leave nothing behind of what they started."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 MARK = "ACTBENCH_WORKER"
 """Environment variable of a worker and of all that it starts, in whichever session: by its value they are found."""
-
-_SET_DEATH_SIGNAL = 1
-
-
-def die_with_parent(number: int) -> None:
-    """Has the system send this process a signal when its parent ends (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_SET_DEATH_SIGNAL, number, 0, 0, 0)
 
 
 def end_marked(mark: str) -> None:
