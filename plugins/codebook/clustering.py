@@ -10,8 +10,9 @@ _STEPS = 20
 _LEAST_GAIN = 0.01
 """A step that takes away less than this share of the error is the last."""
 
-_SCORES = 1 << 17
-"""Products that are in memory at once while nearest codewords are searched: as many as stay in caches."""
+_SCORES = 1 << 15
+"""Products that are in memory at once while nearest codewords are searched, 256 KiB: with more a small network's peak
+would be in the search."""
 
 
 @torch.no_grad()
