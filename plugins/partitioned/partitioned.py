@@ -29,11 +29,10 @@ class Partitioned(nn.Module):
         """The network's output."""
         if not (self.training and torch.is_grad_enabled()):
             return self.module(x)
-        if x.shape in self._steps:
-            return self._steps[x.shape](x)[0]
-        with self._settings():  # backward is compiled with the first step's forward
-            self._steps[x.shape] = _compiled(self.module, x)
-            return self._steps[x.shape](x)[0]
+        if x.shape not in self._steps:
+            with self._settings():
+                self._steps[x.shape] = _compiled(self.module, x)
+        return self._steps[x.shape](x)[0]
 
 
 def _compiled(module: fx.GraphModule, x: Tensor) -> Callable[[Tensor], Any]:
