@@ -95,10 +95,10 @@ class MethodInfo:
     """A method as it is listed, before its class is imported.
 
     `guarantee` says whether the bits of an image are known before it is seen (`static`) or depend on it
-    (`data-dependent`). `role` tells the baselines of a track's tables from the methods: a `reference` loses
-    nothing and has no ceiling, a `baseline` is run beside whatever the user asks for. A method is `learnable` where
-    gradients flow through its codecs, so that it can take part in the open division; `recipe` says in a line how its
-    authors train it, where `--recipe paper` can do so.
+    (`data-dependent`). `role` tells the baselines of a track's tables from the methods: a `reference` has no ceiling, a
+    `baseline` has; both are run beside whatever the user asks for. A method is `learnable` where gradients flow through
+    its codecs, so that it can take part in the open division; `recipe` says in a line how its authors train it, where
+    `--recipe paper` can do so.
     """
 
     name: str

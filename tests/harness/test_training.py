@@ -45,6 +45,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
         ("greedy", "unsupported", "no training track"),
         ("checkpoint", "ok", ""),
         ("offload", "unsupported", "for --device cuda"),
+        ("memory-budget", "ok", ""),
+        ("torch-fp8", "ok", ""),
         ("remembering", "invalid", "packed payload alone"),
         ("understating", "invalid", "claims 2 bits"),
         ("wrong-shape", "invalid", "decode gave"),
@@ -126,7 +128,8 @@ def test_what_is_kept_of_normalisations_is_another_cell(tmp_path: Path, normalis
 def test_only_the_last_layers(tmp_path: Path) -> None:
     done, records = run(tmp_path, "hosvd", "--ceilings", "4x,traffic:4x", "--last", "1")
     assert done.returncode == 0, done.stderr
-    assert set(records) == {"none", "mechanism", "quantize", "hosvd", "checkpoint", "offload"}
+    references = {"none", "mechanism", "checkpoint", "offload", "memory-budget", "torch-fp8"}
+    assert set(records) == references | {"quantize", "hosvd"}
     training = records["hosvd"].measurements.training
     assert training is not None
     assert training.layers == ["4"]
