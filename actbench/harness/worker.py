@@ -1,8 +1,9 @@
 """The worker: a process that loads a workload once and has cells measured, one after the other, until it is told to
 stop.
 
-`python -m actbench.harness.worker` reads messages from standard input and answers on what was standard output when
-it started; whatever else prints goes to standard error. It ends when its parent does, with all that was started.
+`python -m actbench.harness.worker PARENT` reads messages from standard input and answers on what was standard output
+when it started; whatever else prints goes to standard error. It ends when its parent does, the process of that number,
+with all that was started.
 
 On a CPU each cell is measured in a process that is forked from this one, which never runs a method's code, nor holds
 evaluation images: those are in a file in memory, and a cell's process is given it when its method has planned. This
@@ -36,7 +37,7 @@ _PROGRESS_INTERVAL = 0.1
 
 def main() -> None:
     """Serves one parent."""
-    die_with_parent(signal.SIGTERM)
+    die_with_parent(int(sys.argv[1]), signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: _end())
     answers = _claim_standard_output()
     first = sys.stdin.buffer.readline()

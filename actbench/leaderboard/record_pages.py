@@ -31,7 +31,7 @@ def written_meanwhile(pages: Pages, verifications: Mapping[str, Verification]) -
         yield
         write_record_pages(pages, verifications)
         return
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_begin) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_begin, initargs=(os.getpid(),)) as pool:
         try:
             parts = [pages[start : start + _FEW] for start in range(0, len(pages), _FEW)]
             written = [pool.submit(write_record_pages, part, verifications) for part in parts]
@@ -53,7 +53,7 @@ def write_record_pages(pages: Pages, verifications: Mapping[str, Verification]) 
         path.write_text(site.record(record, verification), encoding="utf-8")
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     """The process that started this one ends it: where it is killed itself, or somebody interrupts both."""
-    die_with_parent()
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -42,11 +42,12 @@ def main() -> None:
 def _in_a_fork(task: dict[str, Any], seconds: float | None, answers: int) -> dict[str, str]:
     """The answer to a task, as text that the parent has to check, or what kept it from coming."""
     reader, writer = os.pipe()
+    parent = os.getpid()
     process = os.fork()
     if process == 0:
         os.close(answers)
         os.close(reader)
-        _serve(task, writer)
+        _serve(task, writer, parent)
     os.close(writer)
     try:
         return {"answer": Lines(reader, LONGEST_ANSWER, _STANDARD_INPUT).next(seconds).decode()}
@@ -63,11 +64,11 @@ def _in_a_fork(task: dict[str, Any], seconds: float | None, answers: int) -> dic
         os.close(reader)
 
 
-def _serve(task: dict[str, Any], writer: int) -> NoReturn:
+def _serve(task: dict[str, Any], writer: int, parent: int) -> NoReturn:
     """Carries out a task in this process, which ends with it: its threads and exit hooks too."""
     dumps, write, leave = json.dumps, os.write, os._exit  # a plugin may put its own in their place
     try:
-        _confine()
+        _confine(parent)
         line = dumps(answer(task), allow_nan=False).encode()
     except BaseException as error:
         line = dumps({"error": one_line_of(error)}).encode()
@@ -79,11 +80,11 @@ def _serve(task: dict[str, Any], writer: int) -> NoReturn:
         leave(0)
 
 
-def _confine() -> None:
+def _confine(parent: int) -> None:
     """Gives this process a session of its own, no input, limits, and an end with its parent."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), _STANDARD_INPUT)
-    die_with_parent()
+    die_with_parent(parent)
     for limit, most in ((resource.RLIMIT_DATA, _MEMORY), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(limit)
         with suppress(OSError, ValueError):

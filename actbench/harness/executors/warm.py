@@ -122,7 +122,7 @@ class _Process:
         self._mark = secrets.token_hex(16)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "actbench.harness.worker"],
+            [sys.executable, "-m", "actbench.harness.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

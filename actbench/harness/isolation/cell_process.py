@@ -35,10 +35,11 @@ class CellProcess:
         secret = secrets.token_hex(16)
         self._log, log = os.pipe()
         self._killed_before = killed_for_memory()
+        worker = os.getpid()
         self.process = os.fork()
         if self.process == 0:
             ours.close()
-            _measure(work, Channel(its, secret), log, (self._log, *close))
+            _measure(work, Channel(its, secret), log, (self._log, *close), worker)
         its.close()
         os.close(log)
         self.channel = Channel(ours, secret)
@@ -110,11 +111,11 @@ class CellProcess:
         return Outcome("crash", f"its process was killed by {name}").to_json()
 
 
-def _measure(work: Work, channel: Channel, log: int, close: tuple[int, ...]) -> NoReturn:
+def _measure(work: Work, channel: Channel, log: int, close: tuple[int, ...], worker: int) -> NoReturn:
     """In the forked process: gives up what is the worker's, works, tells the outcome, and ends."""
     try:
         os.setsid()
-        die_with_parent()
+        die_with_parent(worker)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor, standard in ((nothing, 0), (log, 1), (log, 2)):
