@@ -59,9 +59,10 @@ def main() -> None:
         if method != "fp32":
             model = actbench.compress_training(model, method=method, **settings)
         some = images[: arguments.batch]
-        saved = count_saved_bytes(model, some)
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.autocast):
+            saved = count_saved_bytes(model, some)
+            peak = measure_peak(lambda: model(some).float().square().mean().backward(), torch.device("cpu")).bytes  # noqa: B023
         plain = plain or saved
-        peak = measure_peak(lambda: model(some).float().square().mean().backward(), torch.device("cpu")).bytes  # noqa: B023
         model.zero_grad()
         loss = train(model, images, labels, arguments.steps, arguments.batch, autocast=arguments.autocast)
         print(f"{method:16} {loss:6.3f} {saved / 1024:10,.0f} {plain / saved:7.2f}x {peak / 1024:9,.0f}", flush=True)

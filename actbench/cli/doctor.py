@@ -56,7 +56,8 @@ def _lines(found: Examination) -> Iterator[str]:
         f"{found.identity_error:.1e} of the largest, and folded by {found.deployed_error:.1e}"
     )
     beside = sum(found.beside_maps.values())
-    yield from _listed(f"kept in fp32, as no map ({_size(beside)})", list(found.beside_maps))
+    size = f" ({_size(beside)})" if beside else ""
+    yield from _listed(f"kept in fp32, as no map{size}", list(found.beside_maps))
     yield from _listed("layers that read what is no map", _pairs(found.uncounted))
     yield from _listed("normalisations that cannot be folded", found.not_folded)
     yield from _listed("weights that cannot be quantised", _pairs(found.not_quantised))

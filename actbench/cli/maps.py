@@ -31,12 +31,18 @@ if TYPE_CHECKING:
 Convention = Literal[Maps, "activations"]
 Shape = tuple[int, int, int]
 
+_INPUT = "3,224,224"
+"""Of a model where nothing says another."""
+
 
 def maps(
     model: Annotated[str | None, typer.Option(help="FILE.py:NAME, torchvision:NAME, timm:NAME or MODULE:NAME.")] = None,
     workload: Annotated[str | None, typer.Option(help="A workload's network, as it is measured.")] = None,
-    suite: Annotated[Path | None, typer.Option(help="The network of a suite's [workload].")] = None,
-    input_shape: Annotated[str, typer.Option("--input", help=f"Of --model. {own.INPUTS}")] = "3,224,224",
+    suite: Annotated[Path | None, typer.Option(help="The network that a suite describes.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Of --suite: where it says no size, the first image's.")] = None,
+    input_shape: Annotated[
+        str | None, typer.Option("--input", help=own.INPUTS, show_default="3,224,224, or the suite's")
+    ] = None,
     output: own.Output = None,
     weights: Annotated[Path | None, typer.Option(help="A checkpoint of --model or --workload.")] = None,
     class_names: own.ClassNames = None,
@@ -58,15 +64,20 @@ def maps(
     budget = Budget(Ceiling.parse(ceiling), Bits.parse(bits))
     if [model, workload, suite].count(None) != 2:
         raise UserError("name one network, with --model, --workload or --suite")
+    if data is not None and suite is None:
+        raise UserError("--data goes with --suite: other networks need no images here")
+    if workload is not None and input_shape is not None:
+        raise UserError("--input goes with --model or --suite: a workload has a size of its own")
     if not bops and (method or option):
         raise UserError("--method and --option go with --bops")
     counted: Maps = "live" if convention == "activations" else convention
     if model is not None:
         built = own.model_alone(model, None if weights is None else str(weights), class_names)
-        shapes: Sequence[tuple[int, ...]] = shapes_of(built, parse_inputs("--input", input_shape))
+        shapes: Sequence[tuple[int, ...]] = shapes_of(built, parse_inputs("--input", input_shape or _INPUT))
         built = _of_one_output(built, shapes, output or "")
     else:
-        built, shape = _described(suite) if suite is not None else _workload(str(workload), weights, plugin or ())
+        given = None if input_shape is None else own.parse_shape("--input", input_shape)
+        built, shape = _workload(str(workload), weights, plugin) if suite is None else _described(suite, data, given)
         shapes = [shape]
     network = trace(built, shapes[0], counted, others=shapes[1:])
     if bops and len(shapes) > 1:
@@ -111,28 +122,28 @@ def _of_one_output(model: nn.Module, shapes: Sequence[tuple[int, ...]], output: 
     return of_one_output(model, output, *(torch.zeros(1, *shape) for shape in shapes))[0]
 
 
-def _described(path: Path) -> tuple[nn.Module, Shape]:
-    """The network that a suite describes, and the shape of its images, which have to be there only where it does not
-    say it. Weights are not read: maps do not depend on them."""
+def _described(path: Path, data: Path | None, given: Shape | None) -> tuple[nn.Module, Shape]:
+    """The network that a suite describes, and the shape of its images, which have to be there only where nothing says
+    it. Weights are not read: maps do not depend on them."""
     from actbench.cli.suite import read_suite
     from actbench.workloads.own.description import RANDOM
     from actbench.workloads.own.models import load_model
     from actbench.workloads.own.workload import OwnWorkload
 
-    described = read_suite(path, registered(())).own
+    described = read_suite(path, registered(()), data).own
     if described is None:
         raise UserError(f"--suite {path} describes no network: give it a table [workload]")
-    shape = described.input or OwnWorkload(described).input_shape
+    shape = given or described.input or OwnWorkload(described).input_shape
     classes = len(described.class_names) or (described.layout.classes if described.data else None)
     built = load_model(described.model, RANDOM, classes if described.weights else None)
     return _of_one_output(built, [shape], described.output), shape
 
 
-def _workload(name: str, weights: Path | None, plugins: Sequence[Path]) -> tuple[nn.Module, Shape]:
+def _workload(name: str, weights: Path | None, plugins: Sequence[Path] | None) -> tuple[nn.Module, Shape]:
     """A workload's network, which needs no data, and the shape of its images."""
     from actbench.workloads.base import WorkloadSettings
 
-    registry = registered(plugins)
+    registry = registered(plugins or ())
     workload: Workload = registry.load(registry.workload(name).target)(WorkloadSettings(weights=weights))
     return workload.model(), workload.input_shape
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from actbench.codec.bit_strings import Stream, code_type, from_bits, join, pack_bits, symbols, to_bits, true_positions
 from actbench_plugins.coding.coder import Coder, numbers_at
-from actbench_plugins.coding.flags import decode_flags, encode_flags
+from actbench_plugins.coding.flags import RUN_BITS, decode_flags, encode_flags, run_count
 from actbench_plugins.coding.gaps import repeated
 from actbench_plugins.coding.prefix import Transitions, prefix_code, symbol_starts
 
@@ -65,6 +65,15 @@ class BitPlane(Coder):
         first = Stream(to_bits(blocks[:, 0], width).flatten(), counts * width)
         return join(encode_flags(nonzero), first, self._encode_planes(blocks, counts, width))
 
+    def counted_lengths(self, codes: Tensor, width: int) -> Tensor:
+        blocks, counts = _blocks_and_room(codes.int())
+        planes = _counted_planes(blocks, width)[-self._plane_count(width) :]
+        lengths = torch.tensor(_lengths(width), device=codes.device)
+        sizes = lengths[_kinds(planes, self._changes(planes)).long()].sum(0)
+        written = torch.arange(blocks.shape[1], device=codes.device) < counts[:, None]
+        flags = (codes != 0).sum(1) + (1 + RUN_BITS) * run_count(codes)
+        return flags + ((width + sizes) * written).sum(1)
+
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         nonzero, amounts, used = decode_flags(stream, count)
         counts = -(-amounts // BLOCK)
@@ -81,12 +90,16 @@ class BitPlane(Coder):
     def _encode_planes(self, blocks: Tensor, counts: Tensor, width: int) -> Stream:
         """Values (blocks, 8) → the symbols of the images, which have `counts` (batch,) blocks."""
         planes = _planes(blocks, width)[-self._plane_count(width) :]
+        return _write_symbols(_kinds(planes, self._changes(planes)), counts, width)
+
+    def _changes(self, planes: Tensor) -> Tensor:
+        """DBP (planes, …) → DBX."""
         changes = planes.clone()
         if self.lowest_is_base:
             changes[:-1] ^= planes[1:]
         else:
             changes[1:] ^= planes[:-1]
-        return _write_symbols(_kinds(planes, changes), counts, width)
+        return changes
 
     def _decode_planes(self, stream: Stream, width: int) -> Tensor:
         """The symbols of a few images' blocks → DBP (planes, blocks), uint8."""
@@ -112,6 +125,25 @@ def _blocks(codes: Tensor, nonzero: Tensor) -> tuple[Tensor, Tensor]:
     filled = [values for image in images for values in (image, image[-1:].expand(-len(image) % BLOCK))]
     joined = torch.cat(filled) if filled else codes.flatten()
     return joined.reshape(-1, BLOCK), -(-counts // BLOCK)
+
+
+def _blocks_and_room(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """The non-zero values in as many blocks as there would be without a zero, (batch, blocks, 8), and how many each
+    image (batch,) has: without a branch on values. What is behind the last value repeats it."""
+    nonzero, room = codes != 0, -(-codes.shape[1] // BLOCK) * BLOCK
+    found = nonzero.sum(1)
+    behind = torch.where(nonzero, nonzero.cumsum(1) - 1, room)
+    values = codes.new_zeros(codes.shape[0], room + 1).scatter(1, behind, codes)
+    places = torch.minimum(torch.arange(room, device=codes.device), (found[:, None] - 1).clamp(min=0))
+    return values.gather(1, places).unflatten(1, (-1, BLOCK)), (found + BLOCK - 1) // BLOCK
+
+
+def _counted_planes(blocks: Tensor, width: int) -> Tensor:
+    """Values (…, 8), int32 → DBP (width + 1, …), uint8, as `_planes`, in operators of torch alone."""
+    differences = blocks.diff(dim=-1)
+    weights = 1 << torch.arange(BLOCK - 2, -1, -1, device=blocks.device)
+    planes = [(((differences >> place) & 1) * weights).sum(-1) for place in range(width, -1, -1)]
+    return torch.stack(planes).to(torch.uint8)
 
 
 def _planes(blocks: Tensor, width: int) -> Tensor:
@@ -193,17 +225,21 @@ def _read_symbols(stream: Stream, width: int, plane_count: int) -> Tensor:
 def _symbols(width: int) -> tuple[Tensor, Tensor]:
     """The symbol of each kind of plane, and its length."""
     kinds = torch.arange(_RUN + width + 2)
-    values, lengths = kinds | 128, torch.full_like(kinds, 8)
+    values = kinds | 128
     for position in range(BLOCK - 1):
         values[1 << position] = 0b00011000 | position
         if position:
             values[0b11 << (position - 1)] = 0b00010000 | position
-    values[_ALL], lengths[_ALL] = 0b00000, 5
-    values[_CLEARED], lengths[_CLEARED] = 0b00001, 5
-    values[_RUN], lengths[_RUN] = 0, 0
-    values[_RUN + 1], lengths[_RUN + 1] = 0b001, 3
-    values[_RUN + 2 :], lengths[_RUN + 2 :] = (1 << run_bits(width)) | kinds[:width], 2 + run_bits(width)
-    return values.int(), lengths.int()
+    values[_ALL], values[_CLEARED] = 0b00000, 0b00001
+    values[_RUN], values[_RUN + 1] = 0, 0b001
+    values[_RUN + 2 :] = (1 << run_bits(width)) | kinds[:width]
+    return values.int(), torch.tensor(_lengths(width), dtype=torch.int32)
+
+
+def _lengths(width: int) -> list[int]:
+    """The length of the symbol of each kind of plane."""
+    changes = [8] * _ALL + [5]
+    return [*changes, 5, 0, 3, *[2 + run_bits(width)] * width]
 
 
 def _automaton(width: int) -> Transitions:

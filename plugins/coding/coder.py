@@ -31,6 +31,10 @@ class Coder(ABC):
         """The lengths (batch,) of the strings."""
         return self.encode(codes, width).lengths
 
+    def counted_lengths(self, codes: Tensor, width: int) -> Tensor:
+        """The lengths (batch,) of the strings, in operators of torch and without a branch on values."""
+        return self.lengths(codes, width)
+
     def decode(self, stream: Stream, count: int, width: int) -> Tensor:
         """The codes (batch, count) that `encode` wrote."""
         at_once = max(1, self.codes_at_once // max(1, count))

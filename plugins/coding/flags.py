@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from actbench.codec.bit_strings import Stream, to_bits, true_positions
 from actbench_plugins.coding.coder import numbers_at
-from actbench_plugins.coding.gaps import filled, repeated
+from actbench_plugins.coding.gaps import filled, repeated, zeros_until
 from actbench_plugins.coding.prefix import counts_within, prefix_code, symbol_marks
 
 LONGEST_RUN = 16
@@ -32,6 +32,11 @@ def encode_flags(flags: Tensor) -> Stream:
     positions = first[:, None] + torch.arange(_SIZE, device=flags.device)
     bits.scatter_(0, positions.flatten(), written.flatten())
     return Stream(bits, sizes)
+
+
+def run_count(flags: Tensor) -> Tensor:
+    """How many runs each image (batch,) of flags, or codes, (batch, n) has."""
+    return (zeros_until(flags) % LONGEST_RUN == 1).sum(1)
 
 
 def decode_flags(stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -38,6 +38,12 @@ def find_gaps(codes: Tensor) -> Gaps:
     return Gaps(closed.flatten().index_select(0, positions), zeros, counts, counts.cumsum(0) - 1)
 
 
+def zeros_until(codes: Tensor) -> Tensor:
+    """How many zeros each code of (batch, n) ends, itself included: 0 where it is none."""
+    positions = torch.arange(codes.shape[1], device=codes.device)
+    return positions - torch.where(codes != 0, positions, -1).cummax(1).values
+
+
 def filled(values: Tensor, before: Tensor, filling: int) -> Tensor:
     """The values, in order, with as many of `filling` before each as `before` says."""
     positions = before.cumsum(0) + torch.arange(len(before), device=before.device)

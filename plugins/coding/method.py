@@ -52,6 +52,10 @@ class CodedMap(Rung):
         return self.coder.lengths(quantised(self.quantizer, x), self.quantizer.width)
 
     @override
+    def most_bits(self, x: Tensor) -> Tensor:
+        return self.coder.counted_lengths(quantised(self.quantizer, x), self.quantizer.width)
+
+    @override
     def describe(self) -> dict[str, OptionValue]:
         return {"bits": self.quantizer.width, **self.coder.describe()}
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from actbench.codec.bit_strings import Stream, code_type, segment_sums, symbols, true_positions
 from actbench_plugins.coding.coder import Coder, numbers_at
-from actbench_plugins.coding.flags import LONGEST_RUN, RUN_BITS
+from actbench_plugins.coding.flags import LONGEST_RUN, RUN_BITS, run_count
 from actbench_plugins.coding.gaps import filled, find_gaps
 from actbench_plugins.coding.prefix import prefix_code, symbol_starts
 
@@ -27,6 +27,9 @@ class RunLength(Coder):
         lengths[gaps.ends] -= 1 + width
         counts = gaps.counts + segment_sums(full, gaps.counts)
         return symbols(filled(values, full, LONGEST_RUN - 1), filled(lengths, full, 1 + RUN_BITS), counts)
+
+    def counted_lengths(self, codes: Tensor, width: int) -> Tensor:
+        return (codes != 0).sum(1) * (1 + width) + (1 + RUN_BITS) * run_count(codes)
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         longest = max(width, RUN_BITS)

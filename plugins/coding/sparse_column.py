@@ -7,7 +7,7 @@ from torch import Tensor
 
 from actbench.codec.bit_strings import Stream, code_type, from_bits, segment_sums, to_bits, true_positions
 from actbench_plugins.coding.coder import Coder, running_sums
-from actbench_plugins.coding.gaps import filled, find_gaps
+from actbench_plugins.coding.gaps import filled, find_gaps, zeros_until
 
 INDEX_BITS = 4
 _SPAN = 1 << INDEX_BITS
@@ -29,6 +29,13 @@ class SparseColumn(Coder):
         entries = filled(((zeros % _SPAN) << width) | values.int(), fillers, (_SPAN - 1) << width)
         bits = to_bits(entries, INDEX_BITS + width)
         return Stream(bits.flatten(), (counts + segment_sums(fillers, counts)) * (INDEX_BITS + width))
+
+    def counted_lengths(self, codes: Tensor, width: int) -> Tensor:
+        zeros = zeros_until(codes)
+        count = codes.shape[1]
+        before_last = torch.arange(count, device=codes.device) < count - 1 - zeros[:, -1:]
+        fillers = (zeros > 0) & (zeros % _SPAN == 0) & before_last
+        return ((codes != 0) | fillers).sum(1) * (INDEX_BITS + width)
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         size = INDEX_BITS + width

@@ -77,6 +77,14 @@ class CodedHeads(Rung):
         return rows.to(self.form.dtype)
 
     @override
+    def straight_through(self, x: Tensor) -> Tensor:
+        return self.words.shortened(x, self.kept).to(self.form.dtype)
+
+    @override
+    def most_bits(self, x: Tensor) -> Tensor:
+        return self.costs(x).ceil().long()
+
+    @override
     def describe(self) -> dict[str, OptionValue]:
         return {"mantissa": self.kept}
 
@@ -112,6 +120,14 @@ class RawWords(Rung):
         values = self.words.join((read >> mantissa).int(), (read & ((1 << mantissa) - 1)).int(), mantissa)
         rows: Tensor = values.unflatten(1, (channels, height, columns))
         return rows.to(self.form.dtype)
+
+    @override
+    def straight_through(self, x: Tensor) -> Tensor:
+        return self.words.shortened(x, self.kept - 9).to(self.form.dtype)
+
+    @override
+    def most_bits(self, x: Tensor) -> Tensor:
+        return torch.full((x.shape[0],), self.kept * x[0].numel(), device=x.device)
 
 
 def counted(words: Words, sample: Tensor) -> Tensor:

@@ -37,6 +37,11 @@ class Words:
         filled = torch.where(has_mantissa(heads), filled, 0)
         return ((heads << 23) | (filled << (23 - self.mantissa_bits))).view(torch.float32)
 
+    def shortened(self, x: Tensor, kept: int) -> Tensor:
+        """What is read of values of which the first `kept` bits of mantissas are stored, in fp32."""
+        heads, mantissas = self.split(x)
+        return self.join(heads, mantissas >> (self.mantissa_bits - kept), kept)
+
     def _rounded(self, x: Tensor) -> Tensor:
         return (x if self.mantissa_bits == 23 else x.bfloat16()).float().contiguous()
 

@@ -87,6 +87,10 @@ class CodedComponents(Rung):
         return bits + self.width * escaped.sum((1, 2)) + START_BITS
 
     @override
+    def most_bits(self, x: Tensor) -> Tensor:
+        return self.costs(x).ceil().long()
+
+    @override
     def encode(self, x: Tensor) -> Stream:
         codes, order = self.codes(x), self.tables.order
         symbols, escaped = self.tables.symbols(codes)
@@ -172,6 +176,10 @@ class RotatedMap(Codec):
     @override
     def encode(self, x: Tensor) -> Payload:
         return self.core.encode(self._projected(x))
+
+    def encode_values(self, x: Tensor) -> Payload:
+        """Stores the values that strings stand for."""
+        return self.core.encode_values(self._projected(x))
 
     @override
     def decode(self, payload: Payload) -> Tensor:

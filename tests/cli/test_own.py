@@ -148,6 +148,9 @@ def test_a_network_is_examined_with_the_arguments_that_a_run_has(folder: Path) -
         other = actbench(folder, verb, "--model", "nets.py:classifier", *fitting)
         assert other.returncode == 2
         assert "dense.safetensors does not fit" in other.stderr
+    wanted = ["--model", "torchvision:mobilenet_v3_small", "--input", "3,64,64", "--weights", "dense.safetensors"]
+    assert "--class-names gives the network a head" in actbench(folder, "doctor", *wanted).stderr
+    assert actbench(folder, "maps", "--model", "nets.py:dense", "--data", "pairs").returncode == 2
 
 
 def test_shares_are_printed_as_percent() -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 import actbench
+from actbench.codec.payload import Payload, floating
 from actbench.codec.quantizers import UniformQuantizer
 from actbench.errors import Unsupported, UserError
 from actbench.exporting.agreement import OtherOutputs
@@ -231,9 +232,40 @@ def exported_outputs(model: actbench.Compressed, images: Tensor) -> Tensor:
 def test_what_has_no_form_says_why_and_leaves_nothing(images: Tensor, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=r"no ONNX form is known of .*linalg_eigh"):
         actbench.export(compressed(images, "hosvd"), tmp_path / "taken", images=images)
-    with pytest.raises(Unsupported, match=r"4: ComponentLadder cannot be recorded by torch.export"):
-        actbench.export(compressed(images, "pca"), tmp_path / "taken", format="torch", images=images)
+    model = compressed(images)
+    for codec in model.plan.values():
+        codec.encode = _branching  # type: ignore[method-assign]
+    with pytest.raises(Unsupported, match=r"4: PlainCodec cannot be recorded by torch.export"):
+        actbench.export(model, tmp_path / "taken", format="torch", images=images)
     assert list(tmp_path.iterdir()) == []
+
+
+def _branching(x: Tensor) -> Payload:
+    return Payload(codes=floating(x if float(x.sum()) > 0 else -x))
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("rle", {"ceiling": "12x"}),
+        ("csc", {"ceiling": "6x"}),
+        ("ebpc", {"ceiling": "12x"}),
+        pytest.param("pca", {"ceiling": "12x"}, marks=pytest.mark.slow),
+        ("float-lossless", {"ceiling": "3x", "bits": "w32a16"}),
+    ],
+)
+def test_what_writes_strings_is_a_program_that_gives_the_values(
+    method: str, settings: dict[str, str], images: Tensor, tmp_path: Path
+) -> None:
+    """Of images that take the planned rung, and of others that take one below."""
+    model = compressed(images, method, **settings)
+    both = torch.cat([images, 4 * torch.randn(images.shape, generator=torch.Generator().manual_seed(2))])
+    exported = actbench.export(model, tmp_path / "taken", format="torch", images=both)
+    assert exported.agreement.top1 == exported.agreement.images == 32
+    assert exported.agreement.difference < (1e-4 if method in ("rle", "csc", "ebpc") else 1e-2)
+    (stored,) = model.footprint(both).footprint.maps
+    assert stored.fallbacks is not None
+    assert 0 < stored.fallbacks < 32
 
 
 def test_other_outputs_leave_nothing(images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

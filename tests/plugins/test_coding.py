@@ -162,6 +162,8 @@ def test_equals_the_plain_reference_and_decodes(name: str, batch: tuple[list[lis
     strings = ["".join(map(str, string.tolist())) for string in stream.strings()]
     assert strings == [reference(row, width) for row in rows]
     assert coder.lengths(codes, width).tolist() == stream.lengths.tolist()
+    if codes.numel():
+        assert coder.counted_lengths(codes, width).tolist() == stream.lengths.tolist()
     decoded = coder.decode(stream, codes.shape[1], width)
     assert decoded.dtype == torch.uint8
     assert torch.equal(decoded, codes)

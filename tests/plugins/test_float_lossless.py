@@ -74,6 +74,8 @@ def test_a_cut_mantissa_errs_by_half_of_what_is_cut(kept: int) -> None:
     fmap = FeatureMap("map", *SHAPE, "producer", ())
     for rung in (CodedHeads(fmap, Words(23), kept, torch.full((HEADS,), 32)), RawWords(fmap, Words(23), 9 + kept)):
         decoded = torch.cat([rung.decode(rung.encode(part), part.shape[2]) for part in x.split(1)])
+        assert torch.equal(rung.straight_through(x), decoded)
+        assert (rung.encode(x).lengths <= 1.001 * rung.most_bits(x) + 1).all()
         exponents = torch.frexp(x).exponent - 1
         assert ((decoded - x).abs() <= torch.ldexp(torch.ones_like(x), exponents - kept - 1)).all()
 

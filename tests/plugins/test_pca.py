@@ -129,6 +129,7 @@ def test_the_coder_loses_nothing(images: int, channels: int, positions: int, spr
     rung = CodedComponents(1.0, width, z[:1] / 2)
     stream = rung.encode(z)
     assert torch.equal(rung.decode(stream, positions).flatten(2).int(), rung.codes(z))
+    assert (stream.lengths <= 1.001 * rung.most_bits(z) + 1).all()
     backwards = rung.encode(z.flip(0))
     assert torch.equal(stream.select(torch.arange(images, -1, -1)).bits, backwards.bits)
     single = rung.decode(Stream(stream.strings()[-1], stream.lengths[-1:]), positions)

@@ -87,6 +87,19 @@ def test_maps_are_known_without_weights_and_images(tmp_path: Path) -> None:
     assert [(row["height"], row["width"]) for row in json.loads(done.output)["maps"]] == [(8, 12)] * 2
 
 
+def test_maps_take_the_size_of_images_or_of_the_arguments(tmp_path: Path) -> None:
+    write_networks(tmp_path)
+    for part in ("train", "test"):
+        write(tmp_path / "pairs", pixels(0, (8, 12)), numpy.ones((8, 12), "uint16"), part, "a")
+    (tmp_path / "suite.toml").write_text('[workload]\nmodel = "nets.py:dense"\ntask = "depth"\n')
+    sizes = {}
+    for arguments in (("--data", str(tmp_path / "pairs")), ("--input", "3,6,4")):
+        done = CliRunner().invoke(app, ["maps", "--suite", str(tmp_path / "suite.toml"), *arguments, "--json"])
+        assert done.exit_code == 0, done.output
+        sizes[arguments[0]] = {(row["height"], row["width"]) for row in json.loads(done.output)["maps"]}
+    assert sizes == {"--data": {(8, 12)}, "--input": {(6, 4)}}
+
+
 def write(folder: Path, image: numpy.ndarray, target: numpy.ndarray, part: str, name: str) -> None:
     for what, values in (("images", image), ("labels", target)):
         place = folder / part / what

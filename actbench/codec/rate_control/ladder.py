@@ -75,12 +75,13 @@ class Ladder(Codec):
         return Payload(**self._head(chosen).fields, **self._stripe(granules, x.shape[2]).fields)
 
     def encode_values(self, x: Tensor) -> Payload:
-        """Stores the values that strings stand for: every rung is computed, and each image takes its own."""
+        """Stores the values that strings stand for: every rung is computed, and each image takes the first that fits by
+        `most_bits`."""
         chosen = torch.full((x.shape[0],), len(self.rungs) - 1, device=x.device)
         values = straight_through_granules(self.rungs[-1], x)
         for number in reversed(range(len(self.rungs) - 1)):
             rung = self.rungs[number]
-            fits = sum_over_granules(rung.lengths, x) <= self.stream_bits
+            fits = sum_over_granules(rung.most_bits, x) <= self.stream_bits
             values = torch.where(fits[:, None, None, None], straight_through_granules(rung, x), values)
             chosen = torch.where(fits, number, chosen)
         return Payload(**self._head(chosen).fields, values=floating(values))

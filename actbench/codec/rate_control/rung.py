@@ -33,6 +33,11 @@ class Rung(nn.Module, ABC):
         strings."""
         return self.encode(x).lengths
 
+    def most_bits(self, x: Tensor) -> Tensor:
+        """Counts the bits that the strings have at most → (batch,) int64, in operators of torch and without a branch on
+        values: a program that is recorded once chooses rungs by it. Override it where `lengths` writes the strings."""
+        return self.lengths(x)
+
     def describe(self) -> dict[str, OptionValue]:
         """Describes the setting, for the record."""
         return {}

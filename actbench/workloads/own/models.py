@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from actbench.errors import UserError
 from actbench.info import load_target
-from actbench.workloads.files import load_weights
+from actbench.workloads.files import fill_model, read_weights
 from actbench.workloads.own.code import Code, said_by
 from actbench.workloads.own.description import LIBRARIES, RANDOM
 from actbench.workloads.torchvision_import import torchvision
@@ -34,7 +34,14 @@ def load_model(model: str, weights: str = "", classes: int | None = None) -> nn.
     published = not weights
     built = build_model(model, None if published else classes, published=published)
     if weights not in ("", RANDOM):
-        load_weights(built, Path(weights))
+        path = Path(weights)
+        read = read_weights(path)
+        try:
+            fill_model(built, read, path)
+        except UserError as error:
+            if classes is None and model.partition(":")[0] in LIBRARIES:
+                raise UserError(f"{error} --class-names gives the network a head for other classes") from error
+            raise
     return built.eval()
 
 
