@@ -1,7 +1,8 @@
-"""Haar beside ptwt and PyWavelets, the DCT beside SciPy, HOSVD beside tensorly; two copies as the floor."""
+"""Haar beside ptwt, pytorch_wavelets and PyWavelets, the DCT beside SciPy, HOSVD beside tensorly; floor: two copies."""
 
 import ptwt
 import pytest
+import pytorch_wavelets
 import pywt
 import scipy.fft
 import tensorly
@@ -20,9 +21,15 @@ def two_copies(x: torch.Tensor) -> torch.Tensor:
     return x.clone().clone()
 
 
+def by_pytorch_wavelets(x: torch.Tensor) -> torch.Tensor:
+    forward = pytorch_wavelets.DWTForward(J=LEVELS, wave="haar", mode="zero")
+    return pytorch_wavelets.DWTInverse(wave="haar", mode="zero")(forward(x))
+
+
 HAAR = {
     "actbench": lambda x: haar.inverse(haar.forward(x, LEVELS), x.shape[3], LEVELS),
     "ptwt": lambda x: ptwt.waverec2(ptwt.wavedec2(x, "haar", level=LEVELS), "haar"),
+    "pytorch_wavelets": by_pytorch_wavelets,
     "PyWavelets": lambda x: pywt.waverec2(pywt.wavedec2(x.numpy(), "haar", level=LEVELS), "haar"),
     "two copies": two_copies,
 }

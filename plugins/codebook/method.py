@@ -12,7 +12,10 @@ from actbench_plugins.codebook.codec import learned, stored_bits
 from actbench_plugins.codebook.rotation import RotatedCodec, balanced_components
 
 _WIDEST = 8
-"""Bits of an index at most: a codebook of 256 codewords."""
+"""Bits of an index at most, and of plain codes that leave nothing to gain."""
+
+_QUICK = 6
+"""Wider indices are for cells that have no others: with 8 bits the search takes four times as long."""
 
 _VECTORS = 1 << 13
 """Positions of calibration images that codebooks are learned from."""
@@ -50,7 +53,8 @@ class LearnedCodebooks(Method):
 def choices(fmap: FeatureMap, allowance: Allowance) -> dict[int, int]:
     """For each width of an index the fewest channels a group with which a map fits, without widths that give fewer bits
     in shorter vectors than a wider one. Raises Unsupported where none fits."""
-    widths = [width for width in allowance.widths if width <= _WIDEST]
+    possible = [width for width in allowance.widths if width <= _WIDEST]
+    widths = [width for width in possible if width <= _QUICK] or possible
     if not widths:
         raise Unsupported(f"{fmap.name}: an index has {_WIDEST} bits at most, which the widths of codes leave out")
     found: dict[int, int] = {}

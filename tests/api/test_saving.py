@@ -9,6 +9,12 @@ from torch.nn import functional
 
 import actbench
 from actbench.api.saving import count_saved_bytes
+from actbench.registry import load_plugins
+from actbench.workloads.torchvision_import import torchvision
+
+TRAINING = sorted(
+    name for name, info in load_plugins().methods.items() if info.role == "method" and "training" in info.tracks
+)
 
 
 class Small(nn.Module):
@@ -94,6 +100,28 @@ def test_under_autocast(model: Small, images: Tensor, method: str) -> None:
         assert parameter.grad is not None
         assert parameter.grad.dtype == torch.float32
         assert functional.cosine_similarity(parameter.grad.flatten(), exact[name].flatten(), 0) > 0.8, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("autocast", [False, True], ids=["fp32", "autocast"])
+@pytest.mark.parametrize("method", TRAINING)
+def test_a_loop_of_ones_own_with_every_method(method: str, autocast: bool) -> None:
+    images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
+    model = torchvision("torchvision.models").resnet18(num_classes=10)
+    computing = torch.autocast("cpu", torch.bfloat16, enabled=autocast)
+    with computing:
+        plain = count_saved_bytes(copy.deepcopy(model), images)
+    actbench.compress_training(model, method=method, ceiling="8x", bits="w32a2-8", calibration=images)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for _ in range(2):
+        with computing:
+            loss = functional.cross_entropy(model(images).float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    with computing:
+        assert 2 * model.saved_bytes(images) < plain
 
 
 def test_dropout_stays(model: Small, images: Tensor) -> None:

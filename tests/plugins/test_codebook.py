@@ -157,11 +157,11 @@ def test_rows_are_those_of_the_whole_map() -> None:
 
 
 def test_the_shortest_vectors_that_fit_and_no_width_that_a_wider_one_beats() -> None:
-    """12 bits a position for 10 channels: one index of 8, 7 bits; two of 6 are better than one of 7; 5 bits and 4 give
-    no more than 6 do, nor four of 3."""
-    assert choices(feature_map(10, 1, 1), Allowance(12, WIDTHS)) == {8: 10, 6: 5}
+    """12 bits a position for 10 channels: two indices of 6 bits; two of 5 and three of 4 give no more, nor four of
+    3."""
+    assert choices(feature_map(10, 1, 1), Allowance(12, WIDTHS)) == {6: 5}
     assert choices(feature_map(10, 1, 1), Allowance(7, (8, 5, 3))) == {5: 10, 3: 5}
-    assert choices(feature_map(10, 4, 4), Allowance(16 * 80, WIDTHS)) == {8: 1}
+    assert choices(feature_map(10, 4, 4), Allowance(16 * 80, WIDTHS)) == {6: 1}
 
 
 @settings(max_examples=15, deadline=None)
@@ -179,7 +179,7 @@ def test_correlated_channels_cost_less_than_plain_codes_do() -> None:
     """Four channels that are one: at 2 bits a value a codebook has 256 values of it, plain codes have four."""
     x = maps(1, 16, 16, 8).expand(-1, 4, -1, -1).contiguous()
     plain = PlainCodec.calibrated(feature_map(4, 16, 16), MapStatistics.of(x), 2)
-    codec = planned(x, 2)
+    codec = planned(x, 2, (8,))
     assert codec.describe() == {"index": 8, "channels": 4}
     own, others = (float((each(x) - x).detach().square().sum()) for each in (codec, plain))
     assert own < others / 100
@@ -189,6 +189,11 @@ def test_a_map_that_fits_into_8_bits_a_value_is_plain() -> None:
     codec = LearnedCodebooks({}).codec(feature_map(), MapStatistics.of(maps()), Allowance(8 * 540, WIDTHS))
     assert isinstance(codec, PlainCodec)
     assert codec.width == 8
+
+
+def test_indices_are_narrow_where_the_cell_has_narrow_codes() -> None:
+    assert max(choices(feature_map(), Allowance(4 * 540, WIDTHS))) == 6
+    assert set(choices(feature_map(), Allowance(4 * 540, (8,)))) == {8}
 
 
 def test_wide_codes_alone_are_unsupported() -> None:
@@ -227,7 +232,7 @@ def test_a_rotation_is_orthogonal_and_diagonalises(channels: int, block: int) ->
 def test_channels_of_either_sign_are_rotated_where_that_helps() -> None:
     """Eight channels that are mixtures of two: groups of four components have one of these each."""
     mixed = torch.einsum("kc,nchw->nkhw", drawn(8, 2, seed=3), drawn(8, 2, 16, 16))
-    allowance = Allowance(int(2 * mixed[0].numel()), WIDTHS)
+    allowance = Allowance(int(2 * mixed[0].numel()), (8,))
     codec = LearnedCodebooks({}).codec(feature_map(8, 16, 16, "silu"), MapStatistics.of(mixed), allowance)
     assert isinstance(codec, RotatedCodec)
     unrotated = learned(drawn_positions(mixed), 4, 8)
