@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -31,9 +33,12 @@ def written_meanwhile(pages: Pages, verifications: Mapping[str, Verification]) -
         yield
         write_record_pages(pages, verifications)
         return
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_begin, initargs=(os.getpid(),)) as pool:
+    parts = [pages[start : start + _FEW] for start in range(0, len(pages), _FEW)]
+    # Where processes are forked by a server, as newer versions of Python have it, that would be their parent.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    most = min(os.cpu_count() or 1, len(parts))
+    with ProcessPoolExecutor(most, context, initializer=_begin, initargs=(os.getpid(),)) as pool:
         try:
-            parts = [pages[start : start + _FEW] for start in range(0, len(pages), _FEW)]
             written = [pool.submit(write_record_pages, part, verifications) for part in parts]
             yield
             for one in written:
