@@ -17,6 +17,8 @@ from torch.nn import functional
 _LONGEST_SYMBOL = 33
 """Bits that fit into two words of 32 wherever in the first one they begin."""
 
+_WORD = 0xFFFFFFFF
+
 _TABLE_WIDTH = 8
 """Values of up to this width are turned into bits by a table."""
 
@@ -73,14 +75,7 @@ def symbols(values: Tensor, lengths: Tensor, counts: Tensor) -> Stream:
 
     `counts` (batch,): how many of the symbols belong to each image. Raises ValueError for longer symbols.
     """
-    values, sizes = _merged(values, lengths)
-    ends = sizes.cumsum(0)
-    starts, total = ends - sizes, int(ends[-1]) if len(ends) else 0
-    # A symbol begins in one word and may end in the next. No two have a bit in common: sums put them together.
-    word, aligned = starts >> 5, values << (64 - (starts & 31) - sizes)
-    words = values.new_zeros(total // 32 + 2)
-    words.index_add_(0, word, (aligned >> 32) & 0xFFFFFFFF).index_add_(0, word + 1, aligned & 0xFFFFFFFF)
-    return Stream(_expand(words.int())[:total], segment_sums(lengths, counts))
+    return Stream(_expand(*_in_words(*_merged(values, lengths))), segment_sums(lengths, counts))
 
 
 def to_bits(values: Tensor, width: int) -> Tensor:
@@ -177,7 +172,7 @@ def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         if longest > most:
             continue
         sizes = sizes.to(dtype)
-        values = values.to(dtype) & ((1 << sizes) - 1)
+        values = (1 << sizes).sub_(1).bitwise_and_(values)
         while len(sizes) > 1 and 2 * longest <= most:
             if len(sizes) % 2:
                 values, sizes = functional.pad(values, (0, 1)), functional.pad(sizes, (0, 1))
@@ -186,12 +181,26 @@ def _merged(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
     return values, sizes
 
 
-def _expand(integers: Tensor) -> Tensor:
-    """Expands integers (n,) to their bits (n · size,), the most significant first."""
+def _in_words(values: Tensor, sizes: Tensor) -> tuple[Tensor, int]:
+    """Writes symbols, int64, one after the other into words of 32 bits, and counts their bits. The values are used up:
+    tensors of their size are most of what a coder needs."""
+    ends = sizes.cumsum(0)
+    total = int(ends[-1]) if len(ends) else 0
+    starts = ends.sub_(sizes)
+    values <<= (64 - sizes).sub_(starts & 31)
+    # A symbol begins in one word and may end in the next. No two have a bit in common: sums put them together.
+    words, word = values.new_zeros(total // 32 + 2), starts.bitwise_right_shift_(5)
+    words.index_add_(0, word, (values >> 32).bitwise_and_(_WORD))
+    words.index_add_(0, word.add_(1), values.bitwise_and_(_WORD))
+    return words.int(), total
+
+
+def _expand(integers: Tensor, total: int) -> Tensor:
+    """Expands integers (n,) to their first `total` bits, the most significant first."""
     if integers.device.type == "cpu":
-        return torch.from_numpy(numpy.unpackbits(integers.numpy().byteswap().view(numpy.uint8)))
+        return torch.from_numpy(numpy.unpackbits(integers.numpy().byteswap().view(numpy.uint8), count=total))
     size = 8 * integers.element_size()
-    return torch.stack([(integers >> place) & 1 for place in range(size - 1, -1, -1)], 1).byte().flatten()
+    return torch.stack([(integers >> place) & 1 for place in range(size - 1, -1, -1)], 1).byte().flatten()[:total]
 
 
 @lru_cache

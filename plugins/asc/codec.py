@@ -53,10 +53,10 @@ class EndPointCodec(Codec):
         if "values" in stripe:
             return stripe["values"]
         low, high = (self.ends.decode(stripe[name].float())[..., None] for name in ("low", "high"))
-        points = self._points(low.device)[stripe["scale"].long()]
-        share = points.gather(4, stripe["index"].long())
+        index = stripe["index"].int() + (stripe["scale"].int() << self.index_bits)[..., None]
+        share = self._points(low.device).flatten().index_select(0, index.flatten()).view_as(index)
         shape = (self.channels, stripe["rows"].shape[1], self.columns)
-        return join(low + share * (high - low), shape).to(stripe["index"].dtype)
+        return join(share.mul_(high - low).add_(low), shape).to(stripe["index"].dtype)
 
     @override
     def describe(self) -> dict[str, OptionValue]:
@@ -104,4 +104,4 @@ def calibrated(fmap: FeatureMap, sample: Tensor, depth: int, index_bits: int, en
 
 def _nearest(share: Tensor, points: Tensor) -> Tensor:
     """The number of the nearest of rising points."""
-    return torch.bucketize(share.contiguous(), (points[1:] + points[:-1]) / 2)
+    return torch.bucketize(share.contiguous(), (points[1:] + points[:-1]) / 2, out_int32=True)

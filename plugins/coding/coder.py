@@ -54,20 +54,12 @@ class Coder(ABC):
         return {}
 
 
-def running_sums(values: Tensor, counts: Tensor) -> Tensor:
-    """Sums from the beginning of its segment on, each value included; segments of `counts` values each."""
-    sums = values.cumsum(0)
-    before = torch.cat([sums.new_zeros(1), sums])[counts.cumsum(0) - counts]
-    return sums - before.repeat_interleave(counts)
-
-
 def numbers_at(bits: Tensor, positions: Tensor, count: int) -> Tensor:
     """The numbers that the `count` bits, at most 57, from each position on are; zeros follow the last bit."""
     size = 32 if count <= 25 else 64
     numbers = _words(bits, size // 8).index_select(0, positions >> 3)
     numbers <<= (positions & 7).to(numbers.dtype)
-    numbers >>= size - count
-    return numbers & ((1 << count) - 1)
+    return numbers.bitwise_right_shift_(size - count).bitwise_and_((1 << count) - 1)
 
 
 def _words(bits: Tensor, size: int) -> Tensor:

@@ -24,14 +24,11 @@ class SparseExponentialGolomb(Coder):
     order: int = 0
 
     def lengths(self, codes: Tensor, width: int) -> Tensor:
-        index = codes.flatten().int()
-        lengths = _symbols(self.order, width)[1].to(index.device).index_select(0, index)
-        return lengths.view_as(codes).sum(1)
+        return self._looked_up(codes, width)[1].view_as(codes).sum(1)
 
     def write(self, codes: Tensor, width: int) -> Stream:
-        index = codes.flatten().int()
-        values, lengths = (table.to(index.device).index_select(0, index) for table in _symbols(self.order, width))
-        return symbols(values, lengths, torch.full((len(codes),), codes.shape[1], device=codes.device))
+        counts = torch.full((len(codes),), codes.shape[1], device=codes.device)
+        return symbols(*self._looked_up(codes, width), counts)
 
     def read(self, stream: Stream, count: int, width: int) -> Tensor:
         starts, _ = symbol_starts(stream, _automaton(self.order, width))
@@ -39,7 +36,7 @@ class SparseExponentialGolomb(Coder):
         nonzero = true_positions(stream.bits.index_select(0, starts))
         # What the longest symbol has behind its first bit: m zeros, and of what follows the first m + 1 + k bits.
         longest = int(_symbols(self.order, width)[1].max()) - 1
-        after_flag = numbers_at(stream.bits, starts.index_select(0, nonzero) + 1, longest)
+        after_flag = numbers_at(stream.bits, starts.index_select(0, nonzero).add_(1), longest)
         significant = torch.from_numpy(numpy.frexp(after_flag.double().cpu().numpy())[1]).to(after_flag.device)
         tails = after_flag >> (2 * significant - longest - 1 - self.order)
         codes.scatter_(0, nonzero, (tails - (1 << self.order) + 1).to(codes.dtype))
@@ -53,6 +50,12 @@ class SparseExponentialGolomb(Coder):
 
     def describe(self) -> dict[str, int]:
         return {"order": self.order}
+
+    def _looked_up(self, codes: Tensor, width: int) -> tuple[Tensor, Tensor]:
+        """The symbol of each of the codes, one after the other, and its length."""
+        index = codes.flatten().int()
+        values, lengths = (table.to(index.device).index_select(0, index) for table in _symbols(self.order, width))
+        return values, lengths
 
 
 def _automaton(order: int, width: int) -> Transitions:

@@ -33,7 +33,7 @@ def find_gaps(codes: Tensor) -> Gaps:
     marked[:, -1] = True
     positions = true_positions(marked)
     # An image's last mark stands right before the next image's first code: gaps need no column numbers.
-    zeros = positions.int().diff(prepend=positions.new_full((1,), -1, dtype=torch.int32)) - 1
+    zeros = positions.int().diff(prepend=positions.new_full((1,), -1, dtype=torch.int32)).sub_(1)
     counts = marked.count_nonzero(1)
     return Gaps(closed.flatten().index_select(0, positions), zeros, counts, counts.cumsum(0) - 1)
 
@@ -46,7 +46,7 @@ def zeros_until(codes: Tensor) -> Tensor:
 
 def filled(values: Tensor, before: Tensor, filling: int) -> Tensor:
     """The values, in order, with as many of `filling` before each as `before` says."""
-    positions = before.cumsum(0) + torch.arange(len(before), device=before.device)
+    positions = before.cumsum(0).add_(torch.arange(len(before), dtype=torch.int32, device=before.device))
     return values.new_full((len(before) + int(before.sum()),), filling).scatter_(0, positions, values)
 
 

@@ -15,6 +15,7 @@ from actbench.codec.bit_strings import Stream, join
 from actbench.codec.packing import layout, pack, unpack
 from actbench.codec.rate_control import Ladder
 from actbench.feature_map import FeatureMap, Operation
+from actbench.measure.memory import peak_live_bytes
 from actbench_plugins.coding import method
 from actbench_plugins.coding.bit_plane import BitPlane
 from actbench_plugins.coding.coder import Coder
@@ -194,6 +195,16 @@ def test_no_images(name: str) -> None:
     coder = CODES[name][0]
     decoded = coder.decode(coder.encode(torch.zeros(0, 9, dtype=torch.uint8), 4), 9, 4)
     assert decoded.shape == (0, 9)
+
+
+@each_code
+def test_a_granule_needs_little_beside_its_bits(name: str) -> None:
+    codes = torch.randn(1, 8192, generator=torch.Generator().manual_seed(0)).relu_().mul_(16).to(torch.uint8)
+    coder = CODES[name][0]
+    stream = coder.encode(codes, 8)
+    # A code takes up to 7 bytes as bits; of the rest, three tensors of positions are most.
+    for run in (lambda: coder.encode(codes, 8), lambda: coder.decode(stream, 8192, 8)):
+        assert peak_live_bytes(run) < 30 * codes.numel()
 
 
 def test_strings_by_hand() -> None:
