@@ -18,7 +18,7 @@ _UNSIGNED = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32, 8: torch.uint64}
 
 def on_cpu(tensor: Tensor) -> bool:
     """Whether a tensor is where NumPy can reach it."""
-    return tensor.device.type == "cpu"
+    return tensor.is_cpu
 
 
 def code_size(width: int) -> int:

@@ -127,6 +127,9 @@ def _tiles(codes: Tensor, packed: Tensor, width: int) -> Iterator[tuple[Tensor, 
     codes = codes.reshape(-1, count)
     packed = packed.reshape(len(codes), -1)
     most = _most_codes(codes, width)
+    if codes.numel() <= most:  # most often: views are what a few values cost
+        yield codes, packed
+        return
     rows = max(1, most // max(count, 8))
     for row in range(0, len(codes), rows):
         for first in range(0, count, most):

@@ -106,10 +106,10 @@ class Payload:
     __slots__ = ("fields",)
 
     def __init__(self, **fields: Field) -> None:
-        foreign = [name for name, field in fields.items() if type(field) is not Field]
-        if foreign:
-            raise InvalidCodec(f"{foreign[0]} is no Field: what else it holds would not be counted")
-        batches = [field.batch for field in fields.values()]
+        for name, field in fields.items():
+            if type(field) is not Field:
+                raise InvalidCodec(f"{name} is no Field: what else it holds would not be counted")
+        batches = [field.batch for field in fields.values()] if len(fields) > 1 else []
         if any(batch != batches[0] for batch in batches):
             raise InvalidCodec(f"fields of one payload hold different numbers of images: {sorted(set(batches))}")
         self.fields = fields

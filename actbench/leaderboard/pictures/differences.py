@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from actbench.leaderboard.board import Board
 from actbench.leaderboard.findings.ceilings import collapses, in_order
 from actbench.leaderboard.findings.sentence import cost_text, difference_text, quality_text
-from actbench.leaderboard.pictures.drawing import Drawing, Group, Label, Line, Part, beside_each_other, fitting
+from actbench.leaderboard.pictures.drawing import (
+    Drawing,
+    Group,
+    Label,
+    Line,
+    Part,
+    beside_each_other,
+    fitting,
+    width_of,
+)
 from actbench.leaderboard.pictures.marks import Marks
 from actbench.leaderboard.pictures.scales import Scale, covering
 from actbench.leaderboard.row import Row
@@ -18,7 +27,10 @@ MOST_ROWS = 24
 MOST_PANELS = 6
 """Ceilings beside each other, from the largest allowance on."""
 
-_LINE, _TOP, _FOOT, _NAMES, _VALUES = 18.0, 26.0, 34.0, 118.0, 84.0
+_LINE, _TOP, _FOOT, _VALUES = 18.0, 26.0, 34.0, 84.0
+
+_NAMES = (118.0, 230.0)
+"""The least and the most width that names take; a panel is as much wider as they need more than the least."""
 
 
 def differences_of_board(board: Board, marks: Marks, panel_width: float = 330.0) -> Drawing:
@@ -32,14 +44,16 @@ def difference_panels(board: Board, marks: Marks, width: float = 330.0) -> list[
     """A panel for each of the first ceilings, all on one scale."""
     held = {ceiling: in_order(rows) for ceiling, rows in board.ceilings.items()}
     shown = {ceiling: rows for ceiling, rows in list(held.items())[:MOST_PANELS] if rows}
-    limits = _limits([row for rows in shown.values() for row in rows[:MOST_ROWS]])
-    return [_panel(ceiling, rows, marks, width, limits) for ceiling, rows in shown.items()]
+    drawn = [row for rows in shown.values() for row in rows[:MOST_ROWS]]
+    limits, names = _limits(drawn), _names_width(drawn)
+    return [_panel(ceiling, rows, marks, width, limits, names) for ceiling, rows in shown.items()]
 
 
 def differences_at(board: Board, ceiling: str, marks: Marks, width: float = 460.0) -> Drawing | None:
     """One ceiling, on a scale of its own; None where no row holds it."""
     rows = in_order(board.ceilings[ceiling])
-    return _panel(ceiling, rows, marks, width, _limits(rows[:MOST_ROWS])) if rows else None
+    drawn = rows[:MOST_ROWS]
+    return _panel(ceiling, rows, marks, width, _limits(drawn), _names_width(drawn)) if rows else None
 
 
 def _limits(rows: Sequence[Row]) -> tuple[float, float]:
@@ -49,11 +63,19 @@ def _limits(rows: Sequence[Row]) -> tuple[float, float]:
     return min([0.0, *ends]), max([0.0, *ends])
 
 
-def _panel(ceiling: str, rows: Sequence[Row], marks: Marks, width: float, limits: tuple[float, float]) -> Drawing:
-    shown, scale = rows[:MOST_ROWS], covering(limits, _NAMES, width - _VALUES)
+def _names_width(rows: Sequence[Row]) -> float:
+    least, most = _NAMES
+    return min(most, max([least, *(width_of(row.name) + 10 for row in rows)]))
+
+
+def _panel(
+    ceiling: str, rows: Sequence[Row], marks: Marks, width: float, limits: tuple[float, float], names: float
+) -> Drawing:
+    width += names - _NAMES[0]
+    shown, scale = rows[:MOST_ROWS], covering(limits, names, width - _VALUES)
     bottom = _TOP + _LINE * len(shown)
     parts: list[Part] = [Label((0, 14), ceiling, size=13, bold=True), *_axis(scale, bottom, shown[0])]
-    parts += [_row(row, _TOP + _LINE * (place + 0.5), scale, marks, width) for place, row in enumerate(shown)]
+    parts += [_row(row, _TOP + _LINE * (place + 0.5), scale, marks, names, width) for place, row in enumerate(shown)]
     if more := len(rows) - len(shown):
         parts.append(Label((0, bottom + 28), f"and {more} more, in the table", "soft"))
     return Drawing(width, bottom + _FOOT, tuple(parts), f"What each method loses at {ceiling}")
@@ -69,13 +91,13 @@ def _axis(scale: Scale, bottom: float, row: Row) -> Iterator[Part]:
     yield Label(((scale.first + scale.last) / 2, bottom + 27), f"Δ {metric}", "soft", 10, "middle")
 
 
-def _row(row: Row, y: float, scale: Scale, marks: Marks, width: float) -> Group:
+def _row(row: Row, y: float, scale: Scale, marks: Marks, names: float, width: float) -> Group:
     method, difference = row.record.cell.method.name, row.difference
     assert difference is not None
     mark, (low, high) = marks.of(method), map(scale.place, difference.interval)
     is_first = row.rank is not None and row.rank.number == 1
     parts = (
-        Label((_NAMES - 10, y + 4), fitting(row.name, _NAMES - 10), anchor="end", bold=is_first),
+        Label((names - 10, y + 4), fitting(row.name, names - 10), anchor="end", bold=is_first),
         Line(((low, y), (max(high, low + 0.5), y)), mark.colour, 2),
         mark.at(scale.place(difference.value), y),
         *_beyond(difference.value, y, scale),

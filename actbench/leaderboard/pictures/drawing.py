@@ -81,10 +81,16 @@ def rectangle(left: float, top: float, width: float, height: float, colour: str)
     return Area(((left, top), (right, top), (right, bottom), (left, bottom)), colour)
 
 
+def width_of(text: str, size: float = 11.0) -> float:
+    """The width that a text takes, about."""
+    return CHARACTER * size * len(text)
+
+
 def fitting(text: str, width: float, size: float = 11.0) -> str:
-    """As much of a text as fits into a width."""
-    most = max(1, int(width / (CHARACTER * size)))
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """As much of a text as fits into a width, without its middle: names of one method differ at their ends."""
+    most = max(1, int(width / width_of("x", size) + 1e-6))
+    behind = (most - 1) // 2
+    return text if len(text) <= most else text[: most - 1 - behind] + "…" + text[len(text) - behind :]
 
 
 def beside_each_other(drawings: Sequence[Drawing], columns: int, title: str, gap: float = 16.0) -> Drawing:

@@ -14,7 +14,18 @@ from actbench.errors import UserError
 from actbench.leaderboard.axes import axes
 from actbench.leaderboard.board import Board, boards
 from actbench.leaderboard.pictures.differences import differences_at, differences_of_board
-from actbench.leaderboard.pictures.drawing import ROLES, Area, Drawing, Group, Label, Line, Part, beside_each_other
+from actbench.leaderboard.pictures.drawing import (
+    ROLES,
+    Area,
+    Drawing,
+    Group,
+    Label,
+    Line,
+    Part,
+    beside_each_other,
+    fitting,
+    width_of,
+)
 from actbench.leaderboard.pictures.files import pictures_of_boards, pictures_of_record, write_pictures
 from actbench.leaderboard.pictures.marks import COLOURS, Marks
 from actbench.leaderboard.pictures.scales import Scale, covering
@@ -86,6 +97,25 @@ def test_what_collapses_stands_at_the_end_of_the_scale() -> None:
     good, fallen = (part for part in drawn.parts if isinstance(part, Group))
     assert "◂" in labels(fallen.parts)
     assert "◂" not in labels(good.parts)
+
+
+def test_rows_of_one_method_are_told_apart_by_their_options() -> None:
+    codes = ["plain", "mx", "block-float", "block-floating-point-with-shared-exponents", "of another kind altogether"]
+    (one,) = boards([record("rotating", options={"codes": each}) for each in codes], "quantize")
+    drawn = differences_at(one, "8x", Marks(["rotating"]))
+    assert drawn is not None
+    names = [next(labels(part.parts)) for part in drawn.parts if isinstance(part, Group)]
+    assert len(set(names)) == len(codes)
+    assert {f"rotating codes={each}" for each in codes[:3]} <= set(names), "whole where there is room"
+    for label in (label for part in drawn.parts if isinstance(part, Group) for label in part.parts[:1]):
+        assert isinstance(label, Label)
+        assert width_of(label.text) <= label.at[0], "nothing is cut off at the left"
+
+
+def test_a_text_that_does_not_fit_loses_its_middle() -> None:
+    assert fitting("short", 100) == "short"
+    assert fitting("abcdefghij", width_of("x") * 5) == "ab…ij"
+    assert fitting("abcdefghij", 1) == "…"
 
 
 def test_a_panel_for_each_ceiling() -> None:
