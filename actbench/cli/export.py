@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 
 from actbench.budget import Bits, Ceiling
 from actbench.cli import own
 from actbench.cli.arguments import MOST
 from actbench.cli.listing import PluginFiles
 from actbench.cli.plugins import registered
+from actbench.cli.progress import ProgressBar
 from actbench.cli.run import own_workload, parse_options
 from actbench.cli.tables import say
 from actbench.errors import Unsupported, UserError
@@ -151,7 +153,9 @@ def _of_cell(
         raise UserError(reason)
     bench = Workbench(*_workload(cell, registry, data, weights, said), torch.device("cpu"))
     try:
-        spliced = compress_again(bench, cell, info)
+        with ProgressBar([cell], Console(stderr=True)) as bar:
+            bar.started(cell)
+            spliced = compress_again(bench, cell, info, bar.step)
     except Unsupported as error:
         raise UserError(f"{info.name} {cell.budget}: {error}") from error
     assert isinstance(cell.settings, Inference)
@@ -189,7 +193,8 @@ def _written(bench: Workbench, deployment: Deployment, out: Path, wanted: Wanted
     from actbench.exporting.write import write_export
 
     def written(form: Format) -> Exported:
-        return write_export(deployment, out, form, _images(bench))
+        with Console(stderr=True).status(f"writing {form}, and comparing its outputs"):
+            return write_export(deployment, out, form, _images(bench))
 
     try:
         return written("torch" if wanted == "torch" else "onnx")

@@ -9,6 +9,7 @@ import torch
 
 from actbench.errors import UserError
 from actbench.harness.inference import compress_cell
+from actbench.harness.outcome import Progress
 from actbench.harness.workbench import Workbench
 from actbench.info import MethodInfo
 from actbench.measure.footprint import Meter
@@ -21,12 +22,12 @@ from actbench.settings import Inference
 from actbench.spec import CellSpec
 
 
-def compress_again(bench: Workbench, cell: CellSpec, info: MethodInfo) -> Spliced:
-    """Plans, fits and recovers as the cell says, with its seeds, on its calibration images. Raises what the method
-    raises."""
+def compress_again(bench: Workbench, cell: CellSpec, info: MethodInfo, progress: Progress) -> Spliced:
+    """Plans, fits and recovers as the cell says, with its seeds, on its calibration images; `progress` is told of each
+    step. Raises what the method raises."""
     torch.manual_seed(cell.seed)
     settings = cast(Inference, cell.settings)
-    spliced, _ = compress_cell(bench, cell, settings, info, lambda *_: None, Measurements())
+    spliced, _ = compress_cell(bench, cell, settings, info, progress, Measurements())
     return spliced
 
 
