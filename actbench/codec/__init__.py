@@ -30,6 +30,7 @@ from actbench.codec.rows import (
     write_rows,
 )
 from actbench.codec.statistics import MapStatistics, SideStatistics
+from actbench.codec.straight_through import StraightThroughCodec
 from actbench.errors import InvalidCodec, Unsupported
 from actbench.feature_map import FeatureMap
 
@@ -61,6 +62,7 @@ __all__ = [
     "RowCodec",
     "Rows",
     "SideStatistics",
+    "StraightThroughCodec",
     "TrainingCodec",
     "TrainingForm",
     "UniformQuantizer",

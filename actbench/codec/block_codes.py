@@ -13,8 +13,8 @@ from torch.nn import functional
 from typing_extensions import override
 
 from actbench.codec.element_formats import ElementFormat
-from actbench.codec.payload import Payload, floating, signed, unsigned
-from actbench.codec.rows import RowCodec
+from actbench.codec.payload import Payload, signed, unsigned
+from actbench.codec.straight_through import StraightThroughCodec
 from actbench.feature_map import FeatureMap
 from actbench.info import OptionValue
 
@@ -61,12 +61,11 @@ class PowerOfTwo:
         return (codes.int() << 23).view(torch.float32)
 
 
-class BlockCodec(RowCodec):
+class BlockCodec(StraightThroughCodec):
     """A codec that stores each position's channels in blocks, the last one filled up with zeros: of every block the
     code of a scale and, divided by the scale, the values as codes of an element format.
 
-    `H·W·⌈C/block⌉·(block·element bits + scale bits)` bits, static. While gradients of a map are wanted, the payload has
-    in place of codes the values that they stand for (field `values`), with the gradient of the identity.
+    `H·W·⌈C/block⌉·(block·element bits + scale bits)` bits, static.
     """
 
     def __init__(self, channels: int, block: int, element: ElementFormat, scale: BlockScale) -> None:
@@ -77,16 +76,7 @@ class BlockCodec(RowCodec):
         self.scale = scale
 
     @override
-    def encode(self, x: Tensor) -> Payload:
-        if torch.is_grad_enabled() and x.requires_grad:
-            values = self.decode(self._encoded(x.detach()))
-            return Payload(values=floating(values + (x - x.detach())))
-        return self._encoded(x)
-
-    @override
-    def decode(self, payload: Payload) -> Tensor:
-        if "values" in payload:
-            return payload["values"]
+    def decode_codes(self, payload: Payload) -> Tensor:
         codes, scales = payload["codes"], payload["scales"]
         blocks = self.element.decode(codes.unflatten(1, (-1, self.block)))
         values = blocks * self.scale.decode(scales)[:, :, None]
@@ -96,7 +86,8 @@ class BlockCodec(RowCodec):
     def describe(self) -> dict[str, OptionValue]:
         return {"format": self.element.name, "block": self.block}
 
-    def _encoded(self, x: Tensor) -> Payload:
+    @override
+    def encode_codes(self, x: Tensor) -> Payload:
         blocks = in_blocks(x.float(), self.block)
         scales = self.scale.encode(blocks.abs().amax(2))
         codes = self.element.encode(blocks / self.scale.decode(scales)[:, :, None])

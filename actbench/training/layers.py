@@ -245,14 +245,15 @@ def _padded(x: Tensor, layer: nn.Conv2d) -> tuple[Tensor, tuple[int, int]]:
 def convolution_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, layer: nn.Conv2d, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Computes the gradients of a convolution's input, weight and bias, None where not `wanted`, as autograd does."""
+    """Computes the gradients of a convolution's input, weight and bias, None where not `wanted`, as autograd does: in
+    the gradient's type, which is half of fp32's width where autocast ran the convolution in that."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         padded, padding = _padded(x, layer)
     of_input, of_weight, of_bias = torch.ops.aten.convolution_backward(
         gradient,
         padded.detach(),
-        weight,
+        weight.to(gradient.dtype),
         [len(weight)],
         layer.stride,
         padding,

@@ -6,19 +6,18 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from actbench.codec import Codec, FeatureMap, Payload, UniformQuantizer, floating, unsigned
+from actbench.codec import FeatureMap, Payload, StraightThroughCodec, UniformQuantizer, unsigned
 from actbench.info import OptionValue
 from actbench_plugins.asc.blocks import SIDE, counts, divide, join
 
 
-class EndPointCodec(Codec):
+class EndPointCodec(StraightThroughCodec):
     """Stores of each block its least and its largest value, e bits each, one bit that chooses a scale, and of every
     value the nearest of `2^i` points between the two, `x̂ = low + t·(high − low)`:
 
         linear: t = j / (2^i − 1)        logarithmic: t = 0, and 2^(j + 1 − 2^i) for j > 0
 
-    `blocks·(2e + 1 + 16·depth·i)` bits, static; what fills blocks up is stored. While gradients of a map are wanted,
-    the payload has in place of codes the values that they stand for, with the gradient of the identity.
+    `blocks·(2e + 1 + 16·depth·i)` bits, static; what fills blocks up is stored.
     """
 
     def __init__(self, fmap: FeatureMap, depth: int, index_bits: int, ends: UniformQuantizer) -> None:
@@ -34,36 +33,20 @@ class EndPointCodec(Codec):
         return SIDE
 
     @override
-    def encode(self, x: Tensor) -> Payload:
-        if torch.is_grad_enabled() and x.requires_grad:
-            values = self.decode(self._encoded(x.detach()))
-            return Payload(values=floating(values + (x - x.detach())))
-        return self._encoded(x)
-
-    @override
-    def decode(self, payload: Payload) -> Tensor:
-        return self.decode_rows(payload, payload)
-
-    def encode_rows(self, x: Tensor, head: Payload) -> Payload:
-        """Encodes some rows, as `encode` does."""
-        return self.encode(x)
-
-    def decode_rows(self, stripe: Payload, head: Payload) -> Tensor:
-        """Decodes some rows; `rows`, which is empty, says by its shape how many."""
-        if "values" in stripe:
-            return stripe["values"]
-        low, high = (self.ends.decode(stripe[name].float())[..., None] for name in ("low", "high"))
-        index = stripe["index"].int() + (stripe["scale"].int() << self.index_bits)[..., None]
+    def decode_codes(self, payload: Payload) -> Tensor:
+        low, high = (self.ends.decode(payload[name].float())[..., None] for name in ("low", "high"))
+        index = payload["index"].int() + (payload["scale"].int() << self.index_bits)[..., None]
         share = self._points(low.device).flatten().index_select(0, index.flatten()).view_as(index)
-        shape = (self.channels, stripe["rows"].shape[1], self.columns)
-        return join(share.mul_(high - low).add_(low), shape).to(stripe["index"].dtype)
+        shape = (self.channels, payload["rows"].shape[1], self.columns)  # `rows` is empty: its shape is what it says
+        return join(share.mul_(high - low).add_(low), shape).to(payload["index"].dtype)
 
     @override
     def describe(self) -> dict[str, OptionValue]:
         return {"index": self.index_bits, "ends": self.ends.width, "channels": self.depth}
 
+    @override
     @torch.no_grad()
-    def _encoded(self, x: Tensor) -> Payload:
+    def encode_codes(self, x: Tensor) -> Payload:
         blocks = divide(x.float(), self.depth)
         codes = [self.ends.encode(end) for end in blocks.aminmax(dim=4)]
         low, high = (self.ends.decode(code)[..., None] for code in codes)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from actbench.codec import FeatureMap, Payload, RowCodec, floating, unsigned
+from actbench.codec import FeatureMap, Payload, StraightThroughCodec, unsigned
 from actbench.codec.block_codes import in_blocks
 from actbench.info import OptionValue
 from actbench_plugins.codebook.clustering import codebooks, looked_up, nearest
@@ -15,13 +15,12 @@ _LEVELS = 255
 """The largest code of a value of a codeword."""
 
 
-class CodebookCodec(RowCodec):
+class CodebookCodec(StraightThroughCodec):
     """Divides each position's channels into groups of g, the last one filled up with zeros, and stores of each group
     the number of the nearest of the `2^b` codewords of its own codebook: `H·W·⌈C/g⌉·b` bits, static.
 
     Codebooks are static tables: codewords in codes of 8 bits, and for each channel their least value and a step in
-    fp32, `⌈C/g⌉·g·(8·2^b + 64)` bits. While gradients of a map are wanted, the payload has in place of indices the
-    values that they stand for (field `values`), with the gradient of the identity.
+    fp32, `⌈C/g⌉·g·(8·2^b + 64)` bits.
     """
 
     codes: Tensor
@@ -40,16 +39,7 @@ class CodebookCodec(RowCodec):
         self.register_buffer("codes", ((books - low) / step).round().clamp(0, _LEVELS).to(torch.uint8))
 
     @override
-    def encode(self, x: Tensor) -> Payload:
-        if torch.is_grad_enabled() and x.requires_grad:
-            values = self.decode(self._encoded(x.detach()))
-            return Payload(values=floating(values + (x - x.detach())))
-        return self._encoded(x)
-
-    @override
-    def decode(self, payload: Payload) -> Tensor:
-        if "values" in payload:
-            return payload["values"]
+    def decode_codes(self, payload: Payload) -> Tensor:
         index = payload["index"]
         groups, columns = index.shape[1], index.shape[2:]
         vectors = looked_up(self._books(torch.float32), index.long().transpose(0, 1).reshape(groups, -1))
@@ -60,7 +50,8 @@ class CodebookCodec(RowCodec):
     def describe(self) -> dict[str, OptionValue]:
         return {"index": self.width, "channels": self.codes.shape[2]}
 
-    def _encoded(self, x: Tensor) -> Payload:
+    @override
+    def encode_codes(self, x: Tensor) -> Payload:
         # In fp64: a product in fp32 rounds otherwise for a batch of another size, and then an index here and there.
         found = nearest(grouped(x.double(), self.codes.shape[2]), self._books(torch.float64))
         index = found.unflatten(1, (-1, *x.shape[2:])).transpose(0, 1)

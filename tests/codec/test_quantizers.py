@@ -1,5 +1,8 @@
 """Uniform quantisers: codes, errors, gradients, and the clip."""
 
+import copy
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import assume, given
@@ -282,3 +285,55 @@ def test_clips_of_channels_are_tables_and_are_loaded_again() -> None:
     other.load_state_dict(quantizer.state_dict())
     x = torch.randn(2, 5, 3, 3)
     assert torch.equal(other.encode(x), quantizer.encode(x))
+
+
+def _moved_in_place(quantizer: UniformQuantizer) -> None:
+    quantizer.high.mul_(2)
+
+
+def _moved_behind_its_back(quantizer: UniformQuantizer) -> None:
+    quantizer.high.data = quantizer.high.data * 2
+
+
+def _replaced(quantizer: UniformQuantizer) -> None:
+    quantizer.high = torch.nn.Parameter(quantizer.high.detach() * 2)
+
+
+def _loaded(quantizer: UniformQuantizer) -> None:
+    quantizer.load_state_dict({name: 2 * value for name, value in quantizer.state_dict().items()})
+
+
+def _clipped_by_channel(quantizer: UniformQuantizer) -> None:
+    quantizer.clip_channels(torch.rand(50, 3, 2, 2) * torch.tensor([1.0, 2.0, 4.0])[:, None, None])
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+@pytest.mark.parametrize("change", [_moved_in_place, _moved_behind_its_back, _replaced, _loaded, _clipped_by_channel])
+@torch.no_grad()
+def test_a_clip_that_changes_is_seen(change: Callable[[UniformQuantizer], None], by_channel: bool) -> None:
+    quantizer, x = UniformQuantizer(4, -1.0, 1.0), 4 * torch.rand(2, 3, 2, 2)
+    if by_channel:
+        quantizer.clip_channels(torch.rand(50, 3, 2, 2))
+    before = quantizer(x)
+    change(quantizer)
+    changed = quantizer(x)
+    assert not torch.equal(changed, before)
+    fresh = copy.deepcopy(quantizer)
+    change(fresh)
+    assert torch.equal(quantizer(x), changed), "a copy has numbers of its own"
+    for dtype in TYPES:  # nor do values of one type get those of another
+        assert quantizer(x.to(dtype)).dtype == dtype
+    with torch.inference_mode():
+        assert torch.equal(quantizer(x), changed)
+
+
+def test_numbers_that_were_kept_in_inference_mode_serve_gradients_too() -> None:
+    quantizer = UniformQuantizer(4, 0.0, 1.0, nonnegative=True)
+    quantizer.clip_channels(torch.rand(50, 3, 2, 2))
+    x = torch.rand(2, 3, 2, 2)
+    with torch.inference_mode():
+        expected = quantizer(x).clone()
+    x.requires_grad_()
+    quantizer(x).sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(quantizer(x).detach(), expected, rtol=0, atol=1e-6)
