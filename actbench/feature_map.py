@@ -63,12 +63,14 @@ class Reader:
 @dataclass(frozen=True)
 class Lifetime:
     """When a tensor is in memory: the number of the layer that has `written` it, and of the last one that computes
-    while it is `read`. `beside`: bits in fp32 of tensors that are no maps and are there too, at each moment in turn.
-    Unless the network says otherwise, all maps are there at once."""
+    while it is `read`. `beside`: bits in fp32 of tensors that are no maps and are there too, at each moment in turn;
+    `elsewhere`: the most that they have while no map is there, the same for all maps. Unless the network says
+    otherwise, all maps are there at once."""
 
     written: int = 0
     read: int = 0
     beside: tuple[int, ...] = (0,)
+    elsewhere: int = 0
 
     def bits_beside(self, moment: int) -> int:
         """Bits of what is no map at a moment of the lifetime."""

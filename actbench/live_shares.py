@@ -12,7 +12,8 @@ from actbench.feature_map import FLOAT_BITS, FeatureMap
 def live_bits(maps: Sequence[FeatureMap], stored: Mapping[str, int]) -> int:
     """Counts the most bits that are in memory at once: of the maps `stored`, by their names, and beside them in fp32
     what is no map."""
-    return max(beside + sum(stored[fmap.name] for fmap in together) for together, beside in _moments(maps).items())
+    with_maps = (beside + sum(stored[fmap.name] for fmap in together) for together, beside in _moments(maps).items())
+    return max(*with_maps, maps[0].alive.elsewhere)
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,6 @@ The gradient passes the rounding unchanged and reaches the clip only where it cu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -48,16 +47,6 @@ _Numbers = tuple[Any, Any, Any]
 """Low, high and step: each a number, or a tensor that is one number or one for each channel."""
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """Numbers, the ends of the clip that they were made of, and the state of these and of the values then."""
-
-    low: Tensor
-    high: Tensor
-    state: tuple[object, ...]
-    numbers: _Numbers
-
-
 class UniformQuantizer(nn.Module):
     """Clipped uniform quantiser with `width`-bit unsigned codes, from `low` to `high`; both ends of the clip can be
     learned.
@@ -80,7 +69,7 @@ class UniformQuantizer(nn.Module):
         super().__init__()
         self.width = width
         self.nonnegative = nonnegative
-        self._kept: _Kept | None = None
+        self._kept: dict[object, _Numbers] | None = None
         self.high = nn.Parameter(torch.tensor(float(high)))
         if nonnegative:
             self.register_buffer("low", torch.tensor(0.0))
@@ -102,6 +91,11 @@ class UniformQuantizer(nn.Module):
         low, high = self.high.new_tensor(clips).T.contiguous()
         self.high = nn.Parameter(high, self.high.requires_grad)
         self.low = low if self.nonnegative else nn.Parameter(low, self.high.requires_grad)
+
+    def keep_numbers(self) -> None:
+        """Makes the numbers to compute with once, for clips that change no more: a stripe has few values, and making
+        them anew takes as long as dividing by one of them."""
+        self._kept = {}
 
     @property
     def levels(self) -> int:
@@ -145,16 +139,14 @@ class UniformQuantizer(nn.Module):
         return self.decode(self.encode(x))
 
     def _numbers(self, x: Tensor) -> _Numbers:
-        """The ends of the clip and the step, to compute with values like x without gradients. They are kept until the
-        clip changes: a stripe has few values, and making the numbers anew takes as long as the division by one."""
-        if type(x) is not Tensor or self.high.is_inference():  # a tracer's, or with changes that nobody counts
+        """The ends of the clip and the step, to compute with values like x without gradients."""
+        if self._kept is None or type(x) is not Tensor:  # a tracer's
             return self._made(x)
-        low, high, kept = self.low, self.high, self._kept
-        state = (low._version, low.data_ptr(), high._version, high.data_ptr(), low.dtype, x.dtype, x.device, x.dim())
-        if kept is None or kept.low is not low or kept.high is not high or kept.state != state:
+        form = (self.width, x.dtype, x.device, x.dim())
+        if form not in self._kept:
             with torch.inference_mode(False):
-                self._kept = kept = _Kept(low, high, state, self._made(x))
-        return kept.numbers
+                self._kept[form] = self._made(x)
+        return self._kept[form]
 
     @torch.no_grad()
     def _made(self, x: Tensor) -> _Numbers:

@@ -72,6 +72,8 @@ def measure_training(
 
 def _codecs(bench: Workbench, cell: CellSpec, method: Method, task: TrainingTask) -> Mapping[str, Codec]:
     if isinstance(method, TrainingForm):
+        if not cell.is_reference:
+            raise Unsupported(f"{cell.method.name} has no payloads that a ceiling could count: it can be a reference")
         return {}
     network = bench.planning(task.view, cell.calibration)
     statistics = bench.maps[SAVED_MAPS].transfer_statistics(cell.calibration)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +14,7 @@ from actbench.leaderboard.ceilings import OverCeilings, over_ceilings
 from actbench.leaderboard.curves import pareto_front, steps
 from actbench.leaderboard.rank import shared_ranks
 from actbench.leaderboard.row import Row, sign_of
+from actbench.leaderboard.versions import numbers
 from actbench.records.columns import column
 from actbench.records.names import row_names
 from actbench.records.record import Record
@@ -164,11 +164,12 @@ def _rows(
 
 
 def _by_cell(records: Sequence[Record]) -> list[tuple[Record, ...]]:
-    """The records that differ in their seeds alone, the lowest seed first."""
-    cells: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: record.cell.seed):
-        cells.setdefault(replace(record.cell, seed=0).key, []).append(record)
-    return [tuple(seeds) for seeds in cells.values()]
+    """The records that differ in their seeds alone, and with them in the calibration images that these draw: one of
+    each seed, the lowest first."""
+    cells: dict[str, dict[int, Record]] = {}
+    for record in sorted(records, key=lambda record: (record.cell.seed, record.cell.calibration)):
+        cells.setdefault(replace(record.cell, seed=0, calibration=0).key, {})[record.cell.seed] = record
+    return [tuple(seeds.values()) for seeds in cells.values()]
 
 
 def _found(seeds: Sequence[Record], verifications: Mapping[str, Verification]) -> tuple[Verification, ...]:
@@ -182,7 +183,7 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         holding.setdefault(row.ceiling if row.holds else "", []).append(row)
     ranked = holding.pop("", [])
-    for held in holding.values():
+    for held in (sorted(rows, key=lambda row: row.name) for rows in holding.values()):
         ranks = shared_ranks([row.quality for row in held if row.quality is not None], held[0].sign)
         ranked += [replace(row, rank=rank) for row, rank in zip(held, ranks, strict=True)]
     return ranked
@@ -191,11 +192,7 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
 def _is_older(record: Record, methods: Mapping[str, MethodInfo]) -> bool:
     """Whether a newer version of the method is installed than the one that was measured."""
     installed = methods.get(record.cell.method.name)
-    return installed is not None and _numbers(record.cell.method.version) < _numbers(installed.version)
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"[0-9]{1,18}", version)]
+    return installed is not None and numbers(record.cell.method.version) < numbers(installed.version)
 
 
 def _order(row: Row) -> tuple[object, ...]:

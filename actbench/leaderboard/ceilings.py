@@ -8,6 +8,7 @@ from functools import cached_property
 
 from actbench.leaderboard.curves import Point, bd_rate, hypervolume
 from actbench.leaderboard.row import Row, sign_of
+from actbench.leaderboard.versions import of_newest
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ class OverCeilings:
 
 
 def over_ceilings(rows: Sequence[Row], anchor: str) -> tuple[OverCeilings, ...]:
-    """One for each kind of ceiling that rows hold, in the order of the rows."""
+    """One for each kind of ceiling that rows hold, in the order of the rows; of each method's rows those of its newest
+    version. `anchor`: the name of the method against which BD-rates are."""
     curves: dict[str, dict[str, dict[str, Point]]] = {}
+    rows = of_newest(rows)
+    anchor = next((row.name for row in rows if row.record.cell.method.name == anchor), anchor)
     for row in rows:
         if row.holds and row.point is not None:
             kind = row.record.cell.budget.ceiling.kind

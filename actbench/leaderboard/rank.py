@@ -19,10 +19,11 @@ class Rank:
 
 
 def shared_ranks(samples: Sequence[Sample], sign: int = 1) -> list[Rank]:
-    """The rank of each row by quality, larger being better, or smaller with the sign −1. The best row opens rank 1. In
-    falling order, each row has the rank of the one before, unless it differs from the row that opened it; then it opens
-    the next, which counts all rows before it."""
-    order = sorted(range(len(samples)), key=lambda index: -sign * samples[index].value)
+    """The rank of each row by quality, larger being better, or smaller with the sign −1. The best row opens rank 1: of
+    several with the same value the one with the least error, and of these the first. In falling order, each row has the
+    rank of the one before, unless it differs from the row that opened it; then it opens the next, which counts all rows
+    before it."""
+    order = sorted(range(len(samples)), key=lambda index: (-sign * samples[index].value, samples[index].error))
     chances = corrected_chances(samples)
     ranks: dict[int, Rank] = {}
     number, leader = 1, order[0] if order else 0

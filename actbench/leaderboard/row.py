@@ -128,7 +128,7 @@ def _counted_bits(record: Record) -> float | None:
     """What the record's kind of ceiling counts, on the worst image, in bits for each value in fp32."""
     measured = record.measurements
     if measured.training is not None and measured.training.payload_bytes is not None:
-        stored, reference = measured.training.payload_bytes, measured.training.reference_payload_bytes
+        stored, reference = measured.training.most_payload_bytes, measured.training.reference_payload_bytes
     elif measured.footprint is not None:
         stored, reference = measured.footprint.counted(record.cell.budget.ceiling.kind)
     else:

@@ -86,6 +86,7 @@ def measure_footprint(
     rows = [_row(fmap, codecs.get(fmap.name), tables.get(fmap.name, 0), meter) for fmap in maps]
     traffic = bits.sum(0)
     stored = {fmap.name: int(meter.bits(fmap).max()) for fmap in maps}
+    live = live_peak(network, {fmap.name: meter.bits(fmap) for fmap in maps})
     return Footprint(
         limit=limit,
         peak=spread(bits.amax(0)),
@@ -96,9 +97,7 @@ def measure_footprint(
         side_bits=sum(row.side_bits for row in rows),
         static_bits=sum(row.static_bits for row in rows),
         activations=_activations(network, stored, codecs),
-        live=Convention(
-            peak=live_peak(network, stored), traffic=None, reference_peak=reference_live, reference_traffic=None
-        ),
+        live=Convention(peak=live, traffic=None, reference_peak=reference_live, reference_traffic=None),
         maps=rows,
     )
 

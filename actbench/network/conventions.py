@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import TypeVar
 
-from torch import fx
+from torch import Tensor, fx
 
 from actbench.network import nodes
 from actbench.network.live_maps import Held, Timeline, origins
 from actbench.network.trace import TracedNetwork
+
+Stored = TypeVar("Stored", bound="int | Tensor")
 
 
 def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Mapping[str, str]) -> list[int]:
@@ -43,13 +46,15 @@ def activation_bits(network: TracedNetwork, stored: Mapping[str, int], sides: Ma
     return list(bits.values())
 
 
-def live_peak(network: TracedNetwork, stored: Mapping[str, int]) -> int:
+def live_peak(network: TracedNetwork, stored: Mapping[str, int | Tensor]) -> int:
     """Counts the most bits in memory while any layer computes: of every tensor that was written before and is still to
-    be read, and of what is being written. `stored`: the maps' bits, by their names; all else is counted in fp32."""
-    return max(live_bits_by_layer(network, stored).values(), default=0)
+    be read, and of what is being written. `stored`: the maps' bits, by their names; all else is counted in fp32. Of
+    maps with a number for each image (images,) it is the peak of the image that has the highest."""
+    live = live_bits_by_layer(network, stored).values()
+    return max((int(bits.max()) if isinstance(bits, Tensor) else bits for bits in live), default=0)
 
 
-def live_bits_by_layer(network: TracedNetwork, stored: Mapping[str, int]) -> dict[int, int]:
+def live_bits_by_layer(network: TracedNetwork, stored: Mapping[str, Stored]) -> dict[int, int | Stored]:
     """Counts what is in memory while each layer computes that writes something, by the layer's number, as `live_peak`
     does."""
     sizes = _sizes(network, stored)
@@ -57,7 +62,7 @@ def live_bits_by_layer(network: TracedNetwork, stored: Mapping[str, int]) -> dic
     return {time: sum(sizes[other] for other in network.held if other.written <= time <= other.read) for time in times}
 
 
-def _sizes(network: TracedNetwork, stored: Mapping[str, int]) -> dict[Held, int]:
+def _sizes(network: TracedNetwork, stored: Mapping[str, Stored]) -> dict[Held, int | Stored]:
     """The bits of all that is in memory at some time: what is stored of maps, and the others in fp32."""
     names = {place.map: name for name, place in network.places.items()}
     return {tensor: stored.get(names.get(tensor.node, ""), tensor.bits) for tensor in network.held}

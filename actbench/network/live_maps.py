@@ -107,10 +107,12 @@ def find_lifetimes(tensors: Sequence[Held], maps: Collection[str]) -> dict[str, 
     def beside(moment: int) -> int:
         return sum(other.bits for other in others if other.written <= moment <= other.read)
 
+    of_maps = [tensor for tensor in tensors if tensor.node in maps]
+    with_maps = {moment for one in of_maps for moment in range(one.written, one.read + 1)}
+    elsewhere = max((beside(other.written) for other in others if other.written not in with_maps), default=0)
     return {
-        one.node: Lifetime(one.written, one.read, tuple(map(beside, range(one.written, one.read + 1))))
-        for one in tensors
-        if one.node in maps
+        one.node: Lifetime(one.written, one.read, tuple(map(beside, range(one.written, one.read + 1))), elsewhere)
+        for one in of_maps
     }
 
 

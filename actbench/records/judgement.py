@@ -50,8 +50,9 @@ def _judge_training(cell: CellSpec, status: str, training: Training) -> None:
     bits_of_an_image = 8 * training.reference_payload_bytes // training.batch
     limit = ceiling.allowed(bits_of_an_image) * training.batch // 8
     expect(field, training.limit_bytes or 0, limit, f"by the ceiling {ceiling}")
-    if training.payload_bytes is not None:
-        _judge_status(status, "most payload bytes", training.most_payload_bytes, limit)
+    if status in _JUDGED:
+        require(training.payload_bytes is not None, f"status is {status}, and the payloads were not measured")
+    _judge_status(status, "most payload bytes", training.most_payload_bytes, limit)
 
 
 def _judge_status(status: str, field: str, stored: int, limit: int) -> None:

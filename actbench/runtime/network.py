@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, fx
 
+from actbench.codec.quantizers import UniformQuantizer
 from actbench.codec.rows import Attempts, ReadsRows
 from actbench.measure.latency import Clock
 from actbench.network import nodes
@@ -37,6 +38,9 @@ class StripedNetwork:
     def __init__(self, module: fx.GraphModule, stripe: Stripe = "auto", units: Units | None = None) -> None:
         units = units or Units()
         self._module = module
+        for part in module.modules():
+            if isinstance(part, UniformQuantizer):
+                part.keep_numbers()
         self._stripe = stripe
         self._schedules: dict[tuple[int, ...], Schedule] = {}
         stages = [(node, nodes.module_of(node)) for node in module.graph.nodes]

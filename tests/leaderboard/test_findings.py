@@ -20,6 +20,7 @@ from actbench.leaderboard.frame import load_records
 from actbench.leaderboard.markdown import findings_text
 from actbench.leaderboard.publish import publish
 from actbench.leaderboard.readme import BEGIN, END, parts_around
+from actbench.recipe import RecipeName
 from actbench.records.record import Record
 from actbench.settings import Inference
 from tests.leaderboard.made_up import record
@@ -122,9 +123,9 @@ def test_every_sentence_leads_to_its_records(tmp_path: Path) -> None:
         assert (tmp_path / link.file).is_file()
 
 
-def moved(of: Record, *, bits: str = "w8a2-8", recover: int = 0) -> Record:
+def moved(of: Record, *, bits: str = "w8a2-8", recover: int = 0, recipe: RecipeName = "protocol") -> Record:
     budget = replace(of.cell.budget, bits=Bits.parse(bits))
-    cell = replace(of.cell, budget=budget, settings=Inference(recover=recover))
+    cell = replace(of.cell, budget=budget, settings=Inference(recover=recover, recipe=recipe))
     more = {"recovery": {"recipe": {}, "losses": [1.0] * (recover + 1)}} if recover else {}
     data = of.model_dump(mode="json", context={"plain": True})
     measurements = {**data["measurements"], **more}
@@ -140,6 +141,12 @@ def test_open_against_closed() -> None:
     assert plain(sentence).startswith("At 8x, of 2 rows 1 are better and 1 worse")
     assert "most, ahead from " in plain(sentence)
     assert "least, quick from " in plain(sentence)
+
+
+def test_open_by_another_recipe_says_so() -> None:
+    records = [measured("ahead", 0.7), moved(measured("ahead", 0.9), recover=20, recipe="paper")]
+    ((title, _),) = between_boards(boards(records, "quantize"))
+    assert title == "Open (20 steps, recipe paper) against closed, w8a2-8"
 
 
 def test_boards_of_an_older_protocol_say_so() -> None:

@@ -13,6 +13,7 @@ from actbench.leaderboard.axes import axes
 from actbench.leaderboard.board import Board, boards
 from actbench.leaderboard.ceilings import OverCeilings
 from actbench.leaderboard.columns import columns
+from actbench.leaderboard.findings.ceilings import in_order
 from actbench.leaderboard.publish import publish
 from actbench.leaderboard.seeds import difference_over_seeds, quality_over_seeds, two_level_bootstrap
 from actbench.records.parts.quality import Quality
@@ -53,6 +54,20 @@ def test_pairs_of_images_tell_rows_apart_whose_intervals_overlap() -> None:
     found = board(record("a", hits=first), record("b", hits=second), record("c", hits=same))
     assert numbers(found) == {"a": 1, "c": 1, "b": 3}
     assert [text(found, "rank", row) for row in range(3)] == ["1", "1", "3"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_which_of_two_best_rows_is_handed_over_first_changes_no_rank(turned: bool) -> None:
+    """The third is wrong on 12 images more than `a` is, which tells them apart; `b`, as good as `a`, has others right,
+    and is told apart from neither."""
+    best = hits(0.8)
+    worse = list(best)
+    for place in [place for place, hit in enumerate(best) if hit][:12]:
+        worse[place] = 0.0
+    rows = [record("a", hits=best), record("b", hits=hits(0.8, 1)), record("c", hits=worse)]
+    found = board(*(reversed(rows) if turned else rows))
+    assert numbers(found) == {"a": 1, "b": 1, "c": 3}
+    assert in_order(found.ceilings["8x"])[0].name == "a", "what findings say is said of the row that opens the rank"
 
 
 def test_what_was_compared_by_intervals_says_so() -> None:
@@ -229,6 +244,16 @@ def test_bd_rates_are_against_the_anchor_with_seeds_or_without(seeds: int) -> No
     rates = over("peak", *ladder("quantize", 1, seeds), *ladder("half", 0.5, seeds), *ladder("three", 1, seeds)[seeds:])
     assert rates.bd_rates == {"half": pytest.approx(-50), "three": "fewer than 4 points on the front"}
     assert over("peak", record("m")).bd_rates == {"m": "no row of quantize"}
+
+
+def test_rows_of_an_older_version_are_in_no_curve() -> None:
+    """They are shown, and neither hide the anchor nor take a ceiling away from the others."""
+    now = [*ladder("quantize", 1), *ladder("half", 0.5)]
+    before = [record("quantize", "8x", version="0"), record("half", "32x", 20.0, 16, version="0")]
+    old, new = over("peak", *now), over("peak", *now, *before)
+    assert new.common == old.common == ("2x", "4x", "8x", "16x")
+    assert new.bd_rates == {"half version 1": old.bd_rates["half"]}
+    assert list(new.hypervolumes.values()) == list(old.hypervolumes.values())
 
 
 def test_the_front_runs_in_steps() -> None:

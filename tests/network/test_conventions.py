@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actbench.budget import Ceiling
 from actbench.feature_map import Maps
+from actbench.live_shares import live_bits
 from actbench.network.conventions import activation_bits, live_peak
 from actbench.network.trace import TracedNetwork, trace
 
@@ -26,6 +29,19 @@ class Chain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.c(F.max_pool2d(F.relu(self.b(F.relu(self.a(x)))), 2)))
+
+
+class Wide(nn.Module):
+    """conv → ReLU → pool → linear → linear → linear; 2 channels at 8×8, then 4, 600, 500 and 2 values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.next = nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(2, 4, 3, padding=1)
+        self.wide, self.less, self.last = nn.Linear(4, 600), nn.Linear(600, 500), nn.Linear(500, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.adaptive_avg_pool2d(F.relu(self.next(F.relu(self.conv(x)))), 1).flatten(1)
+        return self.last(F.relu(self.less(F.relu(self.wide(x)))))  # type: ignore[no-any-return]
 
 
 class Skips(nn.Module):
@@ -113,6 +129,27 @@ def test_what_waits_and_is_no_map_is_counted_in_fp32() -> None:
     assert live_peak(network, maps) == maps["conv1"] + waiting + maps["head"]
     assert live_peak(network, maps | {"conv1": 10}) == 10 + waiting + maps["head"]
     assert live_peak(network, {"conv1": 10, "conv2": 5, "head": 7}) == 10 + waiting + 7
+
+
+def test_what_is_there_when_no_map_is_counts_too() -> None:
+    """Wide linear layers have more in memory than the convolutions before them: a ceiling is a part of that."""
+    network = trace(Wide(), (3, 8, 8))
+    maps = network.maps
+    assert live_peak(network, {}) == 32 * (600 + 500)
+    assert Ceiling.parse("live:2x").limit(maps) == 32 * (600 + 500) // 2
+    small = {fmap.name: 8 for fmap in maps}
+    assert live_bits(maps, small) == live_peak(network, small) == 32 * (600 + 500)
+
+
+def test_the_live_peak_is_that_of_one_image() -> None:
+    """No image has the most bits of each map: the first has them here, and the second there."""
+    network = trace(Chain(), (3, 8, 8))
+    stored = {
+        fmap.name: torch.tensor([900, 100] if place % 2 else [100, 900]) for place, fmap in enumerate(network.maps)
+    }
+    of_images = [live_peak(network, {name: int(bits[image]) for name, bits in stored.items()}) for image in range(2)]
+    most = {name: int(bits.max()) for name, bits in stored.items()}
+    assert live_peak(network, stored) == max(of_images) < live_peak(network, most)
 
 
 def test_what_waits_is_a_map_by_the_live_convention() -> None:

@@ -138,6 +138,7 @@ INFERENCE: dict[str, tuple[Change, str]] = {
 }
 TRAINING: dict[str, tuple[Change, str]] = {
     "payloads over the ceiling": (to("training", "payload_bytes", value=193), "status is ok"),
+    "no payloads": (to("training", "payload_bytes", value=None), "payloads were not measured"),
     "a limit of its own": (to("training", "limit_bytes", value=400), "limit_bytes is 400"),
     "no limit": (to("training", "limit_bytes", value=None), "limit_bytes is missing"),
     "fewer bytes saved": (to("training", "saved_bytes", value=1), "saved_bytes is 1"),

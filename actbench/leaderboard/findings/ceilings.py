@@ -42,8 +42,8 @@ def of_ceiling(board: Board, ceiling: str) -> Iterator[Sentence]:
 
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
-    """The rows that hold their ceiling, by quality, the best first."""
-    return sorted((row for row in rows if row.holds), key=lambda row: -_quality(row))
+    """The rows that hold their ceiling, by quality, the best first, of equal ones in the order of ranks."""
+    return sorted((row for row in rows if row.holds), key=_place)
 
 
 def tied(rows: Sequence[Row]) -> list[Row]:
@@ -74,8 +74,9 @@ def collapses(row: Row) -> bool:
     return quality.sign * (row.quality.value - point) < COLLAPSE * quality.sign * (quality.reference - point)
 
 
-def _quality(row: Row) -> float:
-    return row.sign * row.quality.value if row.quality else float("-inf")
+def _place(row: Row) -> tuple[float, float, str]:
+    assert row.quality is not None
+    return -row.sign * row.quality.value, row.quality.error, row.name
 
 
 def _best(board: Board, ceiling: str, held: Sequence[Row]) -> Sentence:

@@ -48,8 +48,9 @@ def _difference(before: BoardKey, after: BoardKey) -> str:
     """What the second board has that the first has not; empty where that is nothing, or more than one thing."""
     settings = after.settings
     if isinstance(settings, Inference) and settings.recover and not before.settings.training_steps:
-        closed = replace(after, settings=replace(settings, recover=0))
-        return f"Open ({settings.recover} steps) against closed, {after.bits}" if before == closed else ""
+        closed = replace(after, settings=replace(settings, recover=0, recipe="protocol"))
+        recipe = "" if settings.recipe == "protocol" else f", recipe {settings.recipe}"
+        return f"Open ({settings.recover} steps{recipe}) against closed, {after.bits}" if before == closed else ""
     if replace(after, bits=before.bits) != before or before.bits == after.bits:
         return ""
     fixed, free = Bits.parse(before.bits), Bits.parse(after.bits)
