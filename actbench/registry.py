@@ -105,16 +105,17 @@ class Registry:
 
     def executor(self, name: str) -> ExecutorInfo:
         """The executor of this name. Raises UserError, with the nearest name, where there is none."""
-        return self._find("executor", self.executors, name)
+        return self._find("executor", self.executors, name, f"there are {', '.join(self.executors)}")
 
-    def _find(self, kind: str, known: dict[str, Info], name: str) -> Info:
+    def _find(self, kind: str, known: dict[str, Info], name: str, listed: str = "") -> Info:
         if name in known:
             return known[name]
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         broken = [plugin.name for plugin in self.plugins if plugin.error]
         failed = f" (plugins that failed to load: {', '.join(broken)})" if broken else ""
-        raise UserError(f"no {kind} {name!r}: {hint}`actbench {kind}s` lists them{failed}")
+        listed = listed or f"`actbench {kind}s` lists them"
+        raise UserError(f"no {kind} {name!r}: {hint}{listed}{failed}")
 
     def _add(self, registration: Registration, report: PluginReport) -> str:
         """Adds everything and returns nothing, or says why it adds nothing."""

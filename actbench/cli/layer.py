@@ -62,9 +62,13 @@ def layer(
 
 
 def _methods(registry: Registry, text: str) -> list[MethodInfo]:
-    if text != "all":
-        return [registry.method(name) for name in split("--methods", text)]
-    return [info for info in registry.methods.values() if "inference" in info.tracks and info.role != "reference"]
+    if text == "all":
+        return [info for info in registry.methods.values() if "inference" in info.tracks and info.role != "reference"]
+    named = [registry.method(name) for name in split("--methods", text)]
+    for info in named:
+        if "inference" not in info.tracks:
+            raise UserError(f"--methods {info.name}: it has no inference track, and no codec for a layer's input")
+    return named
 
 
 def _bench(

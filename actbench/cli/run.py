@@ -203,14 +203,17 @@ def _show_schedule(scheduled: Sequence[ScheduledCell], store: Store, as_json: bo
             )
         )
         return
+    from actbench.records.names import cell_names
+
     table = new_table()
     for column in ("method", "ceiling", "bits", "division", "seed", "state", "reason"):
         table.add_column(column, no_wrap=True)
-    for cell, state, reason in rows:
+    names = cell_names([cell for cell, _, _ in rows], seeds=False)
+    for name, (cell, state, reason) in zip(names, rows, strict=True):
         shown = state if state in ("to run", "unsupported") else f"cached: {state}"
         budget = cell.budget
         row = (
-            cell.method.name,
+            name,
             str(budget.ceiling),
             str(budget.bits),
             cell.settings.division,

@@ -64,7 +64,7 @@ class _Translation:
         """Raises Unsupported, naming what has no ONNX form, before anything is translated."""
         self._program.graph.eliminate_dead_code()
         called = [node for node in self._program.graph.nodes if node.op == "call_function"]
-        names = {nodes.function_name(node) for node in called if _gives_tensors(node)}
+        names = {_operator(node) for node in called if _gives_tensors(node)}
         if unknown := sorted(names - set(TRANSLATIONS)):
             raise Unsupported(f"no ONNX form is known of {', '.join(unknown)}")
 
@@ -103,6 +103,11 @@ class _Translation:
 
 def _sizes(node: fx.Node) -> tuple[int | str, ...]:
     return tuple(size if isinstance(size, int) else "batch" for size in node.meta["val"].shape)
+
+
+def _operator(node: fx.Node) -> str:
+    """What an operator is looked up by. To read the bits of a number as another type is none of ONNX's views."""
+    return "view.dtype" if node.target is torch.ops.aten.view.dtype else nodes.function_name(node)
 
 
 def _gives_tensors(node: fx.Node) -> bool:

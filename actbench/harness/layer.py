@@ -16,6 +16,7 @@ from actbench.budget import Budget
 from actbench.codec.codec import Codec
 from actbench.codec.method import Method
 from actbench.codec.modules import build_all
+from actbench.codec.plain import PlainCodec
 from actbench.errors import Unsupported, UserError
 from actbench.feature_map import FeatureMap
 from actbench.harness.workbench import Workbench
@@ -143,7 +144,7 @@ def _measured(
         bytes=stored / 8,
         ratio=fmap.bits / stored,
         error=float((read.double() - after.double()).norm() / after.double().norm()),
-        choices=codec.describe(),
+        choices=({"codes": "plain"} if type(codec) is PlainCodec else {}) | dict(codec.describe()),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,8 +156,16 @@ def _methods(request: RunRequest, registry: Registry) -> list[Chosen]:
     )
     asked = _asked(request, registry)
     named = {info.name: info for info in [*always, *asked]}.values()
+    _check_options(request, named)
     variants = [(registry.method(variant.method), variant.options) for variant in request.variants]
     return [*((info, request.options.get(info.name, {})) for info in named), *variants]
+
+
+def _check_options(request: RunRequest, named: Collection[MethodInfo]) -> None:
+    """Raises UserError for options of a method that is not run."""
+    names = {info.name for info in named}
+    if unused := next((name for name in request.options if name not in names), None):
+        raise UserError(f"--option {unused}.…: {unused} is not run; add it to --methods")
 
 
 def _asked(request: RunRequest, registry: Registry) -> list[MethodInfo]:

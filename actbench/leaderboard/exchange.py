@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_UNFINISHED, _LOCK = ".publish-", "lock"
+_UNFINISHED = ".publish-"
 _HOUR = 3600.0
 """Nobody writes for longer: what is older was left behind."""
 
@@ -20,26 +20,37 @@ _HOUR = 3600.0
 def replaced_parts(folder: Path) -> Iterator[Path]:
     """An empty folder, of which each file and folder takes the place of the one of its name in `folder` once all are
     written; what else is there stays. Where one cannot take its place, none does."""
-    unfinished = Path(tempfile.mkdtemp(dir=folder, prefix=_UNFINISHED))
-    fresh, replaced = unfinished / "fresh", unfinished / "replaced"
-    fresh.mkdir()
-    replaced.mkdir()
-    with _locked(unfinished):
-        try:
-            yield fresh
-            _exchange(fresh, folder, replaced)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    with _own_folder(folder) as unfinished:
+        fresh, replaced = unfinished / "fresh", unfinished / "replaced"
+        fresh.mkdir()
+        replaced.mkdir()
+        yield fresh
+        _exchange(fresh, folder, replaced)
 
 
 @contextmanager
-def _locked(unfinished: Path) -> Iterator[None]:
-    """Says that somebody works in a folder, for as long as this process lives."""
-    with (unfinished / "unlocked").open("w") as file:
-        with suppress(OSError):  # a file system without locks: then age decides
-            fcntl.flock(file, fcntl.LOCK_EX)
-            os.rename(file.name, unfinished / _LOCK)
-        yield
+def _own_folder(folder: Path) -> Iterator[Path]:
+    """A new folder that is locked for as long as this process lives, or somebody who finds it may remove it; gone in
+    the end."""
+    unfinished, lock = _locked_folder(folder)
+    try:
+        yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(folder: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that locks it. Before it is locked, somebody may find it, and remove it."""
+    while True:
+        unfinished = Path(tempfile.mkdtemp(dir=folder, prefix=_UNFINISHED))
+        with suppress(FileNotFoundError):
+            lock = os.open(unfinished, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks: then age decides
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if unfinished.exists():
+                return unfinished, lock
+            os.close(lock)
 
 
 def _exchange(fresh: Path, folder: Path, replaced: Path) -> None:
@@ -66,18 +77,28 @@ def _move_if_there(source: Path, target: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Removes what a publishing, or a run, left that was killed while it wrote."""
     for path in folder.glob(f"{_UNFINISHED}*"):
-        if _is_abandoned(path) or _is_old(path):
-            shutil.rmtree(path, ignore_errors=True)
+        _remove_abandoned(path)
     for path in [*folder.glob("records/**/.*.tmp"), *folder.glob("checks/.*.tmp")]:
         if path.is_file() and _is_old(path):
             with suppress(OSError):
                 path.unlink()
 
 
-def _is_abandoned(unfinished: Path) -> bool:
-    """Whether whoever locked a folder is gone."""
-    with suppress(OSError), (unfinished / _LOCK).open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _remove_abandoned(unfinished: Path) -> None:
+    """Removes a folder whose owner is gone, or so old that there can be none. It stays locked meanwhile, so that an
+    owner who comes to lock it finds it gone."""
+    with suppress(OSError):
+        lock = os.open(unfinished, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            if _is_free(lock) or _is_old(unfinished):
+                shutil.rmtree(unfinished, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _is_free(lock: int) -> bool:
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     return False
 

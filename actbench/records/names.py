@@ -6,22 +6,25 @@ from collections import Counter
 from collections.abc import Sequence
 
 from actbench.records.record import Record
-from actbench.spec import MethodSpec
+from actbench.spec import CellSpec, MethodSpec
 
 
 def row_names(records: Sequence[Record], *, seeds: bool = True) -> list[str]:
-    """Each record's method, with its version and those of its options in which records of that method differ, and with
+    """The names of records' cells, in their order."""
+    return cell_names([record.cell for record in records], seeds=seeds)
+
+
+def cell_names(cells: Sequence[CellSpec], *, seeds: bool = True) -> list[str]:
+    """Each cell's method, with its version and those of its options in which cells of that method differ, and with
     `seeds` its seed where seeds differ."""
-    several = seeds and len({record.cell.seed for record in records}) > 1
-    alike = _alike([record.cell.method for record in records])
-    versions = Counter(
-        name for name, _ in {(record.cell.method.name, record.cell.method.version) for record in records}
-    )
+    several = seeds and len({cell.seed for cell in cells}) > 1
+    alike = _alike([cell.method for cell in cells])
+    versions = Counter(name for name, _ in {(cell.method.name, cell.method.version) for cell in cells})
     names = []
-    for record in records:
-        method = record.cell.method
+    for cell in cells:
+        method = cell.method
         options = [f"{name}={value}" for name, value in method.options.items() if (method.name, name) not in alike]
-        seed = [f"seed {record.cell.seed}"] if several else []
+        seed = [f"seed {cell.seed}"] if several else []
         version = [f"version {method.version}"] if versions[method.name] > 1 else []
         names.append(" ".join([method.name, *version, *options, *seed]))
     return names

@@ -180,6 +180,8 @@ def read_record(path: Path) -> Record:
     from actbench.records.parts.part import first_error
     from actbench.records.record import Record
 
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name the file of a record")
     try:
         record = Record.model_validate(migrate(read_json(path)))
         if is_record(path) and path.name != record.file_name:

@@ -11,7 +11,7 @@ from actbench.codec.quantizers import at_least_fp32
 from actbench.feature_map import FLOAT_BITS
 from actbench.info import OptionValue
 from actbench_plugins.wcc import haar
-from actbench_plugins.wcc.positions import STATIC, choose, from_field, marked, static_positions, to_field, uses_bitmap
+from actbench_plugins.wcc.positions import STATIC, choose, from_field, masked, static_positions, to_field, uses_bitmap
 from actbench_plugins.wcc.transforms import Transform
 
 
@@ -54,7 +54,7 @@ class WaveletCodec(Codec):
         exact = at_least_fp32(x)
         coefficients = self.transform(haar.pad(exact, self.transform.levels))
         values = coefficients if self.quantizer is None else self.quantizer(coefficients)
-        kept = values * marked(self.selection, coefficients, self.count)
+        kept = values * masked(self.selection, coefficients, self.count, self.transform)
         restored = self.transform.inverse(kept)[:, :, : self.size[0], : self.size[1]]
         return Payload(values=floating(restored.to(x.dtype)))
 

@@ -28,6 +28,14 @@ def choose(selection: str, coefficients: Tensor, count: int, transform: Transfor
     return numbers(marked(selection, coefficients, count), count)
 
 
+def masked(selection: str, coefficients: Tensor, count: int, transform: Transform) -> Tensor:
+    """Marks the positions that `choose` keeps: (batch, C, positions) → (batch or 1, groups, positions) bool."""
+    if selection in STATIC:
+        kept = torch.zeros(1, 1, transform.positions, dtype=torch.bool, device=coefficients.device)
+        return kept.index_fill(2, static_positions(selection, transform, count).to(kept.device), True)
+    return marked(selection, coefficients, count)
+
+
 def marked(selection: str, coefficients: Tensor, count: int) -> Tensor:
     """Marks the positions that an image's own coefficients choose: (batch, C, positions) → (batch, groups, positions)
     bool."""

@@ -207,19 +207,43 @@ def test_a_part_that_cannot_be_replaced_leaves_all_as_it_was(tmp_path: Path, mon
     assert page.read_bytes() != before[page]
 
 
-def test_what_was_left_behind_is_removed_after_an_hour(tmp_path: Path) -> None:
+def test_what_was_left_behind_is_removed(tmp_path: Path) -> None:
+    """A folder at once, whether it was left while it was made or half removed; a file after an hour."""
     publish(RECORDS, tmp_path, "quantize")
-    left = [tmp_path / ".publish-abc", tmp_path / "records" / "toy" / ".abc.tmp", tmp_path / "checks" / ".abc.tmp"]
-    left[0].mkdir()
-    left[2].parent.mkdir(exist_ok=True)
-    for path in left[1:]:
+    folder, half_removed = tmp_path / ".publish-abc", tmp_path / ".publish-def"
+    folder.mkdir()
+    (half_removed / "replaced" / "boards").mkdir(parents=True)
+    left = [tmp_path / "records" / "toy" / ".abc.tmp", tmp_path / "checks" / ".abc.tmp"]
+    left[1].parent.mkdir(exist_ok=True)
+    for path in left:
         path.write_text("{")
     publish(RECORDS, tmp_path, "quantize")
+    assert not folder.exists()
+    assert not half_removed.exists()
     assert all(path.exists() for path in left), "somebody may be writing them"
     for path in left:
         os.utime(path, (time.time() - 2 * exchange._HOUR,) * 2)
     publish(RECORDS, tmp_path, "quantize")
     assert not any(path.exists() for path in left)
+
+
+def test_a_folder_that_somebody_removes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def removed_at_once(*, dir: Path, prefix: str) -> str:
+        made.append(tempfile_mkdtemp(dir=dir, prefix=prefix))
+        if len(made) == 1:
+            remove_leftovers(tmp_path)
+        return made[-1]
+
+    tempfile_mkdtemp = exchange.tempfile.mkdtemp
+    monkeypatch.setattr(exchange.tempfile, "mkdtemp", removed_at_once)
+    with exchange.replaced_parts(tmp_path) as fresh:
+        (fresh / "page").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+    assert len(made) == 2
 
 
 WAITING = """
