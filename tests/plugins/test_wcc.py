@@ -63,6 +63,14 @@ def test_positions_are_chosen_jointly_over_channels_and_for_each_image() -> None
     assert choose("joint", y, 2, build("none", 2, 2, 0)).tolist() == [[[1, 3]], [[2, 3]]]
 
 
+@pytest.mark.parametrize("selection", ["joint", "channel", "low", "random"])
+def test_exported_values_are_those_that_are_stored(selection: str) -> None:
+    x = smooth(3, 6, 12, 10)
+    codec = planned(x, 6 * 12 * 10 * 2, selection=selection)
+    with torch.no_grad():
+        torch.testing.assert_close(codec.encode_values(x)["values"], codec(x))
+
+
 @given(st.integers(1, 300), st.data())
 def test_positions_survive_their_field(positions: int, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, positions))
