@@ -71,9 +71,10 @@ def killed(kills: int, seed: int, folder: Path) -> Counts:
             print(counts, file=sys.stderr, flush=True)
     if _records(results):
         _command(["publish", "--results", str(results), "--out", str(board)], folder).communicate()
-    counts.stray += sum(
-        1 for path in folder.rglob("*") if path.name.endswith(".tmp") or path.name.startswith(".publish")
-    )
+    for path in folder.rglob("*"):
+        if path.name.endswith(".tmp") or path.name.startswith(".publish"):
+            counts.stray += 1
+            print(f"stray: {path.relative_to(folder)}", file=sys.stderr, flush=True)
     return counts
 
 
