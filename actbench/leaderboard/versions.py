@@ -14,10 +14,11 @@ def numbers(version: str) -> list[int]:
 
 
 def of_newest(rows: Sequence[Row]) -> list[Row]:
-    """The rows whose methods are of the newest version that any of the rows has, or that is installed."""
+    """The rows whose methods are of the newest version that any of the rows has: on a board of an older protocol that
+    is one that is installed no more."""
     newest: dict[str, list[int]] = {}
     for row in rows:
         method = row.record.cell.method
         newest[method.name] = max(newest.get(method.name, []), numbers(method.version))
-    methods = [(row, row.record.cell.method) for row in rows if not row.is_older]
+    methods = [(row, row.record.cell.method) for row in rows]
     return [row for row, method in methods if numbers(method.version) == newest[method.name]]

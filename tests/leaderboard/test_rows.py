@@ -9,6 +9,7 @@ import numpy
 import pytest
 from scipy import stats
 
+from actbench.info import MethodInfo
 from actbench.leaderboard.axes import axes
 from actbench.leaderboard.board import Board, boards
 from actbench.leaderboard.ceilings import OverCeilings
@@ -254,6 +255,14 @@ def test_rows_of_an_older_version_are_in_no_curve() -> None:
     assert new.common == old.common == ("2x", "4x", "8x", "16x")
     assert new.bd_rates == {"half version 1": old.bd_rates["half"]}
     assert list(new.hypervolumes.values()) == list(old.hypervolumes.values())
+
+
+def test_what_is_installed_takes_no_curve_away() -> None:
+    """A board of an older protocol has older versions alone."""
+    newer = MethodInfo(name="quantize", title="Newer", target="gone:Gone", version="2", tracks=("inference",))
+    (found,) = boards(ladder("quantize", 1), "quantize", methods={"quantize": newer})
+    assert all(row.is_older for row in found.rows)
+    assert [one.common for one in found.over_ceilings] == [("2x", "4x", "8x", "16x")]
 
 
 def test_the_front_runs_in_steps() -> None:
