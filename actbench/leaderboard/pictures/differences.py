@@ -29,6 +29,9 @@ MOST_PANELS = 6
 
 _LINE, _TOP, _FOOT, _VALUES = 18.0, 26.0, 34.0, 84.0
 
+_BOLD = 12.5
+"""The size at which plain type is as wide as bold type of 11, in which the first rank stands."""
+
 _NAMES = (118.0, 230.0)
 """The least and the most width that names take; a panel is as much wider as they need more than the least."""
 
@@ -65,7 +68,7 @@ def _limits(rows: Sequence[Row]) -> tuple[float, float]:
 
 def _names_width(rows: Sequence[Row]) -> float:
     least, most = _NAMES
-    return min(most, max([least, *(width_of(row.name) + 10 for row in rows)]))
+    return min(most, max([least, *(width_of(row.name, _BOLD) + 10 for row in rows)]))
 
 
 def _panel(
@@ -97,7 +100,7 @@ def _row(row: Row, y: float, scale: Scale, marks: Marks, names: float, width: fl
     mark, (low, high) = marks.of(method), map(scale.place, difference.interval)
     is_first = row.rank is not None and row.rank.number == 1
     parts = (
-        Label((names - 10, y + 4), fitting(row.name, names - 10), anchor="end", bold=is_first),
+        Label((names - 10, y + 4), fitting(row.name, names - 10, _BOLD), anchor="end", bold=is_first),
         Line(((low, y), (max(high, low + 0.5), y)), mark.colour, 2),
         mark.at(scale.place(difference.value), y),
         *_beyond(difference.value, y, scale),
