@@ -14,7 +14,6 @@ from actbench.cli import own
 from actbench.cli.arguments import MOST
 from actbench.cli.listing import PluginFiles
 from actbench.cli.plugins import registered
-from actbench.cli.progress import ProgressBar
 from actbench.cli.run import own_workload, parse_options
 from actbench.cli.tables import say
 from actbench.errors import Unsupported, UserError
@@ -144,6 +143,7 @@ def _of_cell(
     """The workload, and the cell's network. Raises UserError where the method cannot do what the cell asks for."""
     import torch
 
+    from actbench.cli.progress import ProgressBar
     from actbench.exporting.deployment import Deployment
     from actbench.harness.again import compress_again
     from actbench.harness.workbench import Workbench
