@@ -93,7 +93,7 @@ def test_the_tutorial_from_nothing_to_a_published_row(tmp_path: Path) -> None:
     commands = [command.strip() for command in COMMANDS.findall((DOCS / "tutorial.md").read_text())]
     ((place, code),) = programs("tutorial.md").items()
     package = tmp_path / "actbench-mean-residual"
-    assert commands[0] == "pip install actbench"
+    assert commands[0] == "pip install ."
     for command in commands[1:]:
         if command.startswith("pip"):
             assert command == 'pip install -e "actbench-mean-residual[test]"'
