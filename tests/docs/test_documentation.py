@@ -66,6 +66,7 @@ def test_the_gallery_holds_to_the_rules(name: str, code: str, tmp_path: Path) ->
     assert [check for check in found.checks if check.status == "failed"] == []
 
 
+@pytest.mark.slow
 def test_the_diary(tmp_path: Path) -> None:
     ((name, code),) = programs("extending.md").items()
     (tmp_path / name).write_text(code)
@@ -75,6 +76,7 @@ def test_the_diary(tmp_path: Path) -> None:
     assert "wcc 4x w8a2-8: ok" in (tmp_path / "diary.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_network_and_images_of_ones_own(tmp_path: Path) -> None:
     page = (DOCS / "your-own.md").read_text()
     for name, code in programs("your-own.md").items():
