@@ -11,8 +11,6 @@ from typing_extensions import override
 from actbench.codec.payload import Payload, floating
 from actbench.codec.rows import RowCodec
 
-_VALUES = "values"
-
 
 class StraightThroughCodec(RowCodec):
     """A codec that says how a map becomes codes and these a map again, in rows that stand for themselves. While
@@ -31,9 +29,9 @@ class StraightThroughCodec(RowCodec):
     def encode(self, x: Tensor) -> Payload:
         if torch.is_grad_enabled() and x.requires_grad:
             values = self.decode_codes(self.encode_codes(x.detach()))
-            return Payload(**{_VALUES: floating(values + (x - x.detach()))})
+            return Payload(values=floating(values + (x - x.detach())))
         return self.encode_codes(x)
 
     @override
     def decode(self, payload: Payload) -> Tensor:
-        return payload[_VALUES] if _VALUES in payload else self.decode_codes(payload)
+        return payload["values"] if "values" in payload else self.decode_codes(payload)

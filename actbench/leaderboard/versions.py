@@ -16,9 +16,6 @@ def numbers(version: str) -> list[int]:
 def of_newest(rows: Sequence[Row]) -> list[Row]:
     """The rows whose methods are of the newest version that any of the rows has: on a board of an older protocol that
     is one that is installed no more."""
-    newest: dict[str, list[int]] = {}
-    for row in rows:
-        method = row.record.cell.method
-        newest[method.name] = max(newest.get(method.name, []), numbers(method.version))
-    methods = [(row, row.record.cell.method) for row in rows]
-    return [row for row, method in methods if numbers(method.version) == newest[method.name]]
+    versions = [(row, row.record.cell.method.name, numbers(row.record.cell.method.version)) for row in rows]
+    newest = {name: version for _, name, version in sorted(versions, key=lambda one: one[2])}
+    return [row for row, name, version in versions if version == newest[name]]
