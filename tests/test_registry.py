@@ -138,6 +138,12 @@ def test_restriction_leaves_files_and_what_is_built_in(write: Write, monkeypatch
     assert registry.executors
 
 
+def test_executors_are_named_where_one_is_unknown() -> None:
+    """No command lists them."""
+    with pytest.raises(UserError, match="there are local, dask"):
+        load_plugins().executor("nosuch")
+
+
 def test_a_restriction_to_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RESTRICT, "none,quantise")
     with pytest.raises(UserError, match=f"{RESTRICT} names 'quantise'"):

@@ -127,6 +127,12 @@ def _graph(module: nn.Module) -> fx.GraphModule:
     return fx.GraphModule({"whole": module}, graph)
 
 
+def test_bits_read_as_another_type_have_no_onnx_form(images: Tensor) -> None:
+    stem = Steps(lambda x: x.contiguous().view(torch.int32).bitwise_and(-65536).view(torch.float32))
+    with torch.no_grad(), pytest.raises(Unsupported, match=r"view\.dtype"):
+        onnx_model(_graph(stem), 32, images[:2])
+
+
 LAYERS = {
     "in groups, dilated": nn.Conv2d(3, 6, 3, padding=2, dilation=2, groups=3),
     "of unequal strides": nn.Conv2d(3, 4, (3, 5), stride=(1, 2), padding=(1, 2)),
